@@ -23,7 +23,7 @@ use histokin::descriptors::{DescriptorHeader, DescriptorSet, DescriptorStore, Re
 use histokin::encoder::EncoderId;
 use histokin::index::segment::Segment;
 use histokin::index::{IndexCache, Snapshot, TileFilter, TileRef, brute_force};
-use histokin::query::similarity_map::{MapRequest, typical_distance};
+use histokin::query::similarity_map::{MapRequest, Reference, typical_distance};
 use histokin::slide::SlideId;
 use histokin::stain::StainSetting;
 use histokin::tiling::{TileGrid, TileIndex, TileSettings};
@@ -88,8 +88,8 @@ fn heat_map() {
     let scale = typical_distance(&index);
     let mut times: Vec<f64> = (0..200)
         .map(|row| {
-            let tile = TileRef { set: 0, row: Row(row * 100) };
-            let request = MapRequest { index: index.clone(), tile, shown: vec![0, 1] };
+            let reference = Reference::Tile(TileRef { set: 0, row: Row(row * 100) });
+            let request = MapRequest { index: index.clone(), reference, shown: vec![0, 1] };
             let started = Instant::now();
             std::hint::black_box(request.maps(scale));
             started.elapsed().as_secs_f64() * 1e3

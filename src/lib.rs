@@ -78,7 +78,7 @@
 #[cfg(feature = "archive")]
 pub use histokin_archive as archive;
 pub use histokin_core::{
-    annotation, descriptors, geometry, index, memory, query, slide, stain, tiling, tissue,
+    annotation, concept, descriptors, geometry, index, memory, query, slide, stain, tiling, tissue,
 };
 use histokin_core::{durable, number_format, paths};
 pub use histokin_encoder as encoder;

@@ -37,6 +37,7 @@ pub fn highlight(window: &mut Window) {
     });
     let answer = Answer {
         tiles: vec![None],
+        direction: None,
         matches: matches.collect(),
         slides: Vec::new(),
         exact: true,

@@ -13,7 +13,7 @@ use crate::index::TileRef;
 use crate::interchange::write_maps;
 use crate::number_format::counted;
 use crate::project::Project;
-use crate::query::similarity_map::{MapRequest, typical_distance};
+use crate::query::similarity_map::{MapRequest, Reference, typical_distance};
 use crate::slide::SlideId;
 
 /// Options of `histokin heat-map`.
@@ -60,7 +60,8 @@ pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
         named => named.iter().map(|name| position_of(name)).collect::<anyhow::Result<_>>()?,
     };
     let scale = typical_distance(&index);
-    let request = MapRequest { index: index.clone(), tile: TileRef { set, row }, shown };
+    let reference = Reference::Tile(TileRef { set, row });
+    let request = MapRequest { index: index.clone(), reference, shown };
     let stem = |slide: &SlideId| {
         let path = project.find_slide(&slide.0).map(|entry| project.slide_path(entry)).unwrap_or_default();
         path.file_stem().unwrap_or_default().to_string_lossy().into_owned()

@@ -7,6 +7,7 @@ mod annotations;
 #[cfg(feature = "archive")]
 mod archive;
 mod choice;
+mod concepts;
 mod decode;
 mod embed;
 mod encoders;
@@ -18,6 +19,7 @@ mod import;
 mod index;
 mod info;
 mod interrupt;
+mod marks;
 mod progress;
 mod project_map;
 mod query;
@@ -114,6 +116,8 @@ pub enum Command {
     ProjectMap(project_map::ProjectMapArgs),
     /// Find the tiles or slides most similar to a tile, a region, a slide or an image.
     Query(Box<query::QueryArgs>),
+    /// Teach concepts by marked tiles, and find them on all slides.
+    Concepts(concepts::ConceptsArgs),
     /// Write similarity maps: how similar each tile of a slide is to one tile.
     HeatMap(heat_map::HeatMapArgs),
     /// Build or check a project's index.
@@ -221,6 +225,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Import(args) => import::run(args),
         Command::ProjectMap(args) => project_map::run(args),
         Command::Query(args) => query::run(args),
+        Command::Concepts(args) => concepts::run(args),
         Command::HeatMap(args) => heat_map::run(args),
         Command::Index(args) => index::run(args),
         Command::Annotations(args) => annotations::run(args),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::choice::choice;
 use super::index::load_index;
+use super::marks::MarkArgs;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::index::Snapshot;
@@ -19,8 +20,8 @@ use crate::pipeline::{Slides, embed_picture, embed_tiles, write_matches, write_s
 use crate::project::{ArchiveUrl, Project, ProjectSettings};
 use crate::query::builder::{self, QueryBuilder, SlideGeometry};
 use crate::query::{
-    self, AnnotationFilter, AnnotationsBySlide, Answer, DEFAULT_PATTERN, Example, PatientNames, Patients,
-    Query, QuerySettings, Region, Scope, ShownExample, TilePosition, export,
+    self, AnnotationFilter, AnnotationsBySlide, Answer, DEFAULT_PATTERN, Example, Judgement, Mark, Order,
+    PatientNames, Patients, Query, QuerySettings, RankBy, Region, Scope, ShownExample, TilePosition, export,
 };
 use crate::slide::{self, SlideId, SlideSource};
 use crate::tiling::{TileGrid, TileSettings};
@@ -34,8 +35,7 @@ pub struct QueryArgs {
     /// Slide of the query: ID, path, file name, or file name without extension.
     #[arg(long, value_parser = super::shown_name())]
     slide: Option<String>,
-    /// Position of an example tile in level-0 pixels: X,Y. May be given several times; a match is then
-    /// similar to any of the examples.
+    /// Position of an example tile in level-0 pixels: X,Y. May be given several times.
     #[arg(long, value_parser = super::parse_point, requires = "slide")]
     at: Vec<Level0Point>,
     /// Example region in level-0 pixels: X,Y,WIDTH,HEIGHT. All of its tiles are examples. May be given
@@ -46,6 +46,14 @@ pub struct QueryArgs {
     /// several times.
     #[arg(long, value_parser = super::parse_point, requires = "slide")]
     not_at: Vec<Level0Point>,
+    #[command(flatten)]
+    marks: MarkArgs,
+    /// What matches are compared with when there are marks, negative or several examples.
+    #[arg(long, value_parser = choice::<RankBy>(), default_value = "direction")]
+    rank_by: RankBy,
+    /// Which of the best tiles to return: the best ones, or those that teach most when they are marked.
+    #[arg(long, value_parser = choice::<Order>(), default_value = "best")]
+    order: Order,
     /// Use the whole slide as the example: tiles spread evenly over it.
     #[arg(long, requires = "slide")]
     whole: bool,
@@ -267,10 +275,11 @@ fn annotations(project: &Project) -> anyhow::Result<AnnotationsBySlide> {
     Ok(annotations)
 }
 
-/// The examples of a query with what is shown for each, and its settings.
+/// The examples of a query with what is shown for each, its marks and its settings.
 struct QueryExamples {
     positives: Vec<ShownExample>,
     negatives: Vec<ShownExample>,
+    marks: Vec<Mark>,
     settings: QuerySettings,
 }
 
@@ -280,6 +289,7 @@ impl QueryExamples {
         Query {
             positives: examples(&self.positives),
             negatives: examples(&self.negatives),
+            marks: self.marks.clone(),
             settings: self.settings.clone(),
         }
     }
@@ -356,10 +366,17 @@ fn examples(
     if let Some(path) = &args.image {
         positives.push(embed_image(args, project, path)?);
     }
+    let mut marks = args.marks.marks(project)?;
     if positives.is_empty() {
-        bail!(
-            "no example: give --slide with --at, --rect, --annotation or --whole, or --like-class, or --image"
-        );
+        // The first tile that is the same stands for the query.
+        let first = marks.iter().position(|mark| mark.judgement == Judgement::Same);
+        let Some(first) = first.map(|first| marks.remove(first)) else {
+            bail!(
+                "no example: give --slide with --at, --rect, --annotation or --whole, or --like-class, --image or \
+                 --same"
+            );
+        };
+        positives.push(ShownExample { example: first.example, position: None });
     }
     let names = PatientNames::new(&args.patient_pattern)
         .with_context(|| format!("--patient-pattern {:?}", args.patient_pattern))?;
@@ -374,6 +391,8 @@ fn examples(
     let among = builder::slides_among((args.patients, &names), own.as_deref(), slides, listed.as_deref());
     let mut settings = QuerySettings {
         scope: args.scope,
+        rank_by: args.rank_by,
+        order: args.order,
         among,
         annotation_filter: match (&args.class, args.annotation_filter) {
             (Some(class), _) => AnnotationFilter::Class(class.clone()),
@@ -391,7 +410,7 @@ fn examples(
     if args.whole {
         builder::rank_whole_slides(&mut settings);
     }
-    Ok(QueryExamples { positives, negatives, settings })
+    Ok(QueryExamples { positives, negatives, marks, settings })
 }
 
 /// The slides given with `--slides`; `None` without this option.

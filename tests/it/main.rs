@@ -40,8 +40,10 @@ mod raw_tiles;
 mod session;
 mod shards;
 mod session_query;
+mod session_teaching;
 mod slides;
 mod stain;
+mod teaching;
 mod tissue;
 #[cfg(unix)]
 mod torture;

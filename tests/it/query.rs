@@ -9,7 +9,7 @@ use histokin::index::{Snapshot, squared_distance};
 use histokin::query::builder::{QueryBuilder, SlideGeometry};
 use histokin::query::{
     self, AnnotationFilter, AnnotationsBySlide, Answer, Example, JudgedMatch, Judgement, Query, QueryError,
-    QueryHistory, QuerySettings, Region, Scope, export,
+    QueryHistory, QuerySettings, RankBy, Region, Scope, export,
 };
 use histokin::slide::SlideId;
 use histokin::tiling::TileGrid;
@@ -74,7 +74,7 @@ fn several_examples_and_regions_find_what_is_like_any_of_them() {
     let sets = slides();
     let rect = Level0Rect::new(2240, 0, 3 * 224, 2 * 224);
     let region = Example::Region { slide: id("b"), region: Region::Rect(rect) };
-    let settings = QuerySettings { count: 40, ..QuerySettings::default() };
+    let settings = QuerySettings { count: 40, rank_by: RankBy::Nearest, ..QuerySettings::default() };
     let answer =
         ask(&sets, &Query { positives: vec![tile("a", 50, 1), region], settings, ..Query::default() })
             .unwrap();
@@ -94,8 +94,9 @@ fn several_examples_and_regions_find_what_is_like_any_of_them() {
 #[test]
 fn negative_examples_keep_away_what_is_nearer_to_them() {
     let sets = slides();
-    let settings = QuerySettings { count: 60, ..QuerySettings::default() };
-    let query = Query { positives: vec![tile("a", 20, 0)], negatives: vec![tile("b", 22, 1)], settings };
+    let settings = QuerySettings { count: 60, rank_by: RankBy::Nearest, ..QuerySettings::default() };
+    let (positives, negatives) = (vec![tile("a", 20, 0)], vec![tile("b", 22, 1)]);
+    let query = Query { positives, negatives, marks: Vec::new(), settings };
     let without = ask(&sets, &Query { negatives: Vec::new(), ..query.clone() }).unwrap();
     let answer = ask(&sets, &query).unwrap();
     assert_eq!(answer.matches.len(), 60, "as many as were asked for");

@@ -20,8 +20,8 @@ use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::index::Snapshot;
 use histokin_core::query::AnnotationsBySlide;
 use histokin_core::query::{
-    self, Answer, ArchiveSlide, ArchiveTile, FromArchive, Patients, Query, QueryError, Scope, SlideElsewhere,
-    TilePosition,
+    self, Answer, ArchiveSlide, ArchiveTile, Compared, FromArchive, Patients, Query, QueryError, Scope,
+    SlideElsewhere, TilePosition,
 };
 use histokin_core::slide::SlideId;
 use histokin_core::tiling::TileIndex;
@@ -102,12 +102,9 @@ pub fn ask(
 ) -> Result<Answer, ArchiveError> {
     let started = Instant::now();
     let positives = query::tiles_of(index, &query.positives)?;
-    let negatives = query::tiles_of(index, &query.negatives)?;
-    if positives.is_empty() {
-        return Err(QueryError::Nothing.into());
-    }
+    let Compared { points, negatives } = query::compared_with(index, query)?;
     let encoder = archive.require_encoder(recipe)?;
-    if let Some((_, found)) = positives.iter().chain(&negatives).find(|(_, row)| row.len() != encoder.width) {
+    if let Some(found) = points.iter().chain(&negatives).find(|row| row.len() != encoder.width) {
         let name = "the query".to_owned();
         return Err(QueryError::OtherEncoder { name, found: found.len(), wanted: encoder.width }.into());
     }
@@ -115,18 +112,15 @@ pub fn ask(
     let filter = archive.filter(&encoder, index, &positives, query, settings)?;
     let accepted = archive.accepted(&encoder, &filter)?;
     let (mode, recall) = archive.mode_for(&encoder, accepted, settings)?;
-    let rows =
-        |tiles: &[(Option<TilePosition>, Vec<f32>)]| tiles.iter().map(|(_, row)| row.clone()).collect();
-    let (positives, negatives): (Vec<Vec<f32>>, Vec<Vec<f32>>) = (rows(&positives), rows(&negatives));
     let chooses =
         query.settings.diversity > 0.0 || query.settings.apart_um > 0.0 || query.settings.rank_slides;
     let mut count = query.settings.count * if chooses { FOR_CHOICE } else { 1 } + SPARE;
     let mut mode = mode;
     loop {
-        let probe = Probe { positives: &positives, negatives: &negatives, count, filter: filter.clone() };
+        let probe = Probe { positives: &points, negatives: &negatives, count, filter: filter.clone() };
         let found = if accepted == 0 { Vec::new() } else { archive.candidates(&encoder, &probe, mode)? };
-        let fewest = (0..positives.len())
-            .map(|example| found.iter().filter(|candidate| candidate.example == example).count())
+        let fewest = (0..points.len())
+            .map(|point| found.iter().filter(|candidate| candidate.example == point).count())
             .min()
             .unwrap_or(0);
         // The index scan ended before enough tiles had passed the filter.

@@ -3,7 +3,7 @@
 //! The modules are listed in the order in which data passes through the program:
 //!
 //! ```text
-//! slide → tile grid → tissue → stain → descriptors → index → query
+//! slide → tile grid → tissue → stain → descriptors → index → query → concept
 //! ```
 //!
 //! This crate contains no user interface, neural network, database or command-line code.
@@ -24,3 +24,4 @@ pub mod annotation;
 pub mod descriptors;
 pub mod index;
 pub mod query;
+pub mod concept;

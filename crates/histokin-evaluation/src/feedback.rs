@@ -3,23 +3,27 @@
 //!
 //! Tiles with a label are used as queries for tiles of other slides or patients. The best matches without a
 //! judgement are judged, `ROUND` at a time, by whether their label is the query's class, and the remaining
-//! tiles are ranked again using these judgements (Rocchio 1971, "Relevance feedback in information
-//! retrieval").
+//! tiles are ranked again using these judgements, by default in the way of the program
+//! ([`direction`](histokin_core::query::direction())).
+
+mod ranking;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::intervals::Resampling;
 use super::retrieval::Figure;
 use super::{Class, Descriptors, EvaluationError, Exclude, Tiles, health};
+use ranking::Ranker;
+
+pub use ranking::Ranking;
 
 /// Number of matches that are judged at a time.
 const ROUND: usize = 5;
-
-/// Weight of matches judged as different, relative to those judged as the same.
-const WEIGHT_OF_DIFFERENT: f64 = 0.5;
 
 /// Numbers of judgements after which precision is measured.
 pub const JUDGEMENTS: [usize; 4] = [0, 5, 10, 20];
@@ -57,8 +61,25 @@ pub struct FeedbackCurve {
     /// P@20: the mean over classes of the means over querying slides (or patients), with confidence intervals
     /// from resampling these. `None` if too few tiles are left.
     pub precision: [Option<Figure>; 4],
+    /// The same of the best matches on slides (or of patients) without any judgement.
+    pub elsewhere: [Option<Figure>; 4],
     /// Total number of queries.
     pub queries: usize,
+}
+
+/// Settings of a simulation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Simulation {
+    /// Which tiles a query does not search: those of its slide, or of its patient.
+    pub exclude: Exclude,
+    /// How tiles are ranked by judgements.
+    pub ranking: Ranking,
+    /// Share (0 to 1) of the judgements that are wrong, at random.
+    pub wrong: f64,
+    /// Seed of all random choices.
+    pub seed: u64,
+    /// Resampling for the intervals.
+    pub resampling: Resampling,
 }
 
 /// Mean results of the queries of one class and one slide (or patient).
@@ -66,27 +87,26 @@ struct QueryGroup {
     class: Class,
     /// Index of the slide (or patient) among all that have queries.
     group: usize,
-    precision: [Option<f64>; 4],
+    outcome: Outcome,
     queries: usize,
 }
 
+/// Precision after each number of judgements in [`JUDGEMENTS`]: of the matches without a judgement, and of those on slides
+/// (or of patients) without any judgement. `None` if fewer than [`ANSWERS`] tiles are left.
+type Outcome = [[Option<f64>; 4]; 2];
+
 /// Simulates relevance feedback with tiles of every class that occurs in at least two slides (or patients) as
 /// queries. Returns `None` if there is no such class.
-///
-/// The score of a tile `x` is `½ ‖x − n‖² − ‖x − p‖²`, where `p` is the mean of the query and all matches
-/// judged as the same, and `n` is the mean of all matches judged as different. For descriptors of length 1,
-/// tiles are ranked as by `x · (p − ½ n)`.
 ///
 /// # Errors
 /// [`EvaluationError`] if `tiles` and `descriptors` do not belong together.
 pub fn simulate(
     descriptors: Descriptors<'_>,
     tiles: &Tiles,
-    exclude: Exclude,
-    seed: u64,
-    resampling: &Resampling,
+    simulation: &Simulation,
 ) -> Result<Option<FeedbackCurve>, EvaluationError> {
     tiles.check(descriptors)?;
+    let Simulation { exclude, seed, resampling, .. } = *simulation;
     let groups = tiles.groups(exclude);
     let mut rows: BTreeMap<(Class, u32), Vec<usize>> = BTreeMap::new();
     for (row, class) in tiles.classes.iter().enumerate() {
@@ -103,21 +123,25 @@ pub fn simulate(
     let known: Vec<usize> = (0..tiles.len()).filter(|row| tiles.classes[*row].is_some()).collect();
     let pool: Vec<usize> =
         health::sample(known.len(), POOL, seed).into_iter().map(|step| known[step as usize]).collect();
+    let ranker = Ranker::new(descriptors, &pool, simulation.ranking);
     let most = (QUERIES / querying.len().max(1)).clamp(5, QUERIES_OF_EACH);
     let query_groups: Vec<QueryGroup> = querying
         .into_iter()
         .map(|(class, group)| {
             let own = &rows[&(class, group)];
             let others: Vec<usize> = pool.iter().copied().filter(|&row| groups[row] != group).collect();
-            let outcomes: Vec<[Option<f64>; 4]> = health::sample(own.len(), most, seed)
-                .par_iter()
-                .map(|step| simulate_query(descriptors, tiles, own[*step as usize], class, &others))
-                .collect();
+            let simulate = |number: &u32| {
+                let query = SimulatedQuery { tile: own[*number as usize], class, pool: &others };
+                simulate_query(&ranker, tiles, groups, &query, simulation)
+            };
+            let outcomes: Vec<Outcome> =
+                health::sample(own.len(), most, seed).par_iter().map(simulate).collect();
+            let mean = |of: usize, step: usize| mean(outcomes.iter().map(|outcome| outcome[of][step]));
             QueryGroup {
                 class,
                 // Always found, since `all_groups` contains every group with queries.
                 group: all_groups.partition_point(|other| *other < group),
-                precision: std::array::from_fn(|step| mean(outcomes.iter().map(|outcome| outcome[step]))),
+                outcome: [0, 1].map(|of| std::array::from_fn(|step| mean(of, step))),
                 queries: outcomes.len(),
             }
         })
@@ -125,77 +149,61 @@ pub fn simulate(
     if query_groups.is_empty() {
         return Ok(None);
     }
-    let precision = std::array::from_fn(|step| {
-        let value = mean_over_classes(&query_groups, step, &vec![1; all_groups.len()])?;
-        let ci95 =
-            resampling.interval(all_groups.len(), |counts| mean_over_classes(&query_groups, step, counts));
-        Some(Figure { value, ci95 })
-    });
+    let figure = |of: usize, step: usize| {
+        let statistic = |counts: &[u32]| mean_over_classes(&query_groups, (of, step), counts);
+        let value = statistic(&vec![1; all_groups.len()])?;
+        Some(Figure { value, ci95: resampling.interval(all_groups.len(), statistic) })
+    };
+    let [precision, elsewhere] = [0, 1].map(|of| std::array::from_fn(|step| figure(of, step)));
     let queries = query_groups.iter().map(|one| one.queries).sum();
-    Ok(Some(FeedbackCurve { judgements: JUDGEMENTS, precision, queries }))
+    Ok(Some(FeedbackCurve { judgements: JUDGEMENTS, precision, elsewhere, queries }))
 }
 
-/// Simulates one query; returns the precision after each number of judgements in [`JUDGEMENTS`], `None` once fewer
-/// than [`ANSWERS`] tiles are left.
-fn simulate_query(
-    descriptors: Descriptors<'_>,
-    tiles: &Tiles,
-    query: usize,
+/// A query and the tiles that it searches.
+struct SimulatedQuery<'a> {
+    tile: usize,
     class: Class,
-    pool: &[usize],
-) -> [Option<f64>; 4] {
-    let is_right = |row: usize| tiles.classes[row] == Some(class);
-    let mut right = Mean::of(descriptors.row(query));
-    let mut wrong: Option<Mean> = None;
-    let mut left: Vec<usize> = pool.to_vec();
-    let mut precision = [None; 4];
+    pool: &'a [usize],
+}
+
+/// Simulates one query. `groups` are the slides or patients of all tiles.
+fn simulate_query(
+    ranker: &Ranker<'_>,
+    tiles: &Tiles,
+    groups: &[u32],
+    query: &SimulatedQuery<'_>,
+    simulation: &Simulation,
+) -> Outcome {
+    let is_right = |row: &usize| tiles.classes[*row] == Some(query.class);
+    let share_of = |rows: &[usize]| {
+        let hits = rows.iter().take(ANSWERS).filter(|row| is_right(row)).count();
+        (rows.len() >= ANSWERS).then(|| hits as f64 / ANSWERS as f64)
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(simulation.seed);
+    random.set_stream(query.tile as u64);
+    let (mut same, mut different) = (vec![query.tile], Vec::new());
+    let mut left: Vec<usize> = query.pool.to_vec();
+    let mut outcome = [[None; 4]; 2];
     for judged in (0..=JUDGEMENTS[3]).step_by(ROUND) {
-        let score = |row: usize| {
-            let x = descriptors.row(row);
-            WEIGHT_OF_DIFFERENT * wrong.as_ref().map_or(0.0, |wrong| wrong.squared_distance(x))
-                - right.squared_distance(x)
-        };
-        let mut scored: Vec<(f64, usize)> = left.iter().map(|&row| (score(row), row)).collect();
+        let scores = ranker.scores(&left, &same, &different);
+        let mut scored: Vec<(f64, usize)> = scores.into_iter().zip(left).collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        if scored.len() < ANSWERS {
+        left = scored.into_iter().map(|(_, row)| row).collect();
+        if left.len() < ANSWERS {
             break;
         }
         if let Some(step) = JUDGEMENTS.iter().position(|judgements| *judgements == judged) {
-            let hits = scored[..ANSWERS].iter().filter(|(_, row)| is_right(*row)).count();
-            precision[step] = Some(hits as f64 / ANSWERS as f64);
+            let judged: BTreeSet<u32> = same[1..].iter().chain(&different).map(|row| groups[*row]).collect();
+            let unjudged = left.iter().copied().filter(|row| !judged.contains(&groups[*row]));
+            outcome[0][step] = share_of(&left);
+            outcome[1][step] = share_of(&unjudged.take(ANSWERS).collect::<Vec<_>>());
         }
-        for (_, row) in &scored[..ROUND] {
-            let x = descriptors.row(*row);
-            match (is_right(*row), &mut wrong) {
-                (true, _) => right.add(x),
-                (false, Some(wrong)) => wrong.add(x),
-                (false, none) => *none = Some(Mean::of(x)),
-            }
+        for row in left.drain(..ROUND) {
+            let is_wrong = random.random::<f64>() < simulation.wrong;
+            if is_right(&row) != is_wrong { same.push(row) } else { different.push(row) }
         }
-        left = scored[ROUND..].iter().map(|(_, row)| *row).collect();
     }
-    precision
-}
-
-/// A running mean of descriptors.
-struct Mean {
-    sum: Vec<f64>,
-    count: f64,
-}
-
-impl Mean {
-    fn of(row: &[f32]) -> Self {
-        Self { sum: row.iter().map(|value| f64::from(*value)).collect(), count: 1.0 }
-    }
-
-    fn add(&mut self, row: &[f32]) {
-        self.sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
-        self.count += 1.0;
-    }
-
-    fn squared_distance(&self, row: &[f32]) -> f64 {
-        self.sum.iter().zip(row).map(|(sum, value)| (sum / self.count - f64::from(*value)).powi(2)).sum()
-    }
+    outcome
 }
 
 fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
@@ -205,12 +213,12 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 
 /// Returns the mean over classes of the means over groups, each group weighted by its entry in `counts`.
 /// Classes without a group of positive weight are left out.
-fn mean_over_classes(query_groups: &[QueryGroup], step: usize, counts: &[u32]) -> Option<f64> {
+fn mean_over_classes(query_groups: &[QueryGroup], (of, step): (usize, usize), counts: &[u32]) -> Option<f64> {
     let of_class = |of_class: &[QueryGroup]| {
         let (mut sum, mut weight) = (0.0, 0.0);
         for one in of_class {
             let times = f64::from(counts[one.group]);
-            if let Some(precision) = one.precision[step] {
+            if let Some(precision) = one.outcome[of][step] {
                 sum += times * precision;
                 weight += times;
             }
@@ -223,8 +231,6 @@ fn mean_over_classes(query_groups: &[QueryGroup], step: usize, counts: &[u32]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
 
     /// Length of a synthetic descriptor: nine random values and one that depends on the class.
     const WIDTH: usize = 10;
@@ -250,20 +256,31 @@ mod tests {
         (values, tiles)
     }
 
-    fn curve(tells: f32) -> Vec<f64> {
+    fn simulation(ranking: Ranking, wrong: f64) -> Simulation {
+        let resampling = Resampling { draws: 100, seed: 0 };
+        Simulation { exclude: Exclude::Patient, ranking, wrong, seed: 0, resampling }
+    }
+
+    fn curve(tells: f32, simulation: &Simulation) -> Vec<f64> {
         let (values, tiles) = tiles(tells);
         let descriptors = Descriptors::new(&values, WIDTH).unwrap();
-        let resampling = Resampling { draws: 100, seed: 0 };
-        let curve = simulate(descriptors, &tiles, Exclude::Patient, 0, &resampling).unwrap().unwrap();
+        let curve = simulate(descriptors, &tiles, simulation).unwrap().unwrap();
         assert_eq!(curve.queries, 3 * 2 * 40);
         curve.precision.iter().map(|figure| figure.unwrap().value).collect()
     }
 
     #[test]
     fn marks_teach_what_descriptors_tell_faintly_and_nothing_where_they_tell_nothing() {
-        let faint = curve(0.25);
+        let usual = simulation(Ranking::Direction, 0.0);
+        let faint = curve(0.25, &usual);
         assert!(faint[0] < 0.8 && faint[1] > faint[0] && faint[3] > faint[0] + 0.1, "{faint:?}");
-        let nothing = curve(0.0);
+        let misled = curve(0.25, &simulation(Ranking::Direction, 0.3));
+        assert!(misled[3] < faint[3] - 0.05, "wrong marks cost precision: {misled:?}");
+        for ranking in [Ranking::Nearest, Ranking::Discriminant] {
+            let other = curve(0.25, &simulation(ranking, 0.0));
+            assert!(other[3] > other[0], "{ranking:?} {other:?}");
+        }
+        let nothing = curve(0.0, &usual);
         assert!(nothing.iter().all(|precision| (precision - 0.5).abs() < 0.15), "{nothing:?}");
     }
 
@@ -274,7 +291,7 @@ mod tests {
             *class = Some(Class(*patient as u16));
         }
         let descriptors = Descriptors::new(&values, WIDTH).unwrap();
-        let found = simulate(descriptors, &tiles, Exclude::Patient, 0, &Resampling::default()).unwrap();
+        let found = simulate(descriptors, &tiles, &simulation(Ranking::Direction, 0.0)).unwrap();
         assert_eq!(found, None);
     }
 
@@ -283,13 +300,13 @@ mod tests {
         let one = |class, group, precision| QueryGroup {
             class: Class(class),
             group,
-            precision: [Some(precision), None, None, None],
+            outcome: [[Some(precision), None, None, None], [None; 4]],
             queries: 1,
         };
         let query_groups = [one(0, 0, 1.0), one(0, 1, 0.0), one(1, 1, 0.5)];
-        assert_eq!(mean_over_classes(&query_groups, 0, &[1, 1]), Some(0.5));
-        assert_eq!(mean_over_classes(&query_groups, 0, &[3, 1]), Some(0.625));
-        assert_eq!(mean_over_classes(&query_groups, 0, &[2, 0]), Some(1.0));
-        assert_eq!(mean_over_classes(&query_groups, 1, &[1, 1]), None);
+        assert_eq!(mean_over_classes(&query_groups, (0, 0), &[1, 1]), Some(0.5));
+        assert_eq!(mean_over_classes(&query_groups, (0, 0), &[3, 1]), Some(0.625));
+        assert_eq!(mean_over_classes(&query_groups, (0, 0), &[2, 0]), Some(1.0));
+        assert_eq!(mean_over_classes(&query_groups, (0, 1), &[1, 1]), None);
     }
 }

@@ -18,7 +18,7 @@ use super::stain_change::{self, StainSettings};
 use histokin_core::annotation::AnnotationError;
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
-use histokin_core::query::{self, Example, QueryError};
+use histokin_core::query::{self, Query, QueryError};
 use histokin_core::slide::SlideId;
 use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use histokin_project::pipeline::{
@@ -270,13 +270,13 @@ impl Study {
 }
 
 impl Study {
-    /// Returns the distance of each tile of the sample to the nearest of the examples `positives`; NaN for a
+    /// Returns the distance of each tile of the sample to what `query` compares tiles with; NaN for a
     /// tile that is not in `index`.
     ///
     /// # Errors
     /// When an example is not in the index.
-    pub fn distances(&self, index: &Snapshot, positives: &[Example]) -> Result<Arc<[f32]>, QueryError> {
-        let of_sets = query::distances(index, positives)?;
+    pub fn distances(&self, index: &Snapshot, query: &Query) -> Result<Arc<[f32]>, QueryError> {
+        let of_sets = query::distances(index, query)?;
         let ids: Vec<SlideId> = self.sample.slides.iter().map(|slide| SlideId(slide.id.clone())).collect();
         let sets: Vec<Option<usize>> =
             ids.iter().map(|slide| index.set_index(slide).map(|set| set as usize)).collect();

@@ -40,6 +40,16 @@ pub enum SearchAction {
     ClassifyMatches,
     /// Undoes the last classification of matches.
     UndoClassification,
+    /// Switches between the best matches and those to mark next.
+    ToggleSuggestions,
+    /// Keeps the query with its marks as a concept.
+    SaveConcept,
+    /// Shows or hides the concepts of the project.
+    ToggleConcepts,
+    /// Switches the heat map of the query on or off.
+    ToggleQueryHeatMap,
+    /// Switches the map of the concepts on or off.
+    ToggleClassMap,
     /// Writes the matches to the project's reports.
     ExportMatches,
     /// Shows or hides the query history.
@@ -85,6 +95,20 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Similarity heat map",
         "Colour every tile by its similarity to the tile under the pointer",
         [plain(Key::D)]
+    ),
+    entry!(
+        Action::Search(SearchAction::ToggleQueryHeatMap),
+        ICON_MAP,
+        "Heat map of the query",
+        "Colour every tile by its similarity to the query and what its marks teach",
+        [shift(Key::D)]
+    ),
+    entry!(
+        Action::Search(SearchAction::ToggleClassMap),
+        ICON_CATEGORY,
+        "Class map",
+        "Colour every tile by the concept that it belongs to",
+        [shift(Key::K)]
     ),
     entry!(
         Action::Search(SearchAction::ExportHeatMap),
@@ -198,6 +222,27 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Undo judgement",
         "Undo the last judgement of a match",
         [shift(Key::J)]
+    ),
+    entry!(
+        Action::Search(SearchAction::ToggleSuggestions),
+        ICON_TIPS_AND_UPDATES,
+        "Suggest what to mark next",
+        "Show the tiles that teach most when they are marked, or the best matches again",
+        [shift(Key::U)]
+    ),
+    entry!(
+        Action::Search(SearchAction::SaveConcept),
+        ICON_BOOKMARK_ADD,
+        "Save as concept…",
+        "Keep what the query and its marks teach under a name, to find it on all slides",
+        [ctrl(Key::B)]
+    ),
+    entry!(
+        Action::Search(SearchAction::ToggleConcepts),
+        ICON_BOOKMARKS,
+        "Concepts",
+        "Show or hide the concepts of this project",
+        [shift(Key::B)]
     ),
     entry!(
         Action::Search(SearchAction::ExportMatches),

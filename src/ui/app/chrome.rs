@@ -10,6 +10,7 @@ use super::App;
 use crate::encoder::DeviceChoice;
 use crate::session::{Command, Message, MessageCommand, Remedy, Severity};
 use crate::ui::actions::Action;
+use crate::ui::heat_map::HeatSource;
 use crate::ui::panels::annotations::AnnotationsPanel;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::matches::MatchesPanel;
@@ -73,6 +74,10 @@ pub struct Requests {
     pub actions: Vec<Action>,
     /// Pictures to save or copy.
     pub saves: Vec<SaveRequest>,
+    /// A dialog to open.
+    pub dialog: Option<Dialog>,
+    /// What the heat map is to show similarity to.
+    pub heat: Option<HeatSource>,
     /// Whether the query is shown beside its matches.
     pub is_comparing: bool,
 }

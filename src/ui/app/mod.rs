@@ -229,6 +229,8 @@ impl eframe::App for App {
             actions: actions::pressed(&context, busy),
             commands: Vec::new(),
             saves: Vec::new(),
+            dialog: None,
+            heat: None,
             is_comparing: self.canvas.panes.is_comparing(),
         };
         self.ask_for_permission();

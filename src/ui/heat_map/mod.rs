@@ -1,4 +1,4 @@
-//! The heat map: how similar every tile is to the tile under the cursor.
+//! The heat map: how similar every tile is to the query, a concept or the tile under the cursor.
 
 mod card;
 
@@ -15,11 +15,12 @@ use card::Card;
 
 use super::actions::{self, SearchAction};
 use super::theme::{self, Palette};
+use crate::concept::Concept;
 use crate::geometry::Level0Point;
 use crate::index::{Snapshot, TileRef};
 use crate::query::TilePosition;
-use crate::query::similarity_map::{MapRequest, SimilarityMap};
-use crate::session::Session;
+use crate::query::similarity_map::{MapRequest, Reference, SimilarityMap};
+use crate::session::{HeatReference, Session};
 use crate::slide::SlideId;
 use crate::workers::Waker;
 use crate::workers::similarity_maps::{Engine, GraphicsComparer, SimilarityMapWorker, SimilarityMaps};
@@ -56,11 +57,38 @@ pub struct Heat {
     pub span: (f64, f64),
 }
 
+/// What the heat map shows similarity to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HeatSource {
+    /// The tile under the cursor.
+    Pointer,
+    /// The direction of the query, or its first example if it has no marks.
+    Query,
+    /// The concept of this name.
+    Concept(String),
+    /// All concepts with a threshold: the map shows to which of them each tile belongs.
+    AllConcepts,
+}
+
+impl HeatSource {
+    /// Heading of the legend.
+    fn title(&self) -> String {
+        match self {
+            Self::Pointer => "Similarity to tile under pointer".to_owned(),
+            Self::Query => "Similarity to the query".to_owned(),
+            Self::Concept(name) => format!("Similarity to {name}"),
+            Self::AllConcepts => "Class map".to_owned(),
+        }
+    }
+}
+
 /// The heat map of the window.
 pub struct HeatMap {
     worker: SimilarityMapWorker,
-    /// Whether the heat map is shown and follows the cursor.
+    /// Whether the heat map is shown.
     pub is_on: bool,
+    /// What it shows similarity to.
+    source: HeatSource,
     /// Opacity of the map, 0 to 1.
     opacity: f32,
     /// Tiles below this fraction of the similarity scale are not shown.
@@ -73,7 +101,7 @@ pub struct HeatMap {
 /// Last request to the worker.
 struct LastRequest {
     index: Arc<Snapshot>,
-    tile: TileRef,
+    reference: Reference,
     slides: Vec<u32>,
 }
 
@@ -88,12 +116,27 @@ impl HeatMap {
         Ok(Self {
             worker: SimilarityMapWorker::start(waker, card)?,
             is_on: false,
+            source: HeatSource::Pointer,
             opacity: 0.65,
             threshold: 0.0,
             requested: None,
             maps: None,
             shown: HashMap::new(),
         })
+    }
+
+    /// Switches the heat map off if it shows similarity to `source`, else on.
+    pub fn toggle(&mut self, source: HeatSource) {
+        self.is_on = !self.is_on || self.source != source;
+        self.show(source);
+    }
+
+    /// Sets what similarity is shown to.
+    fn show(&mut self, source: HeatSource) {
+        if self.source != source {
+            (self.source, self.requested, self.maps) = (source, None, None);
+            self.shown.clear();
+        }
     }
 
     /// Returns the map of a slide and its opacity, if the heat map is on.
@@ -106,16 +149,23 @@ impl HeatMap {
         self.maps.as_ref()
     }
 
-    /// Returns the tile that all others are compared with, and the slides that have a map; `None` if the heat
-    /// map is off.
-    pub fn shown(&self) -> Option<(TilePosition, Vec<SlideId>)> {
+    /// Returns what all tiles are compared with, and the slides that have a map; `None` if the heat map is off.
+    pub fn shown(&self) -> Option<(HeatReference, Vec<SlideId>)> {
         let (requested, maps) = (self.requested.as_ref()?, self.maps.as_ref().filter(|_| self.is_on)?);
-        let set = &requested.index.sets()[requested.tile.set as usize];
-        let tile = TilePosition { slide: set.header.slide_id.clone(), rect: set.rect(requested.tile.row) };
-        Some((tile, maps.maps.iter().map(|map| map.slide.clone()).collect()))
+        let reference = match &requested.reference {
+            Reference::Point(point) => HeatReference::Point(point.clone()),
+            // A class map is exported as the regions of its concepts.
+            Reference::Concepts(_) => return None,
+            Reference::Tile(tile) => {
+                let set = &requested.index.sets()[tile.set as usize];
+                let (slide, rect) = (set.header.slide_id.clone(), set.rect(tile.row));
+                HeatReference::Tile(TilePosition { slide, rect })
+            }
+        };
+        Some((reference, maps.maps.iter().map(|map| map.slide.clone()).collect()))
     }
 
-    /// Follows the cursor: `under` is the slide and position under it. Between tiles, and on slides without
+    /// Follows its source: `under` is the slide and position under the cursor. Between tiles, and on slides without
     /// descriptors, the last map stays.
     pub fn follow(
         &mut self,
@@ -128,31 +178,79 @@ impl HeatMap {
             return;
         }
         let index = session.index();
-        let tile = under.and_then(|(slide, at)| {
-            let set = index.set_index(slide)?;
-            Some(TileRef { set, row: index.sets()[set as usize].row_at(at)? })
-        });
-        // If the index has changed, the map of the previous tile is computed again.
-        let tile = tile.or_else(|| {
-            let requested = self.requested.as_ref()?;
-            let set = requested.index.sets().get(requested.tile.set as usize)?;
-            let current = index.set_index(&set.header.slide_id)?;
-            let row = index.sets()[current as usize].row_at(set.rect(requested.tile.row).center())?;
-            Some(TileRef { set: current, row })
-        });
+        // If the index has changed, the map of the previous reference is computed again.
+        let reference = self.reference(session, under).or_else(|| self.previous(index));
         let slides: Vec<u32> = in_view.iter().filter_map(|slide| index.set_index(slide)).collect();
-        let is_new = |requested: &LastRequest, tile: TileRef| {
-            !Arc::ptr_eq(&requested.index, index) || requested.tile != tile || requested.slides != slides
+        let is_new = |requested: &LastRequest, reference: &Reference| {
+            !Arc::ptr_eq(&requested.index, index)
+                || requested.reference != *reference
+                || requested.slides != slides
         };
-        if let Some(tile) = tile
-            && self.requested.as_ref().is_none_or(|requested| is_new(requested, tile))
+        if let Some(reference) = reference
+            && self.requested.as_ref().is_none_or(|requested| is_new(requested, &reference))
         {
-            self.worker.request(MapRequest { index: index.clone(), tile, shown: slides.clone() });
-            self.requested = Some(LastRequest { index: index.clone(), tile, slides });
+            let (index, shown) = (index.clone(), slides.clone());
+            self.worker.request(MapRequest { index: index.clone(), reference: reference.clone(), shown });
+            self.requested = Some(LastRequest { index, reference, slides });
         }
-        if let Some(maps) = self.worker.newest() {
+        // A map of similarity may still arrive after the class map was asked for, and the other way round.
+        let is_wanted = |maps: &SimilarityMaps| {
+            matches!(maps.reference, Reference::Concepts(_)) == self.concepts().is_some()
+        };
+        if let Some(maps) = self.worker.newest().filter(is_wanted) {
             self.maps = Some(maps);
             self.paint(context);
+        }
+    }
+
+    /// Returns what similarity is to be shown to, if that is known at the moment.
+    fn reference(&self, session: &Session, under: Option<(&SlideId, Level0Point)>) -> Option<Reference> {
+        let index = session.index();
+        let tile_at = |slide: &SlideId, at: Level0Point| {
+            let set = index.set_index(slide)?;
+            Some(Reference::Tile(TileRef { set, row: index.sets()[set as usize].row_at(at)? }))
+        };
+        match &self.source {
+            HeatSource::Pointer => under.and_then(|(slide, at)| tile_at(slide, at)),
+            HeatSource::Query => {
+                let query = session.query()?;
+                let direction = query.answer.as_ref().and_then(|answer| answer.direction.clone());
+                let first = || query.target().and_then(|tile| tile_at(&tile.slide, tile.rect.center()));
+                direction.map(Reference::Point).or_else(first)
+            }
+            HeatSource::Concept(name) => {
+                let concept = session.concept(name)?;
+                Some(Reference::Point(concept.direction.as_slice().into()))
+            }
+            HeatSource::AllConcepts => {
+                let recipe = &index.sets().first()?.header.recipe;
+                let concepts = session.concepts().iter();
+                Some(Reference::Concepts(
+                    concepts.filter(|one| one.threshold_for(recipe).is_ok()).cloned().collect(),
+                ))
+            }
+        }
+    }
+
+    /// Returns the last reference, as one of `index`.
+    fn previous(&self, index: &Snapshot) -> Option<Reference> {
+        let requested = self.requested.as_ref()?;
+        match &requested.reference {
+            Reference::Point(_) | Reference::Concepts(_) => Some(requested.reference.clone()),
+            Reference::Tile(tile) => {
+                let set = requested.index.sets().get(tile.set as usize)?;
+                let current = index.set_index(&set.header.slide_id)?;
+                let row = index.sets()[current as usize].row_at(set.rect(tile.row).center())?;
+                Some(Reference::Tile(TileRef { set: current, row }))
+            }
+        }
+    }
+
+    /// The concepts of the class map that is shown; `None` for a map of similarity.
+    fn concepts(&self) -> Option<&[Arc<Concept>]> {
+        match &self.requested.as_ref()?.reference {
+            Reference::Concepts(concepts) => Some(concepts),
+            Reference::Tile(_) | Reference::Point(_) => None,
         }
     }
 
@@ -178,6 +276,14 @@ impl HeatMap {
 
     /// Returns the colour of each similarity value; 0 is no tile.
     fn colours(&self) -> [Color32; 256] {
+        if let Some(concepts) = self.concepts() {
+            return std::array::from_fn(|value| {
+                match value.checked_sub(2).and_then(|index| concepts.get(index)) {
+                    Some(concept) => class_colour(concept),
+                    None => Color32::TRANSPARENT,
+                }
+            });
+        }
         let least = (self.threshold * 254.0) as usize;
         std::array::from_fn(|similarity| match similarity.checked_sub(1) {
             Some(similarity) if similarity >= least => viridis(similarity as f32 / 254.0),
@@ -201,21 +307,23 @@ impl HeatMap {
                     ui.set_width(LEGEND);
                     ui.spacing_mut().slider_width = LEGEND - 74.0;
                     let text = |text: String| RichText::new(text).small().color(palette.on_chip);
-                    ui.label(
-                        RichText::new("Similarity to tile under pointer")
-                            .family(theme::bold())
-                            .color(palette.on_chip),
-                    );
-                    let (bar, _) = ui.allocate_exact_size(Vec2::new(LEGEND, 10.0), Sense::hover());
-                    scale_ui(ui, bar);
-                    ui.horizontal(|ui| {
-                        let scale =
-                            self.maps.as_ref().map_or(String::new(), |maps| format!(", ≥ {:.2}", maps.scale));
-                        ui.label(text(format!("dissimilar{scale}")));
-                        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                            ui.label(text("identical, 0".to_owned()));
-                        });
-                    });
+                    ui.label(RichText::new(self.source.title()).family(theme::bold()).color(palette.on_chip));
+                    match self.concepts() {
+                        Some(concepts) => classes_ui(ui, concepts, palette),
+                        None => {
+                            let (bar, _) = ui.allocate_exact_size(Vec2::new(LEGEND, 10.0), Sense::hover());
+                            scale_ui(ui, bar);
+                            ui.horizontal(|ui| {
+                                let maps = self.maps.as_ref();
+                                let scale =
+                                    maps.map_or(String::new(), |maps| format!(", ≥ {:.2}", maps.scale));
+                                ui.label(text(format!("dissimilar{scale}")));
+                                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                                    ui.label(text("identical, 0".to_owned()));
+                                });
+                            });
+                        }
+                    }
                     let percent = |value: &mut f32, name: &str, ui: &mut Ui| {
                         ui.horizontal(|ui| {
                             ui.label(text(name.to_owned()));
@@ -225,9 +333,14 @@ impl HeatMap {
                         });
                     };
                     percent(&mut self.opacity, "Opacity", ui);
-                    percent(&mut threshold, "Threshold", ui);
+                    if self.source != HeatSource::AllConcepts {
+                        percent(&mut threshold, "Threshold", ui);
+                    }
                     let status = match &self.maps {
-                        None => "Move the pointer over embedded tissue".to_owned(),
+                        None if self.source == HeatSource::Pointer => {
+                            "Move the pointer over embedded tissue".to_owned()
+                        }
+                        None => "No embedded tissue is in view".to_owned(),
                         Some(maps) => {
                             let tiles: usize = maps.maps.iter().map(SimilarityMap::tiles).sum();
                             let engine = match maps.engine {
@@ -252,6 +365,28 @@ impl HeatMap {
         }
         Some(legend.response.rect)
     }
+}
+
+/// Colour of a concept in a class map.
+fn class_colour(concept: &Concept) -> Color32 {
+    let [r, g, b] = concept.class.color;
+    Color32::from_rgb(r, g, b)
+}
+
+/// Draws the legend of a class map.
+fn classes_ui(ui: &mut Ui, concepts: &[Arc<Concept>], palette: &Palette) {
+    for concept in concepts {
+        ui.horizontal(|ui| {
+            let (square, _) = ui.allocate_exact_size(Vec2::splat(10.0), Sense::hover());
+            ui.painter().rect_filled(square, 2.0, class_colour(concept));
+            ui.label(RichText::new(&concept.name).small().color(palette.on_chip));
+        });
+    }
+    let text = match concepts.is_empty() {
+        true => "No concept has a threshold yet",
+        false => "Not coloured: none of them",
+    };
+    ui.label(RichText::new(text).small().color(palette.on_chip));
 }
 
 fn picture(map: &SimilarityMap, colours: &[Color32; 256]) -> (ColorImage, (f64, f64)) {

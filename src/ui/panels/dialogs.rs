@@ -8,6 +8,7 @@ use egui::{
 };
 
 use super::archive::{self, ArchiveForm};
+use super::concept_dialog::{self, ConceptForm};
 use super::save_view::{self, SaveForm};
 use super::{about, dialog_width, path_edit_ui, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
@@ -54,6 +55,8 @@ pub enum Dialog {
     },
     /// Address of the department's archive.
     Archive(ArchiveForm),
+    /// Name of a concept.
+    Concept(ConceptForm),
     /// Question whether the project's encoder may run: a TorchScript module that has not run on this computer
     /// before.
     TrustEncoder {
@@ -95,6 +98,7 @@ impl Dialog {
             Self::Properties { .. } => "properties dialog",
             Self::Calibrate { .. } => "pixel size dialog",
             Self::Archive(_) => "archive dialog",
+            Self::Concept(_) => "concept dialog",
             Self::TrustEncoder { .. } => "trust dialog",
             Self::About => "about dialog",
             Self::SaveView(_) => "save dialog",
@@ -180,6 +184,7 @@ pub fn dialog_ui(
             export_ui(ui, slide, (typed, is_new), palette, requests)
         }
         Dialog::Archive(form) => archive::archive_ui(ui, form, palette, requests),
+        Dialog::Concept(form) => concept_dialog::concept_ui(ui, form, session, palette, requests),
         Dialog::Unsaved { leave } => unsaved::unsaved_ui(ui, session, leave, palette, requests),
         Dialog::TrustEncoder { module } => about::trust_ui(ui, module, palette, requests),
         Dialog::About => about::about_ui(ui, palette, requests),

@@ -24,7 +24,7 @@ const MOST_SCANNED: u32 = 200_000;
 /// A request for the nearest tiles.
 #[derive(Default)]
 pub struct Probe<'a> {
-    /// Descriptors of the positive examples; not empty.
+    /// Descriptors of the positive examples, or the direction of a taught query; not empty.
     pub positives: &'a [Vec<f32>],
     /// Descriptors of the negative examples. A tile that is at least as near to one of these as to the
     /// positive example is left out.

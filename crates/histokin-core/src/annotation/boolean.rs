@@ -21,6 +21,12 @@ impl Shape {
         self.combined(other, OverlayRule::Union)
     }
 
+    /// Returns this area with parts that touch or overlap each other merged.
+    pub fn merged(&self) -> Shape {
+        let areas: Vec<Contours> = contours(self).into_iter().map(oriented).collect();
+        shape_from(areas.simplify_shape_as::<i64>(FillRule::NonZero))
+    }
+
     /// Returns this area minus `other`; may be empty.
     pub fn difference(&self, other: &Shape) -> Shape {
         self.combined(other, OverlayRule::Difference)

@@ -153,7 +153,7 @@ pub(super) struct ExampleTile<'a> {
 /// Returns all tiles of `examples`, without duplicates.
 pub(super) fn tiles<'a>(
     index: &'a Snapshot,
-    examples: &'a [Example],
+    examples: impl IntoIterator<Item = &'a Example>,
 ) -> Result<Vec<ExampleTile<'a>>, QueryError> {
     let mut tiles: Vec<ExampleTile<'a>> = Vec::new();
     for example in examples {

@@ -62,6 +62,15 @@ pub struct ShownExample {
     pub position: Option<TilePosition>,
 }
 
+/// A mark together with the part of a slide that is displayed for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShownMark {
+    /// What was marked.
+    pub shown: ShownExample,
+    /// What the user said.
+    pub judgement: Judgement,
+}
+
 /// An earlier query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastQuery {
@@ -71,6 +80,9 @@ pub struct PastQuery {
     /// Negative examples.
     #[serde(alias = "unlike")]
     pub negatives: Vec<ShownExample>,
+    /// AnnotationsBySlide, in the order in which they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<ShownMark>,
     /// Settings of the query.
     pub settings: QuerySettings,
 }
@@ -185,9 +197,10 @@ impl QueryHistory {
             rename(&mut judged.query.slide);
             rename(&mut judged.found.slide);
         }
-        for shown in
-            self.history.iter_mut().flat_map(|past| past.positives.iter_mut().chain(&mut past.negatives))
-        {
+        for shown in self.history.iter_mut().flat_map(|past| {
+            let marked = past.marks.iter_mut().map(|mark| &mut mark.shown);
+            past.positives.iter_mut().chain(&mut past.negatives).chain(marked)
+        }) {
             if let Some(slide) = shown.example.slide_mut() {
                 rename(slide);
             }
@@ -347,6 +360,7 @@ mod tests {
             query_history.note(PastQuery {
                 positives,
                 negatives: Vec::new(),
+                marks: Vec::new(),
                 settings: QuerySettings::default(),
             });
         }
@@ -403,6 +417,7 @@ mod tests {
         };
         let answer = Answer {
             tiles: vec![Some(position("a", 0))],
+            direction: None,
             matches: (1..).zip([224, 448, 672, 896]).map(found).collect(),
             slides: Vec::new(),
             exact: true,

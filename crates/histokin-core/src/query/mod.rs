@@ -1,22 +1,27 @@
 //! Queries on the index: examples in, ranked matches and ranked slides out.
 //!
-//! The distance of a match is that to the nearest positive example. Tiles that are at least as near to a
-//! negative example are left out. All filters apply inside the search, so that an answer has the requested
-//! length whenever enough tiles exist.
+//! A query of one example ranks tiles by their distance to its nearest tile. A taught query, one with marks,
+//! negative or several positive examples, ranks them by their distance to the [`direction`] of all these tiles
+//! or, if its settings say so ([`RankBy`]), to the nearest positive one, without those that are at least as
+//! near to a negative one. All filters apply inside the search, so that an answer has the requested length
+//! whenever enough tiles exist.
 
+mod asked;
 mod history;
 pub mod builder;
 mod annotation_filter;
 mod choice;
+mod direction;
 mod elsewhere;
 mod example;
 pub mod export;
+mod mark;
 mod own;
 mod patients;
 pub mod similarity_map;
 mod slides;
+mod suggestions;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,18 +31,22 @@ use strum::{EnumIter, EnumMessage, EnumString};
 
 use crate::descriptors::DescriptorSet;
 use crate::geometry::Level0Rect;
-use crate::index::{Exclusion, Neighbour, Snapshot, TileFilter, TileRef, squared_distances};
+use crate::index::{Exclusion, Snapshot, TileFilter, squared_distances};
 use crate::slide::SlideId;
 
 pub use annotation_filter::{AnnotationFilter, AnnotationsBySlide, points_of};
+pub use direction::{direction, has_unit_length, is_unit};
 pub use elsewhere::{ArchiveSlide, ArchiveTile, FromArchive};
 pub use example::{Example, MOST_TILES, Region};
 pub use history::{
-    JUDGEMENTS_FILE, JudgedMatch, Judgement, PastQuery, Precision, QueryHistory, ShownExample, pair,
+    JUDGEMENTS_FILE, JudgedMatch, Judgement, PastQuery, Precision, QueryHistory, ShownExample, ShownMark,
+    pair,
 };
+pub use mark::{Mark, Order, RankBy};
 pub use patients::{DEFAULT_PATTERN, PatientNames, Patients, read_patients};
 pub use slides::{HISTOGRAM_BINS, SlideElsewhere, SlideRank, asking, compared};
 
+use asked::{Asked, Found};
 use example::ExampleTile;
 
 /// Which slides may hold matches.
@@ -67,6 +76,9 @@ pub struct Query {
     /// Negative examples.
     #[serde(default, alias = "unlike")]
     pub negatives: Vec<Example>,
+    /// What the user has called the same or different since. AnnotationsBySlide neither widen nor narrow the scope.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
     /// Scope, filters and size of the answer.
     pub settings: QuerySettings,
 }
@@ -77,6 +89,10 @@ pub struct Query {
 pub struct QuerySettings {
     /// Slides that are searched.
     pub scope: Scope,
+    /// What a taught query compares tiles with.
+    pub rank_by: RankBy,
+    /// Which of the best tiles are returned, and in which order.
+    pub order: Order,
     /// Restricts the search to these slides, if given.
     pub among: Option<Vec<SlideId>>,
     /// Restricts matches by annotations.
@@ -84,9 +100,9 @@ pub struct QuerySettings {
     pub annotation_filter: AnnotationFilter,
     /// Number of matches wanted.
     pub count: usize,
-    /// Tiles whose centre is within this distance (µm) of that of an example on the same slide are left out.
-    /// The query's own tiles always are: tiles that share more than half of the smaller rectangle with an
-    /// example, and all tiles whose centre lies in a region of the query.
+    /// Tiles whose centre is within this distance (µm) of that of a positive example on the same slide are left
+    /// out. The query's own tiles always are: tiles that share more than half of the smaller rectangle with an
+    /// example or mark, and all tiles whose centre lies in a region of the query.
     pub exclude_um: f64,
     /// Maximum distance of a match, in descriptor units.
     pub max_distance: Option<f32>,
@@ -103,6 +119,8 @@ impl Default for QuerySettings {
     fn default() -> Self {
         Self {
             scope: Scope::All,
+            rank_by: RankBy::Direction,
+            order: Order::Best,
             among: None,
             annotation_filter: AnnotationFilter::Anywhere,
             count: 20,
@@ -133,9 +151,10 @@ pub struct Match {
     pub slide: SlideId,
     /// Rectangle in level-0 pixels of `slide`.
     pub rect: Level0Rect,
-    /// Euclidean distance of the descriptors; 0 for identical ones.
+    /// Euclidean distance of the descriptor to that of the nearest tile of the query or, for a taught query, to
+    /// its direction; 0 for identical ones.
     pub distance: f32,
-    /// The nearest tile of the query, as an index into [`Answer::tiles`].
+    /// The nearest tile of the query's positive examples, as an index into [`Answer::tiles`].
     pub example: usize,
 }
 
@@ -145,7 +164,9 @@ pub struct Answer {
     /// Tiles of the query's positive examples, with all tiles of a region. `None` for a tile that lies on no
     /// slide, such as that of an image file.
     pub tiles: Vec<Option<TilePosition>>,
-    /// Matches, nearest first or, with diversity, in the order in which they were chosen.
+    /// What tiles were compared with, for a query that ranks by its direction.
+    pub direction: Option<Arc<[f32]>>,
+    /// Matches, nearest first or, with diversity or suggestions, in the order in which they were chosen.
     pub matches: Vec<Match>,
     /// Slides by similarity, if ranking was requested.
     pub slides: Vec<SlideRank>,
@@ -223,14 +244,14 @@ pub enum QueryError {
 /// [`QueryError`] when the query cannot be answered.
 pub fn ask(index: &Snapshot, query: &Query, annotations: &AnnotationsBySlide) -> Result<Answer, QueryError> {
     let started = Instant::now();
-    let positives = example::tiles(index, &query.positives)?;
-    let negatives = example::tiles(index, &query.negatives)?;
-    if positives.is_empty() {
-        return Err(QueryError::Nothing);
-    }
+    let asked = Asked::of(index, query)?;
     let settings = &query.settings;
-    let filter = filter(index, query, (&positives[..], &negatives[..]), annotations);
-    let found = choice::choose(index, settings, |count| nearest(index, &positives, &filter, count));
+    let filter = filter(index, query, &asked, annotations);
+    let nearest = |count| asked.nearest(index, &filter, count);
+    let found = match settings.order {
+        Order::Best => choice::choose(index, settings, nearest),
+        Order::ToMark => suggestions::suggested(index, &asked, settings.count, nearest),
+    };
     let matches: Vec<Match> = (1..)
         .zip(&found)
         .map(|(rank, found)| {
@@ -245,12 +266,13 @@ pub fn ask(index: &Snapshot, query: &Query, annotations: &AnnotationsBySlide) ->
         })
         .collect();
     let slides = if settings.rank_slides {
-        slides::rank(index, &positives, &filter, &matches, Vec::new())
+        slides::rank(index, &asked.points(), &filter, &matches, Vec::new())
     } else {
         Vec::new()
     };
     Ok(Answer {
-        tiles: positives.into_iter().map(|tile| tile.position).collect(),
+        direction: asked.direction.as_deref().map(Arc::from),
+        tiles: asked.positives.into_iter().map(|tile| tile.position).collect(),
         matches,
         slides,
         // All search methods are exact; an approximate one would have to set this to false.
@@ -273,10 +295,9 @@ pub fn rank_slides(
     matches: &[Match],
     elsewhere: Vec<SlideElsewhere>,
 ) -> Result<Vec<SlideRank>, QueryError> {
-    let positives = example::tiles(index, &query.positives)?;
-    let negatives = example::tiles(index, &query.negatives)?;
-    let filter = filter(index, query, (&positives[..], &negatives[..]), annotations);
-    Ok(slides::rank(index, &positives, &filter, matches, elsewhere))
+    let asked = Asked::of(index, query)?;
+    let filter = filter(index, query, &asked, annotations);
+    Ok(slides::rank(index, &asked.points(), &filter, matches, elsewhere))
 }
 
 /// A tile of a query: its position, if it has one, and its descriptor.
@@ -291,21 +312,39 @@ pub fn tiles_of(index: &Snapshot, examples: &[Example]) -> Result<Vec<AskedTile>
     Ok(tiles.into_iter().map(|tile| (tile.position, tile.descriptor.into_owned())).collect())
 }
 
-/// Returns the distance of every embedded tile to the nearest tile of `positives`: one list for each set of
+/// Descriptors that tiles are compared with: their distance is that to the nearest of `points`, and those at
+/// least as near to one of `negatives` are left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// The direction of a taught query, or the tiles of the positive examples; never empty.
+    pub points: Vec<Vec<f32>>,
+    /// Tiles of the negative examples, unless `points` is a direction, which allows for them.
+    pub negatives: Vec<Vec<f32>>,
+}
+
+/// Returns the descriptors that `query` compares tiles with.
+///
+/// # Errors
+/// As [`ask`].
+pub fn compared_with(index: &Snapshot, query: &Query) -> Result<Compared, QueryError> {
+    let asked = Asked::of(index, query)?;
+    let points = asked.points().into_iter().map(<[f32]>::to_vec).collect();
+    Ok(Compared { points, negatives: asked.negatives().into_iter().map(<[f32]>::to_vec).collect() })
+}
+
+/// Returns the distance of every embedded tile to what `query` compares tiles with: one list for each set of
 /// the index, in the order of its rows.
 ///
 /// # Errors
 /// As [`ask`].
-pub fn distances(index: &Snapshot, positives: &[Example]) -> Result<Vec<Vec<f32>>, QueryError> {
-    let positives = example::tiles(index, positives)?;
-    if positives.is_empty() {
-        return Err(QueryError::Nothing);
-    }
+pub fn distances(index: &Snapshot, query: &Query) -> Result<Vec<Vec<f32>>, QueryError> {
+    let asked = Asked::of(index, query)?;
+    let points = asked.points();
     let of_set = |set: &Arc<DescriptorSet>| {
         let mut nearest = vec![f32::INFINITY; set.len()];
         let mut squared = vec![0.0; set.len()];
-        for tile in &positives {
-            squared_distances(&tile.descriptor, set.features(), &mut squared);
+        for point in &points {
+            squared_distances(point, set.features(), &mut squared);
             nearest.iter_mut().zip(&squared).for_each(|(nearest, squared)| *nearest = nearest.min(*squared));
         }
         nearest.into_iter().map(f32::sqrt).collect()
@@ -313,21 +352,14 @@ pub fn distances(index: &Snapshot, positives: &[Example]) -> Result<Vec<Vec<f32>
     Ok(index.sets().par_iter().map(of_set).collect())
 }
 
-/// A tile and the tile of the query that it is nearest to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Found {
-    tile: TileRef,
-    distance: f32,
-    example: usize,
-}
-
 fn filter(
     index: &Snapshot,
     query: &Query,
-    (positives, negatives): (&[ExampleTile<'_>], &[ExampleTile<'_>]),
+    asked: &Asked<'_>,
     annotations: &AnnotationsBySlide,
 ) -> TileFilter {
     let settings = &query.settings;
+    let positives = &asked.positives;
     // By slide, not by tile of the index: an example may have been embedded on its own before its slide was.
     let own: Vec<u32> =
         positives.iter().filter_map(|tile| index.set_index(&tile.position.as_ref()?.slide)).collect();
@@ -351,30 +383,9 @@ fn filter(
     TileFilter {
         sets: slides.map(in_scope).collect(),
         rows: settings.annotation_filter.rows(index, annotations),
-        without: own::rows(index, &query.positives),
+        without: own::rows(index, query.all_examples()),
         excluded: positives.iter().filter_map(excluded).collect(),
         max_distance: settings.max_distance.unwrap_or(f32::INFINITY),
-        negatives: negatives.iter().map(|tile| tile.descriptor.to_vec()).collect(),
+        negatives: asked.negatives().into_iter().map(<[f32]>::to_vec).collect(),
     }
-}
-
-/// Returns the `count` tiles nearest to any of the query's, nearest first. They are all among the `count`
-/// nearest tiles of the single query tiles, so merging those is exact.
-fn nearest(index: &Snapshot, positives: &[ExampleTile<'_>], filter: &TileFilter, count: usize) -> Vec<Found> {
-    let of_one = |(example, tile): (usize, &ExampleTile<'_>)| {
-        let found = index.nearest(&tile.descriptor, filter, count).into_iter();
-        found.map(|Neighbour { tile, distance }| Found { tile, distance, example }).collect::<Vec<_>>()
-    };
-    let all: Vec<Vec<Found>> = positives.par_iter().enumerate().map(of_one).collect();
-    let mut best: HashMap<TileRef, Found> = HashMap::new();
-    for found in all.into_iter().flatten() {
-        let known = best.entry(found.tile).or_insert(found);
-        if found.distance < known.distance {
-            *known = found;
-        }
-    }
-    let mut best: Vec<Found> = best.into_values().collect();
-    best.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.tile.cmp(&b.tile)));
-    best.truncate(count);
-    best
 }

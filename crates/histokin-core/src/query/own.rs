@@ -16,7 +16,10 @@ use crate::geometry::Level0Rect;
 use crate::index::{RowMask, Snapshot};
 
 /// Returns, for each set that contains tiles of the query, the mask of those tiles.
-pub(super) fn rows(index: &Snapshot, examples: &[Example]) -> Vec<(u32, Arc<RowMask>)> {
+pub(super) fn rows<'a>(
+    index: &Snapshot,
+    examples: impl IntoIterator<Item = &'a Example>,
+) -> Vec<(u32, Arc<RowMask>)> {
     let mut own: BTreeMap<u32, Vec<bool>> = BTreeMap::new();
     for example in examples {
         let Some(set_index) = example.slide().and_then(|slide| index.set_index(slide)) else { continue };

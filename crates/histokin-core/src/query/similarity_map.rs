@@ -1,9 +1,11 @@
-//! Similarity maps: the similarity of every tile of some slides to one tile.
+//! Similarity maps: the similarity of every tile of some slides to one tile or to what was taught, and class maps: to
+//! which concept each tile belongs.
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::concept::{self, Concept};
 use crate::descriptors::{DescriptorSet, Row};
 use crate::index::{Snapshot, TileRef, squared_distance, squared_distances};
 use crate::slide::SlideId;
@@ -18,18 +20,29 @@ const SCALE_FACTOR: f32 = 1.3;
 /// Number of tiles that one thread compares at a time.
 const CHUNK: usize = 4096;
 
-/// Which tile is compared with which slides.
+/// What all tiles are compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reference {
+    /// A tile of the index.
+    Tile(TileRef),
+    /// A point in descriptor space: the direction of a taught query or a concept.
+    Point(Arc<[f32]>),
+    /// The concepts of a class map: the map tells to which of them each tile belongs.
+    Concepts(Vec<Arc<Concept>>),
+}
+
+/// What is compared with which slides.
 #[derive(Clone)]
 pub struct MapRequest {
     /// Index with the descriptors.
     pub index: Arc<Snapshot>,
-    /// Tile with which all tiles are compared.
-    pub tile: TileRef,
+    /// What all tiles are compared with.
+    pub reference: Reference,
     /// Positions of the slides in the index.
     pub shown: Vec<u32>,
 }
 
-/// Similarity of all tiles of a slide to one tile.
+/// Similarity of all tiles of a slide to one descriptor, or their classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimilarityMap {
     /// The slide.
@@ -39,7 +52,8 @@ pub struct SimilarityMap {
     /// Width and height of a tile in level-0 pixels.
     pub tile_level0: [u32; 2],
     /// One value for each tile of the grid, row by row: 0 if there is no descriptor, else from 1 (distance of
-    /// the scale or more) to 255 (distance 0).
+    /// the scale or more) to 255 (distance 0). In a class map 1 for a tile of none of the concepts, and 2 more than the
+    /// index of its concept for the others.
     pub similarity: Vec<u8>,
 }
 
@@ -50,16 +64,23 @@ impl MapRequest {
         sets.filter(|set| !set.is_empty())
     }
 
-    /// Returns the descriptor of the tile.
-    pub fn descriptor(&self) -> &[f32] {
-        self.index.sets()[self.tile.set as usize].descriptor(self.tile.row)
+    /// Returns the descriptor that all tiles are compared with; `None` for a class map.
+    pub fn descriptor(&self) -> Option<&[f32]> {
+        match &self.reference {
+            Reference::Tile(tile) => Some(self.index.sets()[tile.set as usize].descriptor(tile.row)),
+            Reference::Point(point) => Some(point),
+            Reference::Concepts(_) => None,
+        }
     }
 
-    /// Compares the tile with all tiles of each set; `scale` is the distance of lowest similarity. Uses the
+    /// Compares the reference with all tiles of each set; `scale` is the distance of lowest similarity. Uses the
     /// rayon thread pool from which it is called.
     pub fn maps(&self, scale: f32) -> Vec<SimilarityMap> {
-        let descriptor = self.descriptor();
         let map = |set: &Arc<DescriptorSet>| {
+            let descriptor = match &self.reference {
+                Reference::Concepts(concepts) => return SimilarityMap::of_classes(set, concepts),
+                Reference::Tile(_) | Reference::Point(_) => self.descriptor().unwrap_or_default(),
+            };
             let mut squared = vec![0.0f32; set.len()];
             squared
                 .par_chunks_mut(CHUNK)
@@ -75,14 +96,26 @@ impl SimilarityMap {
     /// Makes the map of a set from the squared distances of its rows; `scale` is the distance of lowest
     /// similarity.
     pub fn new(set: &DescriptorSet, squared: &[f32], scale: f32) -> Self {
+        Self::on_grid(set, squared.iter().map(|squared| similarity(*squared, scale)))
+    }
+
+    /// Makes the class map of a set; empty if the concepts do not apply to its descriptors.
+    fn of_classes(set: &DescriptorSet, concepts: &[Arc<Concept>]) -> Self {
+        let concepts: Vec<&Concept> = concepts.iter().map(|concept| &**concept).collect();
+        let classes = concept::class_map(set, &concepts).unwrap_or_default().into_iter();
+        Self::on_grid(set, classes.map(|tile| tile.concept.map_or(1, |concept| 2 + concept.min(253) as u8)))
+    }
+
+    /// Makes a map with one value for each row of a set.
+    fn on_grid(set: &DescriptorSet, values: impl Iterator<Item = u8>) -> Self {
         let [columns, rows] = set.header.grid.map(|count| count as usize);
         let mut cells = vec![0u8; columns * rows];
         let size = [set.header.tile_level0, set.header.tile_height_level0()];
         let [width, height] = size.map(i64::from);
-        for ([x, y], squared) in set.coords().iter().zip(squared) {
+        for ([x, y], value) in set.coords().iter().zip(values) {
             let index = (y / height) as usize * columns + (x / width) as usize;
             if let Some(cell) = cells.get_mut(index) {
-                *cell = similarity(*squared, scale);
+                *cell = value;
             }
         }
         let slide = set.header.slide_id.clone();

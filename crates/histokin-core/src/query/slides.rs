@@ -3,7 +3,6 @@
 use rayon::prelude::*;
 
 use super::Match;
-use super::example::ExampleTile;
 use crate::descriptors::{DescriptorSet, Row};
 use crate::index::{Snapshot, TileFilter, squared_distance};
 use crate::slide::SlideId;
@@ -62,27 +61,25 @@ pub fn asking(tiles: usize) -> impl Iterator<Item = usize> {
     (0..tiles).step_by(tiles.div_ceil(MOST_ASKING).max(1))
 }
 
-/// Ranks all slides that `filter` accepts, and those `elsewhere`, most similar first.
+/// Ranks all slides that `filter` accepts, and those `elsewhere`, most similar to the query's `points` first.
 pub fn rank(
     index: &Snapshot,
-    positives: &[ExampleTile<'_>],
+    points: &[&[f32]],
     filter: &TileFilter,
     matches: &[Match],
     elsewhere: Vec<SlideElsewhere>,
 ) -> Vec<SlideRank> {
-    let compared: Vec<&ExampleTile<'_>> =
-        compared(positives.len()).map(|example| &positives[example]).collect();
+    let compared: Vec<&[f32]> = compared(points.len()).map(|point| points[point]).collect();
     let set_indices: Vec<u32> =
         (0..index.sets().len() as u32).filter(|set_index| filter.accepts_set(*set_index)).collect();
-    let asking: Vec<&[f32]> =
-        asking(positives.len()).map(|example| &*positives[example].descriptor).collect();
+    let asking: Vec<&[f32]> = asking(points.len()).map(|point| points[point]).collect();
     let rank = |set_index: &u32| {
         let set = &index.sets()[*set_index as usize];
         let only = (0..index.sets().len() as u32).map(|other| other == *set_index).collect();
         let filter = TileFilter { sets: only, ..filter.clone() };
         let nearest = compared
             .iter()
-            .filter_map(|tile| Some(index.nearest(&tile.descriptor, &filter, 1).first()?.distance))
+            .filter_map(|point| Some(index.nearest(point, &filter, 1).first()?.distance))
             .collect();
         let (slide, distances) = (set.header.slide_id.clone(), distances(set, &asking));
         unbinned(SlideElsewhere { slide, tiles: set.len(), nearest, distances }, matches)

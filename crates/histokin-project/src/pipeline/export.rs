@@ -50,7 +50,7 @@ pub enum ExportError {
 }
 
 impl ExportError {
-    fn format(error: impl std::fmt::Display) -> Self {
+    pub(super) fn format(error: impl std::fmt::Display) -> Self {
         Self::Format(error.to_string())
     }
 }
@@ -250,6 +250,7 @@ mod tests {
         }
         Answer {
             tiles: vec![None],
+            direction: None,
             matches,
             slides: Vec::new(),
             exact: true,

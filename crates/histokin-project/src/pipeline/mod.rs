@@ -1,6 +1,7 @@
 //! Complete operations on slides and projects, used by the command line, the workers and the tests.
 
 mod baseline;
+mod concepts;
 mod control;
 mod tiles;
 mod embed;
@@ -11,6 +12,7 @@ mod picture;
 mod selection;
 
 pub use baseline::{HSV_HISTOGRAM, HsvHistogram};
+pub use concepts::{regions, write_areas};
 pub use control::EmbedControl;
 pub use embed::{
     EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, embed_selected, embed_slide,

@@ -1,5 +1,5 @@
-//! A project: a folder with `project.toml`, `descriptors/`, `annotations/`, `models/`, `reports/`, and
-//! `index/`, which can be rebuilt. Concurrent embedding processes list their slides in `slides/`.
+//! A project: a folder with `project.toml`, `descriptors/`, `annotations/`, `concepts/`, `models/`, `reports/`,
+//! and `index/`, which can be rebuilt. Concurrent embedding processes list their slides in `slides/`.
 //!
 //! A program must claim a project before writing to it ([`Project::claim`]): one program at a time, and none
 //! that is older than the project. Others can only read. Concurrent embedding processes are the exception:
@@ -24,6 +24,7 @@ use access::Access;
 use file::ProjectFile;
 use format::FORMAT;
 use histokin_core::annotation::{AnnotationClass, AnnotationStore};
+use histokin_core::concept::ConceptStore;
 use histokin_core::descriptors::{DescriptorStore, Recipe};
 use histokin_core::index::IndexCache;
 use histokin_core::slide::computed;
@@ -43,6 +44,9 @@ pub const PROJECT_FILE: &str = "project.toml";
 
 /// Folder of a project for the annotations of its slides.
 pub const ANNOTATIONS_FOLDER: &str = "annotations";
+
+/// Folder of a project for its concepts.
+pub const CONCEPTS_FOLDER: &str = "concepts";
 
 /// Optional folder of a project for labels of its slides, in any supported file format.
 pub const LABELS_FOLDER: &str = "labels";
@@ -298,6 +302,12 @@ impl Project {
     pub fn annotations(&self) -> AnnotationStore {
         let store =
             AnnotationStore::new(self.root.join(ANNOTATIONS_FOLDER)).with_former_ids(self.former_ids());
+        if self.read_only().is_some() { store.read_only() } else { store }
+    }
+
+    /// Returns the store of this project's concepts.
+    pub fn concepts(&self) -> ConceptStore {
+        let store = ConceptStore::new(self.root.join(CONCEPTS_FOLDER));
         if self.read_only().is_some() { store.read_only() } else { store }
     }
 

@@ -2,6 +2,7 @@
 
 use super::annotations::AnnotationCommand;
 use super::archive::ArchiveCommand;
+use super::concepts::ConceptCommand;
 use super::embedding::EmbeddingCommand;
 use super::evaluation::EvaluationCommand;
 use super::messages::MessageCommand;
@@ -23,6 +24,8 @@ pub enum Command {
     Query(QueryCommand),
     /// Judges, chooses and exports the matches of an answer.
     Matches(MatchCommand),
+    /// Teaches and uses concepts.
+    Concepts(ConceptCommand),
     /// Sets up and uses the archive.
     Archive(ArchiveCommand),
     /// Draws, changes, imports or exports annotations.
@@ -41,6 +44,7 @@ from_subjects!(Command {
     Embedding(EmbeddingCommand),
     Query(QueryCommand),
     Matches(MatchCommand),
+    Concepts(ConceptCommand),
     Archive(ArchiveCommand),
     Annotations(AnnotationCommand),
     Evaluation(EvaluationCommand),

@@ -201,17 +201,16 @@ impl Session {
     }
 
     fn measure_distances(&self) -> Vec<Job> {
-        let (EvaluationState::Done(study), Some(query)) = (&self.evaluation.state, &self.query.current)
+        let (EvaluationState::Done(study), Some(query)) = (&self.evaluation.state, self.current_query())
         else {
             return Vec::new();
         };
-        let positives = query.positives.iter().map(|shown| shown.example.clone()).collect();
         let (generation, index) = (self.query.generation, self.index().clone());
         vec![Job::Evaluation(EvaluationJob::MeasureDistances {
             generation,
             study: study.clone(),
             index,
-            positives,
+            query: Box::new(query),
         })]
     }
 }

@@ -1,6 +1,7 @@
 //! Events: what the workers report, by subject.
 
 use super::annotations::AnnotationEvent;
+use super::concepts::ConceptEvent;
 use super::embedding::EmbeddingEvent;
 use super::evaluation::EvaluationEvent;
 use super::index::IndexEvent;
@@ -22,6 +23,8 @@ pub enum Event {
     Index(IndexEvent),
     /// Answers to queries, and what queries are made of.
     Query(QueryEvent),
+    /// Concepts were read or applied.
+    Concepts(ConceptEvent),
     /// Annotations were read or written.
     Annotations(AnnotationEvent),
     /// Progress and results of the evaluation.
@@ -37,6 +40,7 @@ from_subjects!(Event {
     Embedding(EmbeddingEvent),
     Index(IndexEvent),
     Query(QueryEvent),
+    Concepts(ConceptEvent),
     Annotations(AnnotationEvent),
     Evaluation(EvaluationEvent),
     Training(TrainingEvent),

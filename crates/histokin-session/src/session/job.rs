@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{AnnotationJob, EvaluateRequest, PictureQuery, TrainingJob, TrialRequest};
+use super::{AnnotationJob, ConceptJob, EvaluateRequest, PictureQuery, TrainingJob, TrialRequest};
+use histokin_core::concept::ConceptStore;
 use histokin_core::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
-use histokin_core::index::{IndexCache, Snapshot, TileRef};
-use histokin_core::query::{
-    AnnotationsBySlide, Answer, Example, Patients, Query, QueryHistory, TilePosition,
-};
+use histokin_core::index::{IndexCache, Snapshot};
+use histokin_core::query::{AnnotationsBySlide, Answer, Patients, Query, QueryHistory, TilePosition};
 use histokin_core::slide::{SlideId, SlideSource};
 use histokin_core::tissue::{TissueMask, TissueSettings};
 use histokin_evaluation::study::Study;
@@ -279,8 +278,15 @@ pub enum PictureJob {
     },
 }
 
-/// Jobs of the worker that keeps queries and judgements and exports answers.
+/// Jobs of the worker that keeps queries, judgements and concepts and exports answers.
 pub enum HistoryJob {
+    /// A job on concepts.
+    Concepts {
+        /// Where they are kept.
+        store: ConceptStore,
+        /// The job.
+        job: Box<ConceptJob>,
+    },
     /// Reads the query history of the project in a folder.
     LoadHistory(PathBuf),
     /// Saves the query history.
@@ -305,8 +311,8 @@ pub enum HistoryJob {
     ExportHeatMap {
         /// Index with the descriptors.
         index: Arc<Snapshot>,
-        /// Tile with which all tiles are compared.
-        tile: TileRef,
+        /// Descriptor with which all tiles are compared.
+        descriptor: Arc<[f32]>,
         /// Positions in the index of the slides for which a map is written.
         shown: Vec<u32>,
         /// Names of the slides.
@@ -320,7 +326,7 @@ pub enum HistoryJob {
 pub enum EvaluationJob {
     /// Evaluates encoders.
     Evaluate(Box<EvaluateRequest>),
-    /// Computes the distance of every tile of a study from the query's examples; NaN for tiles that are not
+    /// Computes the distance of every tile of a study from what the query compares tiles with; NaN for tiles that are not
     /// in the index.
     MeasureDistances {
         /// Number of the query.
@@ -329,8 +335,8 @@ pub enum EvaluationJob {
         study: Arc<Study>,
         /// Index with the descriptors.
         index: Arc<Snapshot>,
-        /// Positive examples of the query.
-        positives: Vec<Example>,
+        /// The query.
+        query: Box<Query>,
     },
     /// Compares the encoder of a training run with the project's.
     Try(Box<TrialRequest>),

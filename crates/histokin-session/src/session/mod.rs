@@ -20,6 +20,7 @@ macro_rules! from_subjects {
 mod annotations;
 mod archive;
 mod command;
+mod concepts;
 mod embedding;
 mod evaluation;
 mod event;
@@ -35,6 +36,7 @@ mod view;
 pub use annotations::{AnnotationCommand, AnnotationEvent, AnnotationJob, SlideAnnotations};
 pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;
+pub use concepts::{ConceptAreas, ConceptCommand, ConceptEvent, ConceptJob};
 pub use embedding::{
     EmbeddingCommand, EmbeddingEvent, EmbeddingState, EncoderState, SlideProgress, SlideStatus,
 };
@@ -46,7 +48,9 @@ pub use job::{
     Job, LoadJob, OpenJob, PictureJob, PictureRequest, ScanJob, SearchRequest, TileRequest,
 };
 pub use messages::{Message, MessageCommand, MessageEvent, Remedy, Severity};
-pub use query::{MatchCommand, PictureQuery, QueryCommand, QueryEvent, QueryState, SecondEncoder};
+pub use query::{
+    HeatReference, MatchCommand, PictureQuery, QueryCommand, QueryEvent, QueryState, SecondEncoder,
+};
 pub use slides::{Colours, Profile, SlideCommand, SlideEvent, SlideState, TilePicture};
 pub use training::{
     Pace, PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd,
@@ -56,6 +60,7 @@ pub use view::{ViewCommand, ViewTarget};
 
 use annotations::Annotations;
 use archive::Archive;
+use concepts::Concepts;
 use evaluation::Evaluation;
 use histokin_project::project::Project;
 use index::SearchIndex;
@@ -73,6 +78,7 @@ pub struct Session {
     embedding: EmbeddingState,
     index: SearchIndex,
     query: Queries,
+    concepts: Concepts,
     archive: Archive,
     annotations: Annotations,
     evaluation: Evaluation,
@@ -90,6 +96,7 @@ impl Session {
             embedding: EmbeddingState::default(),
             index: SearchIndex::default(),
             query: Queries::default(),
+            concepts: Concepts::default(),
             archive: Archive::default(),
             annotations: Annotations::default(),
             evaluation: Evaluation::default(),
@@ -122,6 +129,7 @@ impl Session {
             Command::Embedding(command) => self.embedding_command(command),
             Command::Query(command) => self.query_command(command),
             Command::Matches(command) => self.match_command(command),
+            Command::Concepts(command) => self.concept_command(command),
             Command::Archive(command) => self.archive_command(command),
             Command::Annotations(command) => self.annotation_command(command),
             Command::Evaluation(command) => self.evaluation_command(command),
@@ -142,6 +150,10 @@ impl Session {
             Event::Embedding(event) => self.embedding_event(event),
             Event::Index(event) => self.index_event(event),
             Event::Query(event) => self.query_event(event),
+            Event::Concepts(event) => {
+                self.concept_event(event);
+                Vec::new()
+            }
             Event::Annotations(event) => self.annotation_event(event),
             Event::Evaluation(event) => {
                 self.evaluation_event(event);
@@ -178,6 +190,7 @@ impl Session {
         let mut jobs = vec![
             Job::Open(OpenJob::ReadEncoderSpec(which)),
             Job::History(HistoryJob::LoadHistory(self.project.root().to_owned())),
+            self.load_concepts(),
         ];
         jobs.extend(self.project.slides().iter().map(|entry| {
             Job::Open(OpenJob::OpenSlide { path: self.project.slide_path(entry), user_mpp: entry.user_mpp })

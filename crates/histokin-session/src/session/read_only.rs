@@ -1,8 +1,8 @@
 //! Read-only projects: which commands are refused and which jobs are dropped.
 
 use super::{
-    AnnotationJob, Command, EmbeddingCommand, EvaluationCommand, EvaluationJob, HistoryJob, Job,
-    MatchCommand, Session, TrainingCommand, TrainingJob,
+    AnnotationJob, Command, ConceptCommand, EmbeddingCommand, EvaluationCommand, EvaluationJob, HistoryJob,
+    Job, MatchCommand, Session, TrainingCommand, TrainingJob,
 };
 
 impl Session {
@@ -12,6 +12,13 @@ impl Session {
             Command::Matches(MatchCommand::Judge { .. } | MatchCommand::UndoJudgement) => {
                 "judgements cannot be kept"
             }
+            Command::Concepts(
+                ConceptCommand::Teach { .. }
+                | ConceptCommand::SetThreshold { .. }
+                | ConceptCommand::Rename { .. }
+                | ConceptCommand::Remove(_)
+                | ConceptCommand::Export(_),
+            ) => "no concept can be kept or exported",
             Command::Matches(MatchCommand::Export | MatchCommand::ExportHeatMap { .. })
             | Command::Evaluation(EvaluationCommand::WriteReport { .. }) => {
                 "no report can be written into it"
@@ -53,6 +60,9 @@ impl Session {
 }
 
 fn writes_into_project(job: &Job) -> bool {
+    if let Job::History(HistoryJob::Concepts { job, .. }) = job {
+        return job.writes();
+    }
     matches!(
         job,
         Job::SaveProject(_)

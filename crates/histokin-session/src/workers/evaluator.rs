@@ -17,9 +17,9 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 pub fn work(job: EvaluationJob, events: &EventSender) {
     match job {
         EvaluationJob::Evaluate(request) => evaluate(&request, events),
-        EvaluationJob::MeasureDistances { generation, study, index, positives } => {
+        EvaluationJob::MeasureDistances { generation, study, index, query } => {
             // On an error there is nothing to show; the search reports the reason.
-            if let Ok(distances) = study.distances(&index, &positives) {
+            if let Ok(distances) = study.distances(&index, &query) {
                 events.send(EvaluationEvent::DistancesMeasured { generation, distances });
             }
         }

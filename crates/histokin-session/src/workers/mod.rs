@@ -3,6 +3,7 @@
 
 pub mod annotation_keeper;
 mod archive_searcher;
+mod concept_files;
 mod query_files;
 pub mod embedder;
 mod io_jobs;

@@ -1,11 +1,13 @@
-//! Reads and saves the query history of a project, and exports answers and similarity maps.
+//! Reads and saves the query history of a project, and exports answers and similarity maps. Jobs on concepts are passed
+//! on.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::EventSender;
+use super::concept_files;
 use crate::session::{HistoryJob, MessageEvent, QueryEvent};
-use histokin_core::query::similarity_map::{MapRequest, typical_distance};
+use histokin_core::query::similarity_map::{MapRequest, Reference, typical_distance};
 use histokin_core::query::{Answer, QueryHistory};
 use histokin_core::slide::SlideId;
 use histokin_project::interchange::write_maps;
@@ -13,14 +15,18 @@ use histokin_project::pipeline::{self, Slides};
 
 pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
     let done = match job {
+        HistoryJob::Concepts { store, job } => {
+            return concept_files::keep_concepts(&store, *job, events);
+        }
         HistoryJob::LoadHistory(root) => QueryHistory::load(&root)
             .map(|query_history| events.send(QueryEvent::HistoryLoaded(Box::new(query_history)))),
         HistoryJob::SaveHistory { root, query_history } => query_history.save(&root),
         HistoryJob::ExportAnswer { answer, query_history, slides, reports } => {
             return export(&answer, &query_history, &slides, &reports, events);
         }
-        HistoryJob::ExportHeatMap { index, tile, shown, names, reports } => {
-            return export_heat_map(&MapRequest { index, tile, shown }, &names, &reports, events);
+        HistoryJob::ExportHeatMap { index, descriptor, shown, names, reports } => {
+            let request = MapRequest { index, reference: Reference::Point(descriptor), shown };
+            return export_heat_map(&request, &names, &reports, events);
         }
     };
     if let Err(error) = done {
@@ -31,7 +37,7 @@ pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
 }
 
 /// Returns the first folder `NAME-N` that does not exist yet.
-fn new_folder(reports: &Path, name: &str) -> Option<PathBuf> {
+pub(super) fn new_folder(reports: &Path, name: &str) -> Option<PathBuf> {
     (1..).map(|number| reports.join(format!("{name}-{number}"))).find(|folder| !folder.exists())
 }
 

@@ -1,4 +1,4 @@
-//! Similarity maps of the slides in view and the tile under the pointer, computed by a thread that only answers
+//! Similarity maps of the slides in view to the tile under the pointer or to what was taught, computed by a thread that only answers
 //! the newest request, so that the map follows the pointer.
 
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::Waker;
 use super::job_queue::JobQueue;
 use crate::crash;
 use histokin_core::descriptors::DescriptorSet;
-use histokin_core::index::{Snapshot, TileRef};
-use histokin_core::query::similarity_map::{MapRequest, SimilarityMap, typical_distance};
+use histokin_core::index::Snapshot;
+use histokin_core::query::similarity_map::{MapRequest, Reference, SimilarityMap, typical_distance};
 
 /// Number of requests between two trials of the slower engine: a graphics card may have become free, or busy.
 const TRIAL_EVERY: u32 = 500;
@@ -39,8 +39,8 @@ pub enum Engine {
 /// The maps of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimilarityMaps {
-    /// Tile with which all tiles were compared.
-    pub tile: TileRef,
+    /// What all tiles were compared with.
+    pub reference: Reference,
     /// One map for each slide that has descriptors.
     pub maps: Vec<SimilarityMap>,
     /// Distance of descriptors at which similarity is lowest, as given by [`typical_distance`].
@@ -169,7 +169,8 @@ impl FasterEngine {
     fn similarity_maps(&mut self, request: &MapRequest, scale: f32) -> SimilarityMaps {
         let tiles: usize = request.sets().map(|set| set.len()).sum();
         let pace = |made: &SimilarityMaps| made.elapsed.as_secs_f64() / tiles.max(1) as f64;
-        if self.card.is_some() && self.next() == Engine::GraphicsCard {
+        let is_compared = request.descriptor().is_some();
+        if self.card.is_some() && is_compared && self.next() == Engine::GraphicsCard {
             match self.by_card(request, scale) {
                 Some(made) => {
                     self.card_pace = Some(pace(&made));
@@ -192,11 +193,12 @@ impl FasterEngine {
             return None;
         }
         let started = Instant::now();
-        let squared = card.squared_distances(request.descriptor(), &sets)?;
+        let squared = card.squared_distances(request.descriptor()?, &sets)?;
         let maps =
             sets.iter().zip(&squared).map(|(set, squared)| SimilarityMap::new(set, squared, scale)).collect();
-        let (tile, engine, elapsed) = (request.tile, Engine::GraphicsCard, started.elapsed());
-        Some(SimilarityMaps { tile, maps, scale, engine, elapsed })
+        let (reference, engine, elapsed) =
+            (request.reference.clone(), Engine::GraphicsCard, started.elapsed());
+        Some(SimilarityMaps { reference, maps, scale, engine, elapsed })
     }
 }
 
@@ -204,8 +206,8 @@ impl FasterEngine {
 fn by_processor(request: &MapRequest, scale: f32) -> SimilarityMaps {
     let started = Instant::now();
     let maps = request.maps(scale);
-    let (tile, engine, elapsed) = (request.tile, Engine::Processor, started.elapsed());
-    SimilarityMaps { tile, maps, scale, engine, elapsed }
+    let (reference, engine, elapsed) = (request.reference.clone(), Engine::Processor, started.elapsed());
+    SimilarityMaps { reference, maps, scale, engine, elapsed }
 }
 
 #[cfg(test)]

@@ -44,6 +44,12 @@ impl App {
         for action in requests.actions {
             self.perform(context, action);
         }
+        if let Some(source) = requests.heat {
+            self.canvas.heat_map.toggle(source);
+        }
+        if let Some(dialog) = requests.dialog {
+            self.chrome.dialog = Some(dialog);
+        }
         for request in requests.saves {
             self.export(context, request);
         }

@@ -4,11 +4,13 @@ use egui::{Context, Event, ViewportCommand};
 
 use super::App;
 use crate::geometry::Level0Point;
-use crate::query::{Judgement, pair};
+use crate::query::{Judgement, Order, pair};
 use crate::session::{MatchCommand, PictureQuery, QueryCommand, ViewCommand};
 use crate::slide::SlideId;
 use crate::ui::actions::SearchAction;
 use crate::ui::file_dialog::Choose;
+use crate::ui::heat_map::HeatSource;
+use crate::ui::panels::concept_dialog::ConceptForm;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panes::Split;
 use crate::ui::region_tool::RegionUse;
@@ -22,9 +24,24 @@ impl App {
                 }
             }
             SearchAction::SetUpArchive => self.chrome.dialog = Some(Dialog::archive(self.session.project())),
-            SearchAction::ToggleHeatMap => self.canvas.heat_map.is_on ^= true,
+            SearchAction::ToggleHeatMap => self.canvas.heat_map.toggle(HeatSource::Pointer),
+            SearchAction::ToggleQueryHeatMap => self.canvas.heat_map.toggle(HeatSource::Query),
+            SearchAction::ToggleClassMap => self.canvas.heat_map.toggle(HeatSource::AllConcepts),
+            SearchAction::ToggleSuggestions => {
+                let mut settings = self.session.query_settings().clone();
+                settings.order = if settings.order == Order::Best { Order::ToMark } else { Order::Best };
+                self.command(QueryCommand::SetSettings(settings));
+            }
+            SearchAction::SaveConcept => match self.session.query() {
+                Some(_) => self.chrome.dialog = Some(Dialog::Concept(ConceptForm::default())),
+                None => self.notice(context, "Search for some tissue first, then save it as a concept."),
+            },
+            SearchAction::ToggleConcepts => {
+                self.chrome.matches.concepts_open ^= true;
+                self.chrome.matches_open |= self.chrome.matches.concepts_open;
+            }
             SearchAction::ExportHeatMap => match self.canvas.heat_map.shown() {
-                Some((tile, on)) => self.command(MatchCommand::ExportHeatMap { tile, on }),
+                Some((reference, on)) => self.command(MatchCommand::ExportHeatMap { reference, on }),
                 None => self.notice(
                     context,
                     "Switch the heat map on (D) and move the pointer over embedded tissue first.",

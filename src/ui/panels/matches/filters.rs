@@ -4,7 +4,7 @@ use egui::{Align, Button, DragValue, Frame, Layout, Margin, RichText, ScrollArea
 
 use super::super::{ICON_BUTTON, action_icon_ui, line_ui};
 use super::settings::choice_ui;
-use crate::query::{AnnotationFilter, Patients, QuerySettings};
+use crate::query::{AnnotationFilter, Patients, QuerySettings, RankBy};
 use crate::session::{QueryCommand, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::SearchAction;
@@ -62,12 +62,28 @@ pub fn filters_ui(
             ui.spacing_mut().slider_width = FIELD;
             ui.add(Slider::new(&mut settings.diversity, 0.0..=0.9).show_value(false));
         });
+        let hint = "After marks, compare tiles with the direction of all marks, or with the nearest example only. With the \
+                    nearest example, marks do not change the ranking";
+        setting_ui(ui, "Rank by", hint, palette, |ui| {
+            let name = |rank_by: RankBy| match rank_by {
+                RankBy::Direction => "all marks",
+                RankBy::Nearest => "nearest example",
+            };
+            let combo = egui::ComboBox::from_id_salt("rank by").selected_text(name(settings.rank_by)).width(FIELD);
+            combo.show_ui(ui, |ui| {
+                for choice in [RankBy::Direction, RankBy::Nearest] {
+                    ui.selectable_value(&mut settings.rank_by, choice, name(choice));
+                }
+            });
+        });
         let button = Button::new(RichText::new("Clear filters").small().color(palette.accent)).frame(false);
         if in_force(session) > 0 && ui.add(button).on_hover_text("Remove all filters").clicked() {
             *settings = QuerySettings {
                 scope: settings.scope,
                 count: settings.count,
                 exclude_um: settings.exclude_um,
+                rank_by: settings.rank_by,
+                order: settings.order,
                 ..QuerySettings::default()
             };
             requests.command(QueryCommand::SetPatients(Patients::Any));

@@ -2,10 +2,12 @@
 //! two encoders side by side.
 
 mod chosen;
+mod concepts;
 mod encoders;
 mod filters;
 mod gallery;
 mod list;
+mod marks;
 mod query;
 mod settings;
 mod slides;
@@ -43,6 +45,8 @@ pub struct MatchesPanel {
     pub listing: Listing,
     /// Whether the query history is shown.
     pub history_open: bool,
+    /// Whether the concepts are shown.
+    pub concepts_open: bool,
     /// Whether the filters are shown.
     pub filters_open: bool,
     /// The match that was scrolled to last: the list follows the visited match, but leaves manual scrolling
@@ -101,7 +105,12 @@ pub fn matches_ui(
             let open = Some(panel.history_open);
             action_icon_ui(ui, SearchAction::ToggleHistory, icons::ICON_HISTORY, open, palette, requests);
         }
+        let open = Some(panel.concepts_open);
+        action_icon_ui(ui, SearchAction::ToggleConcepts, icons::ICON_BOOKMARKS, open, palette, requests);
     });
+    if panel.concepts_open {
+        concepts::concepts_ui(ui, session, palette, requests);
+    }
     if panel.history_open {
         query::history_ui(ui, session, pictures, palette, requests);
     }
@@ -119,6 +128,7 @@ pub fn matches_ui(
     }
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
         query::query_ui(ui, session, query, pictures, palette, requests);
+        marks::marks_ui(ui, session, query, pictures, palette, requests);
         ui.add_space(8.0);
         settings::settings_ui(ui, panel, session, palette, requests);
         ui.add_space(2.0);

@@ -39,6 +39,7 @@ pub fn query_ui(
             (Example::Region { region: Region::Rect(_), .. }, _) => "Query: whole slide".to_owned(),
             (Example::Region { .. }, _) => "Query: region".to_owned(),
             (Example::Descriptors { file: Some(_), .. }, _) => "Query: image".to_owned(),
+            (Example::Descriptors { position: None, .. }, _) => "Query: concept".to_owned(),
             _ => "Query".to_owned(),
         };
         line_ui(ui, RichText::new(title).family(theme::bold()).color(palette.query));
@@ -48,7 +49,7 @@ pub fn query_ui(
     if query.positives.len() > 1 || !query.negatives.is_empty() {
         further_ui(ui, session, query, shown, palette, requests);
     }
-    if query.positives.len() + query.negatives.len() == 1 {
+    if query.positives.len() + query.negatives.len() == 1 && query.marks.is_empty() {
         let hint = "Shift-click adds an example, Ctrl-click adds a negative example";
         ui.label(RichText::new(hint).small().color(palette.weak));
     }
@@ -118,7 +119,12 @@ fn example_name(session: &Session, shown: &ShownExample) -> String {
 }
 
 fn location(session: &Session, shown: &ShownExample) -> String {
-    let Some(position) = &shown.position else { return "an image file".to_owned() };
+    let Some(position) = &shown.position else {
+        return match &shown.example {
+            Example::Descriptors { file: None, .. } => "a concept".to_owned(),
+            _ => "an image file".to_owned(),
+        };
+    };
     if let Example::Descriptors { file: Some(_), descriptors, .. } = &shown.example {
         return match descriptors.len() {
             1 => "an image, as one tile".to_owned(),

@@ -3,8 +3,8 @@
 use egui::{Align, Button, DragValue, Layout, RichText, TextStyle, Ui, Vec2};
 use egui_material_icons::icons;
 
-use super::{Listing, MatchesPanel, filters};
-use crate::query::Scope;
+use super::{Listing, MatchesPanel, filters, marks};
+use crate::query::{Order, RankBy, Scope};
 use crate::session::{QueryCommand, Session};
 use crate::ui::actions::SearchAction;
 use crate::ui::app::Requests;
@@ -56,6 +56,10 @@ pub fn settings_ui(
             ui.add(count).on_hover_text("Number of most similar tiles to show");
         });
     });
+    let has_marks = session.query().is_some_and(|query| !query.marks.is_empty());
+    if settings.rank_by == RankBy::Direction && (has_marks || settings.order != Order::Best) {
+        marks::order_ui(ui, &mut settings.order, palette);
+    }
     if panel.filters_open {
         filters::filters_ui(ui, session, &mut settings, palette, requests);
     }

@@ -1,6 +1,7 @@
 //! Commands on the query and on its matches.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -59,6 +60,8 @@ pub enum QueryCommand {
         /// Index of the example in its list, from 0.
         index: usize,
     },
+    /// Removes a mark, by its index in the list of marks.
+    RemoveMark(usize),
     /// Goes to an example of the query.
     GoToExample {
         /// The example.
@@ -82,6 +85,15 @@ pub enum QueryCommand {
     Clear,
 }
 
+/// What all tiles are compared with in a heat map.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HeatReference {
+    /// A tile.
+    Tile(TilePosition),
+    /// A point in descriptor space: the direction of a taught query or a concept.
+    Point(Arc<[f32]>),
+}
+
 /// A command on the matches of the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MatchCommand {
@@ -92,14 +104,15 @@ pub enum MatchCommand {
         /// Current view, to return to.
         from: Option<(SlideId, Level0Rect)>,
     },
-    /// Sets the relevance judgement of a match; `None` removes it.
+    /// Sets the relevance judgement of a match; `None` removes it. Unless the nearest example ranks, the match becomes a
+    /// mark, by which the query is answered anew.
     Judge {
         /// Index of the match in the answer, from 0.
         rank: usize,
         /// The judgement.
         judgement: Option<Judgement>,
     },
-    /// Undoes the last relevance judgement.
+    /// Undoes the last relevance judgement, and the mark that it made.
     UndoJudgement,
     /// Adds a match, by its index in the answer (from 0), to the chosen ones, or removes it from them.
     Choose(usize),
@@ -111,10 +124,10 @@ pub enum MatchCommand {
     UndoClassification,
     /// Writes the matches to the project's reports.
     Export,
-    /// Writes similarity maps for a tile to the project's reports.
+    /// Writes similarity maps to the project's reports.
     ExportHeatMap {
-        /// Tile with which all tiles are compared.
-        tile: TilePosition,
+        /// What all tiles are compared with.
+        reference: HeatReference,
         /// Slides for which a map is written.
         on: Vec<SlideId>,
     },

@@ -6,7 +6,6 @@ use image::RgbImage;
 use uuid::Uuid;
 
 use super::super::{EmbeddingJob, Job, PictureRequest, Session, TileRequest};
-use super::QueryState;
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::query::builder::{self, BuildError, QueryBuilder, SlideGeometry};
 use histokin_core::query::{QueryError, Region, Scope, ShownExample, TilePosition};
@@ -148,7 +147,7 @@ impl Session {
         self.examples_changed()
     }
 
-    fn examples_changed(&mut self) -> Vec<Job> {
+    pub(super) fn examples_changed(&mut self) -> Vec<Job> {
         if self.query.current.as_ref().is_some_and(|query| query.positives.is_empty()) {
             return self.clear_query();
         }
@@ -181,13 +180,7 @@ impl Session {
 
     /// Starts a new query.
     pub(super) fn ask(&mut self, positives: Vec<ShownExample>, negatives: Vec<ShownExample>) -> Vec<Job> {
-        self.query.current = Some(QueryState::new(positives, negatives));
-        if let Some(past) = self.past_query() {
-            self.query.history.note(past);
-        }
-        let mut jobs = self.search();
-        jobs.extend(self.save_history());
-        jobs
+        self.ask_with_marks(positives, negatives, Vec::new())
     }
 
     /// Requests the descriptor of an example tile that is not in the index, if it is tissue.

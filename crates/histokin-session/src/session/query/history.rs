@@ -8,14 +8,15 @@ impl Session {
     pub(super) fn repeat(&mut self, position: usize) -> Vec<Job> {
         let Some(past) = self.query.history.history().get(position).cloned() else { return Vec::new() };
         self.query.settings = past.settings;
-        self.ask(past.positives, past.negatives)
+        self.ask_with_marks(past.positives, past.negatives, past.marks)
     }
 
     /// The current query as an entry of the history.
     pub(super) fn past_query(&self) -> Option<PastQuery> {
         let query = self.query.current.as_ref()?;
         let (positives, negatives) = (query.positives.clone(), query.negatives.clone());
-        Some(PastQuery { positives, negatives, settings: self.query.settings.clone() })
+        let marks = query.marks.clone();
+        Some(PastQuery { positives, negatives, marks, settings: self.query.settings.clone() })
     }
 
     /// Saves the query history, once the saved one has been loaded.

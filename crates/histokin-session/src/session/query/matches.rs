@@ -1,14 +1,15 @@
 //! Work with the matches of an answer: going to them, choosing, judging, giving them a class, exporting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use uuid::Uuid;
 
 use super::super::{HistoryJob, Job, Session, ViewTarget};
+use super::HeatReference;
 use histokin_core::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
 use histokin_core::geometry::{Level0Point, Level0Rect};
-use histokin_core::index::TileRef;
-use histokin_core::query::{self, Answer, JudgedMatch, Judgement, Match, TilePosition};
+use histokin_core::query::{self, Answer, JudgedMatch, Judgement, Match, ShownMark, TilePosition};
 use histokin_core::slide::SlideId;
 
 /// What a judgement has changed, for undo.
@@ -16,6 +17,8 @@ pub(super) struct JudgementChange {
     query: TilePosition,
     found: TilePosition,
     before: Option<JudgedMatch>,
+    /// The query's marks before, if the judgement changed them and the query is still shown.
+    pub(super) marks: Option<Vec<ShownMark>>,
 }
 
 /// What giving matches a class has changed on one slide, for undo.
@@ -173,19 +176,38 @@ impl Session {
             }
             None => self.query.history.forget(&query, &found_tile),
         };
-        self.query.judged.push(JudgementChange { query, found: found_tile, before });
-        self.save_history().into_iter().collect()
+        let mut change = JudgementChange { query, found: found_tile, before, marks: None };
+        if !self.learns_from_marks() {
+            self.query.judged.push(change);
+            return self.save_history().into_iter().collect();
+        }
+        if self.index().set_index(&change.found.slide).is_none() {
+            let text =
+                "This match is in the archive only: the judgement is kept, and the ranking stays.".to_owned();
+            self.messages.note(text);
+            self.query.judged.push(change);
+            return self.save_history().into_iter().collect();
+        }
+        change.marks = self.query.current.as_mut().map(|query| query.mark(&change.found, judgement));
+        self.query.judged.push(change);
+        self.examples_changed()
     }
 
     pub(in crate::session) fn undo_judgement(&mut self) -> Vec<Job> {
-        let Some(JudgementChange { query, found, before }) = self.query.judged.pop() else {
+        let Some(JudgementChange { query, found, before, marks }) = self.query.judged.pop() else {
             return Vec::new();
         };
         match before {
             Some(before) => _ = self.query.history.judge(before),
             None => _ = self.query.history.forget(&query, &found),
         }
-        self.save_history().into_iter().collect()
+        let (Some(marks), Some(query)) = (marks, &mut self.query.current) else {
+            return self.save_history().into_iter().collect();
+        };
+        let count = query.marks.len();
+        query.marks = marks;
+        query.marks_changed(count);
+        self.examples_changed()
     }
 
     pub(in crate::session) fn export_matches(&mut self) -> Vec<Job> {
@@ -200,21 +222,33 @@ impl Session {
         vec![Job::History(HistoryJob::ExportAnswer { answer, query_history, slides, reports })]
     }
 
-    pub(in crate::session) fn export_heat_map(&mut self, tile: &TilePosition, on: &[SlideId]) -> Vec<Job> {
+    pub(in crate::session) fn export_heat_map(
+        &mut self,
+        reference: &HeatReference,
+        on: &[SlideId],
+    ) -> Vec<Job> {
         let index = self.index().clone();
-        let tile = index.set_index(&tile.slide).and_then(|set| {
-            let row = index.sets()[set as usize].row_at(tile.rect.center())?;
-            Some(TileRef { set, row })
-        });
+        let descriptor = match reference {
+            HeatReference::Point(point) => Some(point.clone()),
+            HeatReference::Tile(tile) => index.set_index(&tile.slide).and_then(|set| {
+                let set = &index.sets()[set as usize];
+                Some(set.descriptor(set.row_at(tile.rect.center())?).into())
+            }),
+        };
         // The slide may have been removed from the list meanwhile.
-        let Some(tile) = tile else { return Vec::new() };
+        let Some(descriptor) = descriptor else { return Vec::new() };
         let shown = on.iter().filter_map(|slide| index.set_index(slide)).collect();
-        let names = self.slides.list.iter().map(|state| {
-            let path = &state.source.info().path;
-            (state.id().clone(), path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
-        });
-        let (names, reports) = (names.collect(), self.project.root().join("reports"));
-        vec![Job::History(HistoryJob::ExportHeatMap { index, tile, shown, names, reports })]
+        let (names, reports) = (self.slide_stems(), self.project.root().join("reports"));
+        vec![Job::History(HistoryJob::ExportHeatMap { index, descriptor, shown, names, reports })]
+    }
+}
+
+impl Session {
+    /// Returns the file names of the open slides, without their endings.
+    pub(in crate::session) fn slide_stems(&self) -> HashMap<SlideId, String> {
+        let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let slides = self.slides.list.iter();
+        slides.map(|state| (state.id().clone(), stem(&state.source.info().path))).collect()
     }
 }
 

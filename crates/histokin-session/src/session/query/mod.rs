@@ -4,6 +4,7 @@ mod commands;
 mod events;
 mod examples;
 mod history;
+mod marks;
 mod matches;
 mod search;
 mod second_encoder;
@@ -11,14 +12,16 @@ mod second_encoder;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use commands::{MatchCommand, QueryCommand};
+pub use commands::{HeatReference, MatchCommand, QueryCommand};
 pub use events::QueryEvent;
 pub use examples::PictureQuery;
 pub use second_encoder::SecondEncoder;
 
 use super::{Job, LoadJob, Session};
 use histokin_core::descriptors::Recipe;
-use histokin_core::query::{Answer, Patients, QueryHistory, QuerySettings, ShownExample, TilePosition};
+use histokin_core::query::{
+    Answer, Judgement, Patients, QueryHistory, QuerySettings, ShownExample, ShownMark, TilePosition,
+};
 use matches::{ClassificationChange, JudgementChange};
 
 /// Number of matches that are shown by default.
@@ -37,6 +40,11 @@ pub struct QueryState {
     pub positives: Vec<ShownExample>,
     /// Negative examples.
     pub negatives: Vec<ShownExample>,
+    /// What the user has said about tiles since, in the order in which it was said.
+    pub marks: Vec<ShownMark>,
+    /// For each mark, the share (0 to 1) of the 20 best matches before it that stayed among the best. Shorter than
+    /// `marks` while suggestions are shown.
+    pub stayed: Vec<f32>,
     /// The newest answer, perhaps for earlier settings or a smaller index.
     pub answer: Option<Arc<Answer>>,
     /// Why there is no answer.
@@ -49,6 +57,8 @@ pub struct QueryState {
     pub chosen: BTreeSet<usize>,
     /// Answer of the second encoder, if there is one.
     pub second_encoder: Option<Result<Answer, String>>,
+    /// The answer before the last mark, until the next one arrives.
+    settling: Option<Arc<Answer>>,
 }
 
 impl QueryState {
@@ -56,12 +66,15 @@ impl QueryState {
         Self {
             positives,
             negatives,
+            marks: Vec::new(),
+            stayed: Vec::new(),
             answer: None,
             problem: None,
             waiting: false,
             visited: None,
             chosen: BTreeSet::new(),
             second_encoder: None,
+            settling: None,
         }
     }
 
@@ -74,6 +87,11 @@ impl QueryState {
     pub fn examples(&self) -> impl Iterator<Item = (bool, &ShownExample)> {
         let positives = self.positives.iter().map(|example| (true, example));
         positives.chain(self.negatives.iter().map(|example| (false, example)))
+    }
+
+    /// Returns the number of marks with this judgement.
+    pub fn marked(&self, judgement: Judgement) -> usize {
+        self.marks.iter().filter(|mark| mark.judgement == judgement).count()
     }
 
     fn list(&mut self, is_positive: bool) -> &mut Vec<ShownExample> {
@@ -178,6 +196,7 @@ impl Session {
                 self.add_example(slide, point, is_positive)
             }
             QueryCommand::RemoveExample { is_positive, index } => self.remove_example(is_positive, index),
+            QueryCommand::RemoveMark(number) => self.remove_mark(number),
             QueryCommand::GoToExample { position, from } => self.go_to_example(position, from),
             QueryCommand::SetSettings(settings) => self.set_query_settings(settings),
             QueryCommand::SetPatients(patients) => self.set_patients(patients),
@@ -199,7 +218,7 @@ impl Session {
             MatchCommand::Classify(class) => self.classify_matches(class),
             MatchCommand::UndoClassification => self.undo_classification(),
             MatchCommand::Export => self.export_matches(),
-            MatchCommand::ExportHeatMap { tile, on } => self.export_heat_map(&tile, &on),
+            MatchCommand::ExportHeatMap { reference, on } => self.export_heat_map(&reference, &on),
         }
     }
 

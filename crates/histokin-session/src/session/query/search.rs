@@ -1,5 +1,6 @@
 //! Searching for the current query, settings, and what becomes of answers.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +41,13 @@ impl Session {
     /// Returns how patients are found: by the project's list, else by the file name.
     fn patient_names(&self) -> PatientNames {
         PatientNames::usual().with_list(self.project.patients())
+    }
+
+    /// Returns the patients of the open slides, as far as they are known.
+    pub(in crate::session) fn patients_by_slide(&self) -> HashMap<SlideId, String> {
+        let names = self.patient_names();
+        let slides = self.slides.list.iter();
+        slides.filter_map(|state| Some((state.id().clone(), names.of(&state.source.info().path)?))).collect()
     }
 
     /// Slides that may hold matches, if patients or chosen slides restrict them.
@@ -105,18 +113,21 @@ impl Session {
         }
     }
 
-    /// Searches the newest index for the current query.
-    pub(in crate::session) fn search(&mut self) -> Vec<Job> {
+    /// The current query as it is searched with.
+    pub(in crate::session) fn current_query(&self) -> Option<Query> {
         let among = self.slides_among();
         let settings = QuerySettings { among, ..self.query.settings.clone() };
+        Some(self.query.current.as_ref()?.with_settings(settings))
+    }
+
+    /// Searches the newest index for the current query.
+    pub(in crate::session) fn search(&mut self) -> Vec<Job> {
+        let Some(query) = self.current_query() else { return Vec::new() };
         let annotations = self.filter_annotations();
         let second_encoder = self.query.second_encoder.as_ref().and_then(|encoder| encoder.index.clone());
-        let Some(query) = &mut self.query.current else { return Vec::new() };
+        let Some(state) = &mut self.query.current else { return Vec::new() };
         self.query.generation += 1;
-        query.waiting = true;
-        let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
-        let query =
-            Query { positives: examples(&query.positives), negatives: examples(&query.negatives), settings };
+        state.waiting = true;
         let (generation, index) = (self.query.generation, self.index().clone());
         let search = SearchRequest { generation, index, query, annotations, second_encoder };
         let mut jobs: Vec<Job> = self.search_archive(&search).into_iter().collect();
@@ -147,7 +158,9 @@ impl Session {
                     query.chosen.clear();
                     query.visited = query.visited.filter(|rank| *rank < answer.matches.len());
                 }
-                query.answer = Some(Arc::new(answer));
+                let answer = Arc::new(answer);
+                query.answer = Some(answer.clone());
+                self.note_settling(&answer);
             }
             Err(problem) => {
                 query.answer = None;
@@ -165,7 +178,9 @@ impl Session {
         // In the order in which they are seen.
         let mut wanted: IndexSet<(SlideId, Level0Rect)> = IndexSet::new();
         if let Some(query) = &self.query.current {
-            let examples = query.examples().filter_map(|(_, shown)| shown.position.as_ref());
+            let marked = query.marks.iter().map(|mark| &mark.shown);
+            let examples = query.examples().map(|(_, shown)| shown).chain(marked);
+            let examples = examples.filter_map(|shown| shown.position.as_ref());
             wanted.extend(examples.map(|position| (position.slide.clone(), position.rect)));
             let second_encoder = query.second_encoder.iter().flatten();
             let answers = query.answer.as_deref().into_iter().chain(second_encoder);
@@ -195,6 +210,7 @@ impl Session {
             let stays = |shown: &ShownExample| shown.example.slide() != Some(slide);
             query.positives.retain(stays);
             query.negatives.retain(stays);
+            query.marks.retain(|mark| stays(&mark.shown));
             let answer = query.answer.as_mut().map(Arc::make_mut);
             for answer in answer.into_iter().chain(query.second_encoder.iter_mut().flatten()) {
                 answer.matches.retain(|found| found.slide != *slide);

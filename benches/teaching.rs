@@ -1,0 +1,232 @@
+//! Teaching by marks: the time that a mark takes, and how much marks teach.
+//!
+//!     cargo bench --bench teaching                                  time of a mark
+//!     cargo bench --bench teaching -- PROJECT LABELS [PATIENTS]     and the precision over simulated marks
+//!     HISTOKIN_BENCH_TILES=100000,1000000                           numbers of tiles
+//!
+//! A mark is timed as the window does it: the direction of all marks so far, the exact search for it, and the matches,
+//! beside a scan of all tiles for the same direction in the same run, which has to find the same. Descriptors are made:
+//! unit vectors in 2,000 clusters whose spread decreases from axis to axis. A click asks in one of 20 clusters, and the
+//! five best matches are marked by whether they are of that cluster, ten times.
+//!
+//! PROJECT is a project with embedded slides, LABELS the argument of `histokin evaluate --labels`, and PATIENTS a CSV file
+//! with the columns slide and patient. The rankings are compared on tiles of other patients, with right marks and with
+//! one mark in ten wrong.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use histokin::descriptors::{DescriptorHeader, DescriptorSet, Recipe, Row};
+use histokin::encoder::{self, EncoderId};
+use histokin::evaluation::feedback::{JUDGEMENTS, Ranking, Simulation, simulate};
+use histokin::evaluation::intervals::Resampling;
+use histokin::evaluation::labels::{Patients, read_labels};
+use histokin::evaluation::sample::Sample;
+use histokin::evaluation::{Exclude, gather};
+use histokin::geometry::Level0Point;
+use histokin::index::{Snapshot, TileFilter, TileRef, brute_force};
+use histokin::project::Project;
+use histokin::query::similarity_map::{MapRequest, Reference, typical_distance};
+use histokin::query::{self, AnnotationsBySlide, Example, Judgement, Mark, Query};
+use histokin::slide::SlideId;
+use histokin::stain::StainSetting;
+use histokin::tiling::{TileGrid, TileIndex, TileSettings};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use strum::IntoEnumIterator;
+
+/// Length of a descriptor.
+const WIDTH: usize = 128;
+/// Number of tiles per slide.
+const SLIDE: usize = 50_000;
+/// Number of clusters.
+const CLUSTERS: u32 = 2000;
+/// Number of clicks, and of marks for each: five at a time.
+const CLICKS: u32 = 20;
+const ROUNDS: usize = 10;
+const AT_A_TIME: usize = 5;
+
+fn main() {
+    println!("{}", support::machine());
+    let tiles = std::env::var("HISTOKIN_BENCH_TILES").unwrap_or_else(|_| "100000,1000000".to_owned());
+    for count in tiles.split(',') {
+        measure(count.trim().parse().expect("a number of tiles"));
+    }
+    // Cargo also passes `--bench`.
+    let given: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    match given.as_slice() {
+        [project, labels, patients @ ..] => {
+            compare(Path::new(project), Path::new(labels), patients.first().map(Path::new));
+        }
+        _ => println!("precision over marks: give PROJECT LABELS [PATIENTS]"),
+    }
+}
+
+fn measure(count: usize) {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let centres: Vec<Vec<f32>> = (0..CLUSTERS)
+        .map(|_| (0..WIDTH).map(|axis| gaussian(&mut random) * 0.93f32.powi(axis as i32)).collect())
+        .collect();
+    let (sets, clusters): (Vec<Arc<DescriptorSet>>, Vec<Vec<u32>>) = (0..count.div_ceil(SLIDE))
+        .map(|slide| slide_of(slide, SLIDE.min(count), &centres, &mut random))
+        .unzip();
+    let index = Arc::new(Snapshot::build(sets.clone(), None, None));
+    index.grow_trees();
+    let positions: Vec<u32> = (0..sets.len() as u32).collect();
+    let scale = typical_distance(&index);
+    let (mut marks, mut scans, mut maps, mut right) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for click in 0..CLICKS {
+        let cluster = clusters[0][click as usize * 7];
+        let asked = TileRef { set: 0, row: Row(click * 7) };
+        let mut query = Query { positives: vec![example(&sets, asked)], ..Query::default() };
+        let mut answer = query::ask(&index, &query, &AnnotationsBySlide::new()).expect("embedded");
+        for _ in 0..ROUNDS {
+            for found in answer.matches.iter().take(AT_A_TIME) {
+                let set = index.set_index(&found.slide).expect("of this index");
+                let row = sets[set as usize].row_at(found.rect.center()).expect("embedded");
+                let is_same = clusters[set as usize][row.0 as usize] == cluster;
+                let judgement = if is_same { Judgement::Same } else { Judgement::Different };
+                query.marks.push(Mark { example: example(&sets, TileRef { set, row }), judgement });
+            }
+            let started = Instant::now();
+            answer = query::ask(&index, &query, &AnnotationsBySlide::new()).expect("embedded");
+            marks.push(started.elapsed().as_secs_f64() * 1e3);
+
+            let point = query::compared_with(&index, &query).expect("embedded").points.remove(0);
+            let more = answer.matches.len() + query.marks.len() + 1;
+            let started = Instant::now();
+            let scanned = brute_force::nearest(&sets, &positions, &point, &TileFilter::default(), more);
+            scans.push(started.elapsed().as_secs_f64() * 1e3);
+            // The scan also finds what was asked and marked.
+            let distances: Vec<f32> = scanned.iter().map(|found| found.distance).collect();
+            assert!(answer.matches.iter().all(|found| distances.contains(&found.distance)), "both agree");
+
+            let request = MapRequest {
+                index: index.clone(),
+                reference: Reference::Point(point.into()),
+                shown: positions.iter().copied().take(2).collect(),
+            };
+            let started = Instant::now();
+            std::hint::black_box(request.maps(scale));
+            maps.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+        let hits = answer.matches.iter().filter(|found| {
+            let set = index.set_index(&found.slide).expect("of this index") as usize;
+            let row = sets[set].row_at(found.rect.center()).expect("embedded");
+            clusters[set][row.0 as usize] == cluster
+        });
+        right.push(hits.count() as f64 / answer.matches.len() as f64);
+    }
+    let at = |times: &mut Vec<f64>| [0.5, 0.95, 1.0].map(|part| share(times, part));
+    let [median, most, worst] = at(&mut marks);
+    let [scan, ..] = at(&mut scans);
+    let [map, ..] = at(&mut maps);
+    println!(
+        "{count:>9} tiles: a mark takes {median:.2} ms (95 % {most:.2}, most {worst:.2}), a scan {scan:.2} ms ({:.1} ×), a heat \
+         map of {} tiles {map:.2} ms; P@20 after {} marks {:.2}",
+        scan / median,
+        (2 * SLIDE).min(count),
+        ROUNDS * AT_A_TIME,
+        right.iter().sum::<f64>() / right.len() as f64
+    );
+}
+
+fn example(sets: &[Arc<DescriptorSet>], tile: TileRef) -> Example {
+    let set = &sets[tile.set as usize];
+    let at: Level0Point = set.rect(tile.row).center();
+    Example::Tile { slide: set.header.slide_id.clone(), at }
+}
+
+/// Makes a slide, and the cluster of each of its tiles.
+fn slide_of(
+    slide: usize,
+    count: usize,
+    centres: &[Vec<f32>],
+    random: &mut ChaCha8Rng,
+) -> (Arc<DescriptorSet>, Vec<u32>) {
+    let (columns, tiles) = (250, TileSettings { tile_px: 224, mpp: 1.0 });
+    let grid = TileGrid {
+        tile_px: 224,
+        tile_level0: 224,
+        tile_level0_y: 224,
+        effective_mpp: 1.0,
+        columns,
+        rows: (count as u32).div_ceil(columns),
+    };
+    let recipe = Recipe {
+        encoder_id: EncoderId("bench".to_owned()),
+        encoder_name: "bench".to_owned(),
+        tiles,
+        stain: StainSetting::None,
+    };
+    let id = SlideId(format!("{slide:08x}{slide:08x}"));
+    let header = DescriptorHeader::new(id, recipe, WIDTH, &grid, count as u32);
+    let clusters: Vec<u32> = (0..count).map(|_| random.random_range(0..centres.len() as u32)).collect();
+    let row = |cluster: &u32| -> Vec<f32> {
+        let centre = centres[*cluster as usize].iter().enumerate();
+        let near = |(axis, value): (usize, &f32)| value + 0.5 * gaussian(random) * 0.93f32.powi(axis as i32);
+        let row: Vec<f32> = centre.map(near).collect();
+        let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+        row.iter().map(|value| value / length).collect()
+    };
+    let rows: Vec<Vec<f32>> = clusters.iter().map(row).collect();
+    let rows: Vec<(TileIndex, &[f32])> = (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
+    (Arc::new(DescriptorSet::from_rows(header, &rows, 0)), clusters)
+}
+
+/// Quantile of `values` at `share`, 0 to 1.
+fn share(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share).round() as usize]
+}
+
+/// Normally distributed random number (Box and Muller 1958).
+fn gaussian(random: &mut ChaCha8Rng) -> f32 {
+    let (radius, turn): (f64, f64) = (random.random_range(1e-12..1.0), random.random_range(0.0..1.0));
+    ((-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()) as f32
+}
+
+/// Prints the precision over simulated marks for each ranking.
+fn compare(project: &Path, labels: &Path, patients: Option<&Path>) {
+    let project = Project::open(project).expect("a project");
+    let spec = encoder::spec(&project.encoder_name()).expect("its encoder");
+    let slides = gather::slides_of(&project).expect("slides that can be read");
+    let candidate = gather::of_project(&project, &spec, &slides).expect("embedded slides");
+    let infos = gather::infos(&project);
+    let (mut sample, described) = Sample::gather(slides, vec![candidate]).expect("tiles");
+    let labels = read_labels(labels, &|name| infos.get(name).cloned()).expect("labels");
+    sample.label(&labels, 0.5, true).expect("labels of these slides");
+    if let Some(patients) = patients {
+        sample.set_patients(&Patients::read(patients).expect("patients")).expect("a patient of every slide");
+    }
+    let descriptors = described[0].descriptors().expect("finite numbers");
+    println!(
+        "{} on {} tiles, other patients; P@20 after {JUDGEMENTS:?} marks",
+        spec.name,
+        sample.tiles.len()
+    );
+    for wrong in [0.0, 0.1] {
+        for ranking in Ranking::iter() {
+            let resampling = Resampling::default();
+            let simulation = Simulation { exclude: Exclude::Patient, ranking, wrong, seed: 0, resampling };
+            let curve = simulate(descriptors, &sample.tiles, &simulation).expect("of these tiles");
+            let Some(curve) = curve else { return println!("no class occurs in two patients") };
+            let line = |figures: [Option<histokin::evaluation::retrieval::Figure>; 4]| {
+                let text = |figure: &Option<histokin::evaluation::retrieval::Figure>| match figure {
+                    Some(figure) => match figure.ci95 {
+                        Some([low, high]) => format!("{:.3} [{low:.2}, {high:.2}]", figure.value),
+                        None => format!("{:.3}", figure.value),
+                    },
+                    None => "-".to_owned(),
+                };
+                figures.iter().map(text).collect::<Vec<_>>().join("  ")
+            };
+            let name: &'static str = ranking.into();
+            println!("{name:12} {:>3.0} % wrong          {}", wrong * 100.0, line(curve.precision));
+            println!("{name:12} {:>3.0} % wrong, unmarked {}", wrong * 100.0, line(curve.elsewhere));
+        }
+    }
+}

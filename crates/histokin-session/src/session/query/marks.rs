@@ -1,0 +1,134 @@
+//! AnnotationsBySlide: what the user says about tiles while a query is shown, and how the answer settles.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::{Job, Session};
+use super::QueryState;
+use histokin_core::geometry::Level0Rect;
+use histokin_core::query::{
+    Answer, Example, JudgedMatch, Judgement, Mark, Order, Query, QuerySettings, RankBy, ShownExample,
+    ShownMark, TilePosition, builder,
+};
+use histokin_core::slide::SlideId;
+
+/// Number of best matches that are compared before and after a mark.
+const COMPARED: usize = 20;
+
+impl QueryState {
+    /// Sets what the user said about a tile, or removes it; returns the marks before.
+    pub(super) fn mark(&mut self, tile: &TilePosition, judgement: Option<Judgement>) -> Vec<ShownMark> {
+        let before = self.marks.clone();
+        self.marks.retain(|mark| mark.shown.position.as_ref() != Some(tile));
+        self.marks.extend(judgement.map(|judgement| {
+            let shown = builder::tile_example(&tile.slide, tile.rect);
+            ShownMark { shown, judgement }
+        }));
+        self.marks_changed(before.len());
+        before
+    }
+
+    /// Notes that there were `before` marks, and that the next answer is to be compared with the current one.
+    pub(super) fn marks_changed(&mut self, before: usize) {
+        self.stayed.truncate(self.marks.len().saturating_sub(1));
+        self.settling = self.answer.clone().filter(|_| self.marks.len() > before);
+        // The match in view moves to another rank or leaves the answer.
+        self.visited = None;
+        self.chosen.clear();
+    }
+
+    /// Returns the share of the best matches before the last mark that are still among the best; `None` unless
+    /// `answer` is the first one after it.
+    pub(super) fn settled(&mut self, answer: &Answer) -> Option<f32> {
+        let before = self.settling.take()?;
+        let marked: HashSet<&TilePosition> =
+            self.marks.iter().filter_map(|mark| mark.shown.position.as_ref()).collect();
+        let best = |answer: &Answer| -> HashSet<(SlideId, Level0Rect)> {
+            let places = answer
+                .matches
+                .iter()
+                .map(|found| TilePosition { slide: found.slide.clone(), rect: found.rect });
+            let left = places.filter(|place| !marked.contains(place)).take(COMPARED);
+            left.map(|place| (place.slide, place.rect)).collect()
+        };
+        let (before, after) = (best(&before), best(answer));
+        (!before.is_empty()).then(|| before.intersection(&after).count() as f32 / before.len() as f32)
+    }
+
+    /// Returns the query as it is searched with, apart from its settings.
+    pub(super) fn with_settings(&self, settings: QuerySettings) -> Query {
+        let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
+        let mark = |mark: &ShownMark| Mark { example: mark.shown.example.clone(), judgement: mark.judgement };
+        Query {
+            positives: examples(&self.positives),
+            negatives: examples(&self.negatives),
+            marks: self.marks.iter().map(mark).collect(),
+            settings,
+        }
+    }
+}
+
+impl Session {
+    /// Whether judging a match changes the ranking.
+    pub(super) fn learns_from_marks(&self) -> bool {
+        self.query.settings.rank_by == RankBy::Direction
+    }
+
+    /// Compares a new answer with the one before the last mark.
+    pub(super) fn note_settling(&mut self, answer: &Arc<Answer>) {
+        let is_ranked = self.query.settings.order == Order::Best;
+        if let Some(query) = &mut self.query.current {
+            let stayed = query.settled(answer).filter(|_| is_ranked);
+            query.stayed.extend(stayed);
+        }
+    }
+
+    /// Removes one of the marks.
+    pub(super) fn remove_mark(&mut self, number: usize) -> Vec<Job> {
+        let Some(query) = &mut self.query.current else { return Vec::new() };
+        if number >= query.marks.len() {
+            return Vec::new();
+        }
+        let before = query.marks.len();
+        let removed = query.marks.remove(number);
+        query.marks_changed(before);
+        let asked = query.answer.as_ref().map(|answer| answer.tiles.clone()).unwrap_or_default();
+        let is_judged = |judgement: &&JudgedMatch| {
+            Some(&judgement.found) == removed.shown.position.as_ref()
+                && asked.contains(&Some(judgement.query.clone()))
+        };
+        let judgements = self.query.history.judgements().iter().filter(is_judged);
+        let pairs: Vec<_> = judgements.map(|one| (one.query.clone(), one.found.clone())).collect();
+        pairs.iter().for_each(|(query, found)| _ = self.query.history.forget(query, found));
+        self.examples_changed()
+    }
+
+    /// Continues a query with marks, such as one that a concept was taught by.
+    pub(in crate::session) fn ask_with_marks(
+        &mut self,
+        positives: Vec<ShownExample>,
+        negatives: Vec<ShownExample>,
+        marks: Vec<ShownMark>,
+    ) -> Vec<Job> {
+        self.query.current = Some(QueryState { marks, ..QueryState::new(positives, negatives) });
+        self.query.judged.iter_mut().for_each(|judged| judged.marks = None);
+        if let Some(past) = self.past_query() {
+            self.query.history.note(past);
+        }
+        let mut jobs = self.search();
+        jobs.extend(self.save_history());
+        jobs
+    }
+
+    /// Returns an example with the part of a slide that is shown for it, if it is a tile of the index.
+    pub(in crate::session) fn shown_example(&self, example: Example) -> ShownExample {
+        let position = match &example {
+            Example::Tile { slide, at } => self.index().set_index(slide).and_then(|set| {
+                let set = &self.index().sets()[set as usize];
+                Some(TilePosition { slide: slide.clone(), rect: set.rect(set.row_at(*at)?) })
+            }),
+            _ => None,
+        };
+        ShownExample { example, position }
+    }
+}

@@ -1,0 +1,183 @@
+//! The concepts of the project: what they find, and what can be done with them.
+
+use egui::{Align, DragValue, Frame, Layout, Margin, RichText, ScrollArea, Ui};
+use egui_material_icons::icons;
+
+use super::super::{icon_button, line_ui};
+use super::marks::{link_ui, swatch_ui};
+use crate::concept::{Concept, FEWEST_MARKS, LeftOut};
+use crate::session::{ConceptAreas, ConceptCommand, Session};
+use crate::ui::app::{Requests, slide_name};
+use crate::ui::heat_map::HeatSource;
+use crate::ui::panels::concept_dialog::ConceptForm;
+use crate::ui::panels::dialogs::Dialog;
+use crate::ui::theme::{self, PANEL_MARGIN, Palette};
+
+/// Largest height of the list in points.
+const HEIGHT: f32 = 320.0;
+/// Largest number of slides that are listed with their areas.
+const SLIDES: usize = 8;
+
+/// Draws the list of concepts.
+pub fn concepts_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
+    Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new("Concepts").small().color(palette.weak));
+            let hint = "Colour every tile by the concept that it belongs to (Shift+K)";
+            let is_several = session.concepts().len() > 1;
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if is_several && link_ui(ui, "Class map", hint, palette.accent) {
+                    requests.heat = Some(HeatSource::AllConcepts);
+                }
+            });
+        });
+        if session.concepts().is_empty() {
+            let text = "None yet. Search, mark some matches as the same tissue or different, and save that as a concept.";
+            ui.label(RichText::new(text).small().color(palette.text));
+        }
+        ScrollArea::vertical().id_salt("concepts").max_height(HEIGHT).auto_shrink([false, true]).show(ui, |ui| {
+            for concept in session.concepts() {
+                ui.push_id(&concept.name, |ui| concept_ui(ui, session, concept, palette, requests));
+                ui.add_space(4.0);
+            }
+        });
+        ui.add_space(4.0);
+    });
+}
+
+fn concept_ui(ui: &mut Ui, session: &Session, concept: &Concept, palette: &Palette, requests: &mut Requests) {
+    let name = || concept.name.clone();
+    Frame::new().fill(palette.raised).corner_radius(theme::RADIUS).inner_margin(Margin::symmetric(10, 8)).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.spacing_mut().item_spacing.y = 3.0;
+        ui.horizontal(|ui| {
+            swatch_ui(ui, concept.class.color);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.spacing_mut().item_spacing.x = 0.0;
+                let remove = icon_button(ui, icons::ICON_DELETE, "remove concept", palette.weak);
+                if remove.on_hover_text("Remove this concept").clicked() {
+                    requests.command(ConceptCommand::Remove(name()));
+                }
+                let rename = icon_button(ui, icons::ICON_EDIT, "rename concept", palette.weak);
+                if rename.on_hover_text("Rename this concept").clicked() {
+                    requests.dialog = Some(Dialog::Concept(ConceptForm::rename(concept)));
+                }
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    line_ui(ui, RichText::new(&concept.name).family(theme::bold()).color(palette.strong));
+                });
+            });
+        });
+        let [same, different] = concept.counts();
+        let text = format!("{same} same, {different} different · {}", precision(concept));
+        ui.label(RichText::new(text).small().color(palette.weak)).on_hover_text(estimate(concept));
+        threshold_ui(ui, concept, palette, requests);
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 12.0;
+            let accent = palette.accent;
+            if link_ui(ui, "Find", "Show the tiles nearest to this concept", accent) {
+                requests.command(ConceptCommand::Find(name()));
+            }
+            if link_ui(ui, "Heat map", "Colour every tile by its similarity to this concept", accent) {
+                requests.heat = Some(HeatSource::Concept(name()));
+            }
+            if link_ui(ui, "Areas", "Compute its area on every slide", accent) {
+                requests.command(ConceptCommand::Apply(name()));
+            }
+            let hint = "Write areas (CSV), regions (GeoJSON, ASAP XML) and maps (TIFF) to the project's folder “reports”";
+            if link_ui(ui, "Export", hint, accent) {
+                requests.command(ConceptCommand::Export(name()));
+            }
+            if link_ui(ui, "Teach", "Show the query with its marks again, to add marks", accent) {
+                requests.command(ConceptCommand::GoOnTeaching(name()));
+            }
+        });
+        match session.concept_areas() {
+            Some(Ok(areas)) if areas.name == concept.name => areas_ui(ui, session, areas, palette),
+            Some(Err(reason)) if reason.contains(&format!("{:?}", concept.name)) => {
+                ui.label(RichText::new(reason).small().color(palette.error));
+            }
+            _ => {}
+        }
+    });
+}
+
+fn threshold_ui(ui: &mut Ui, concept: &Concept, palette: &Palette, requests: &mut Requests) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Threshold").small().color(palette.weak));
+        let mut distance = concept.threshold.unwrap_or(0.0);
+        let text = |value: f64| if value > 0.0 { format!("{value:.3}") } else { "none".to_owned() };
+        let field = DragValue::new(&mut distance).range(0.0..=1e6).speed(0.002);
+        let field = field.custom_formatter(|value, _| text(value));
+        let response = ui.add(field).on_hover_text(
+            "Largest distance of a tile that belongs to the concept; drag to change. More tiles belong to it when it is \
+             larger",
+        );
+        if response.drag_stopped() || response.lost_focus() && concept.threshold != Some(distance) {
+            let distance = Some(distance).filter(|distance| *distance > 0.0);
+            requests.command(ConceptCommand::SetThreshold { name: concept.name.clone(), distance });
+        }
+        let of_marks = concept.estimate.map(|estimate| estimate.distance);
+        if of_marks.is_some()
+            && concept.threshold != of_marks
+            && link_ui(ui, "from the marks", "Use the threshold that the marks give", palette.accent)
+        {
+            requests.command(ConceptCommand::SetThreshold { name: concept.name.clone(), distance: of_marks });
+        }
+    });
+}
+
+fn areas_ui(ui: &mut Ui, session: &Session, areas: &ConceptAreas, palette: &Palette) {
+    let line = |ui: &mut Ui, name: &str, found: f64, of: f64| {
+        ui.horizontal(|ui| {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let share = if of > 0.0 { found / of * 100.0 } else { 0.0 };
+                ui.label(RichText::new(format!("{found:.2} mm² ({share:.0} %)")).small().color(palette.text));
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    line_ui(ui, RichText::new(name).small().color(palette.weak));
+                });
+            });
+        });
+    };
+    for slide in areas.slides.iter().filter(|slide| slide.found.tiles > 0).take(SLIDES) {
+        line(ui, &slide_name(session, &slide.slide), slide.found.mm2, slide.of.mm2);
+    }
+    let found = areas.slides.iter().filter(|slide| slide.found.tiles > 0).count();
+    let patients = areas.patients.iter().filter(|patient| patient.found.tiles > 0).count();
+    let text = format!(
+        "Found on {found} of {} slides, in {patients} of {} patients",
+        areas.slides.len(),
+        areas.patients.len()
+    );
+    ui.label(RichText::new(text).small().color(palette.weak));
+}
+
+/// The estimated precision of a concept in a few words.
+fn precision(concept: &Concept) -> String {
+    let Some(estimate) = concept.estimate else { return "too few marks".to_owned() };
+    match (estimate.precision(), estimate.interval()) {
+        (Some(share), Some([low, high])) => {
+            format!("precision {:.0} % [{:.0}, {:.0}]", share * 100.0, low * 100.0, high * 100.0)
+        }
+        _ => "precision unknown".to_owned(),
+    }
+}
+
+/// What the estimated precision means.
+fn estimate(concept: &Concept) -> String {
+    let Some(estimate) = concept.estimate else {
+        return format!(
+            "A threshold and its precision take {FEWEST_MARKS} marks of the same tissue and {FEWEST_MARKS} of different tissue."
+        );
+    };
+    let left_out = match estimate.left_out {
+        LeftOut::Slides => "slides left out in turn",
+        LeftOut::AnnotationsBySlide => {
+            "marks left out in turn, since those of the same tissue lie on one or two slides"
+        }
+    };
+    format!(
+        "Of {} marked tiles within the threshold, {} are the same tissue; {left_out}. In brackets the 95 % interval.\nMarked \
+         tiles are mostly among the most similar ones: for all tiles it may be lower.",
+        estimate.within, estimate.same
+    )
+}
