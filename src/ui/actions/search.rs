@@ -99,8 +99,8 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::Search(SearchAction::ToggleQueryHeatMap),
         ICON_MAP,
-        "Heat map of the query",
-        "Colour every tile by its similarity to the query and what its marks teach",
+        "Query heat map",
+        "Colour every tile by its similarity to the query with its marks",
         [shift(Key::D)]
     ),
     entry!(
@@ -234,7 +234,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Search(SearchAction::SaveConcept),
         ICON_BOOKMARK_ADD,
         "Save as concept…",
-        "Keep what the query and its marks teach under a name, to find it on all slides",
+        "Keep the query with its marks under a name, to find such tissue on all slides",
         [ctrl(Key::B)]
     ),
     entry!(

@@ -74,7 +74,7 @@ impl HeatSource {
     /// Heading of the legend.
     fn title(&self) -> String {
         match self {
-            Self::Pointer => "Similarity to tile under pointer".to_owned(),
+            Self::Pointer => "Similarity to tile at pointer".to_owned(),
             Self::Query => "Similarity to the query".to_owned(),
             Self::Concept(name) => format!("Similarity to {name}"),
             Self::AllConcepts => "Class map".to_owned(),

@@ -85,7 +85,7 @@ fn mark_ui(
     ui.painter().rect_stroke(rect, 3.0, Stroke::new(2.0, color), StrokeKind::Outside);
     let name = place.map(|tile| slide_name(session, &tile.slide)).unwrap_or_default();
     let response = response.on_hover_text(format!(
-        "AnnotationFilter as {word}\n{name}\nClick to go there, right-click to remove the mark"
+        "Marked as {word}\n{name}\nClick to go there, right-click to remove the mark"
     ));
     if response.secondary_clicked() {
         requests.command(QueryCommand::RemoveMark(number));
