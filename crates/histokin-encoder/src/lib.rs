@@ -1,13 +1,15 @@
 //! Encoders: networks that turn a tile into a descriptor. Only this crate and training depend on libtorch.
 //!
 //! [`load`] accepts three forms of encoder: a folder described by a [`model::ModelFile`] (`model.toml`); a
-//! single weights file, either self-describing (written by training) or recognised by its parameter names
-//! (torchvision); and a TorchScript module supplied by the user. [`trainable`] opens the same networks for
-//! training.
+//! weights file, either self-describing (written by training) or recognised by its parameter names (torchvision,
+//! and vision transformers of several libraries); and a TorchScript module supplied by the user. [`trainable`]
+//! opens the same networks for training.
 
 pub mod backbones;
 mod config_json;
 mod device;
+pub mod facts;
+mod file_digest;
 pub mod fitting;
 mod imported;
 pub mod known;
@@ -29,6 +31,7 @@ pub mod trust;
 pub mod user_models;
 pub mod vit_settings;
 mod vit_weights;
+mod weight_file;
 mod weight_files;
 pub mod weights;
 
@@ -310,7 +313,8 @@ fn first_line(error: &tch::TchError) -> String {
 
 /// Loads an encoder. `which` is the name of a model in `models/` (see [`available`]), or the path of a model
 /// folder or its `model.toml`, of a weights file written by training or published by torchvision
-/// (`.safetensors`, `.pth`), or of a TorchScript file (`.pt`).
+/// (`.safetensors`, `.pth`), of the weights of a vision transformer ([`vit_settings`]), or of a TorchScript file
+/// (`.pt`).
 ///
 /// The first call loads libtorch (about 0.4 s), so it must not precede the first frame.
 ///

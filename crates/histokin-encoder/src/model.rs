@@ -169,14 +169,18 @@ impl Preprocessing {
     /// Returns the identity of an encoder: a hash of these settings, the kind of network, and its files'
     /// bytes.
     pub(super) fn encoder_id(&self, network: &str, files: &[&[u8]]) -> EncoderId {
+        let mut identity = self.identity(network);
+        files.iter().for_each(|file| identity.add(file));
+        identity.finish()
+    }
+
+    /// Begins an identity with these settings and the kind of network.
+    fn identity(&self, network: &str) -> Identity {
         let settings = serde_json::to_string(self).expect("numbers, booleans and arrays of them become JSON");
-        let mut hash = Sha256::new();
-        for part in [network.as_bytes(), settings.as_bytes()].iter().chain(files) {
-            // The length before each part makes the encoding of a sequence of parts unambiguous.
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        EncoderId(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut identity = Identity(Sha256::new());
+        identity.add(network.as_bytes());
+        identity.add(settings.as_bytes());
+        identity
     }
 
     fn check(&self) -> Result<(), String> {
@@ -194,6 +198,26 @@ impl Preprocessing {
             return Err("every mean has to be a finite number".into());
         }
         Ok(())
+    }
+}
+
+/// The identity of an encoder in the making: a hash of its parts.
+struct Identity(Sha256);
+
+impl Identity {
+    /// Adds a part. The length before each makes the encoding of a sequence of parts unambiguous.
+    fn add(&mut self, part: &[u8]) {
+        self.0.update((part.len() as u64).to_le_bytes());
+        self.0.update(part);
+    }
+
+    /// Adds each file as a part.
+    fn add_files(&mut self, files: &WeightFiles) -> Result<(), EncoderError> {
+        files.pass_on(|piece| self.0.update(piece))
+    }
+
+    fn finish(self) -> EncoderId {
+        EncoderId(self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
@@ -351,8 +375,8 @@ impl Model {
     pub fn read_single(path: &Path) -> Result<Self, EncoderError> {
         let files = WeightFiles::read(path)?;
         let mut prefix = String::new();
-        let description = match files.text(SELF_DESCRIPTION)? {
-            Some(text) => serde_json::from_str(&text)
+        let description = match files.text(SELF_DESCRIPTION) {
+            Some(text) => serde_json::from_str(text)
                 .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?,
             None => match VitWeights::find(&files)? {
                 Some(vit) => vit_settings::complete(path, &vit)?.description(),
@@ -365,7 +389,7 @@ impl Model {
         };
         let has_head = match description.backbone {
             // Of other vision transformers, `head` is a classifier.
-            BackboneKind::Vit(_) => files.text(SELF_DESCRIPTION)?.is_some(),
+            BackboneKind::Vit(_) => files.text(SELF_DESCRIPTION).is_some(),
             _ => prefix.is_empty(),
         };
         let has_head = has_head && files.shape("head.weight").is_some();
@@ -481,10 +505,6 @@ impl Model {
             Head::Inside => head_width(&weights, &file)?,
             Head::Beside(files) => head_width(files, &file)?,
         };
-        let mut parts: Vec<&[u8]> = weights.contents().collect();
-        if let Head::Beside(files) = &head {
-            parts.extend(files.contents());
-        }
         let mut network = format!("{} {}", file.backbone, file.feature_scaling.identity());
         if let BackboneKind::Vit(architecture) = file.backbone {
             let settings =
@@ -501,8 +521,19 @@ impl Model {
         if let Some(height) = file.stain_switch {
             network += &format!(" stain switch {}", shortest_decimal(height));
         }
+        let mut identity = file.preprocessing.identity(&network);
+        match file.backbone {
+            // Their files are large, so that a kept digest stands for the content.
+            BackboneKind::Vit(_) => {
+                weights.digests()?.iter().for_each(|digest| identity.add(digest.as_bytes()))
+            }
+            _ => identity.add_files(&weights)?,
+        }
+        if let Head::Beside(files) = &head {
+            identity.add_files(files)?;
+        }
         let spec = EncoderSpec {
-            id: file.preprocessing.encoder_id(&network, &parts),
+            id: identity.finish(),
             name: file.name.clone(),
             width,
             tiles: file.preprocessing.tiles(),

@@ -10,6 +10,7 @@ use tch::Tensor;
 
 use super::EncoderError;
 use super::backbones::BackboneKind;
+use super::weight_file::WeightFile;
 use super::weights::{self, Tensors};
 use histokin_core::untrusted;
 
@@ -22,19 +23,12 @@ const LARGEST_INDEX: u64 = 16 << 20;
 /// Maximum number of parts.
 const MOST_PARTS: usize = 1000;
 
-/// The content of all files of a network's weights.
+/// All files of a network's weights.
 #[derive(Debug)]
 pub struct WeightFiles {
     path: PathBuf,
-    files: Vec<File>,
+    files: Vec<WeightFile>,
     tensors: BTreeMap<String, Place>,
-}
-
-/// A file in safetensors format.
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
-    bytes: Vec<u8>,
 }
 
 /// Where a tensor lies.
@@ -54,8 +48,9 @@ struct Index {
 }
 
 impl WeightFiles {
-    /// Reads the weights at `path`: a safetensors file, a file saved by PyTorch, an index of parts
-    /// (`….index.json`), or one of the parts that an index beside it lists. Uses memory for all of them.
+    /// Opens the weights at `path`: a safetensors file, a file saved by PyTorch, an index of parts
+    /// (`….index.json`), or one of the parts that an index beside it lists. Files of PyTorch are read into memory;
+    /// of others only the headers are.
     ///
     /// # Errors
     /// [`EncoderError::WeightsMissing`] if there is no such file; [`EncoderError::File`] with the path of the
@@ -64,10 +59,7 @@ impl WeightFiles {
     pub fn read(path: &Path) -> Result<Self, EncoderError> {
         match index_of(path) {
             Some(index) => Self::read_parts(&index),
-            None => {
-                let file = File { path: path.to_owned(), bytes: weights::read_bytes(path)? };
-                Self::of_files(path.to_owned(), vec![file])
-            }
+            None => Ok(Self::of_files(path.to_owned(), vec![WeightFile::open(path)?])),
         }
     }
 
@@ -89,16 +81,16 @@ impl WeightFiles {
                 return Err(wrong(format!("it lists {name:?}, which is not a file beside it")));
             }
             let part = folder.join(name);
-            let bytes = weights::read_bytes(&part).map_err(|error| match error {
+            let file = WeightFile::open(&part).map_err(|error| match error {
                 EncoderError::WeightsMissing { path: part } => EncoderError::File {
                     path: part,
                     reason: format!("this part is missing; {} lists it", path.display()),
                 },
                 other => other,
             })?;
-            files.push(File { path: part, bytes });
+            files.push(file);
         }
-        let read = Self::of_files(path.to_owned(), files)?;
+        let read = Self::of_files(path.to_owned(), files);
         match index.weight_map.iter().find(|(name, _)| !read.tensors.contains_key(*name)) {
             Some((lost, part)) => Err(EncoderError::File {
                 path: folder.join(part),
@@ -108,24 +100,17 @@ impl WeightFiles {
         }
     }
 
-    fn of_files(path: PathBuf, files: Vec<File>) -> Result<Self, EncoderError> {
+    fn of_files(path: PathBuf, files: Vec<WeightFile>) -> Self {
         let mut tensors = BTreeMap::new();
         for (number, file) in files.iter().enumerate() {
-            let (header_length, header) = weights::header_and_length(&file.path, &file.bytes)?;
-            // The data follow the header, which follows its length in 8 bytes.
-            let data = 8 + header_length;
-            for (name, info) in header.tensors() {
+            for (name, info) in file.header().tensors() {
                 let (begin, end) = info.data_offsets;
-                let place = Place {
-                    file: number,
-                    dtype: info.dtype,
-                    shape: info.shape.clone(),
-                    bytes: data + begin..data + end,
-                };
+                let place =
+                    Place { file: number, dtype: info.dtype, shape: info.shape.clone(), bytes: begin..end };
                 tensors.insert(name, place);
             }
         }
-        Ok(Self { path, files, tensors })
+        Self { path, files, tensors }
     }
 
     /// Returns the path of the file, or of the index.
@@ -133,9 +118,20 @@ impl WeightFiles {
         &self.path
     }
 
-    /// Returns the content of each file, in the order of their names.
-    pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
-        self.files.iter().map(|file| file.bytes.as_slice())
+    /// Passes the content of each file on in pieces, each after its length in bytes, in the order of their names.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if one cannot be read.
+    pub fn pass_on(&self, mut to: impl FnMut(&[u8])) -> Result<(), EncoderError> {
+        self.files.iter().try_for_each(|file| file.pass_on(&mut to))
+    }
+
+    /// Returns the SHA-256 of each file's content after its length, in the order of their names.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if one cannot be read.
+    pub fn digests(&self) -> Result<Vec<String>, EncoderError> {
+        self.files.iter().map(WeightFile::digest).collect()
     }
 
     /// Returns the names of all tensors, in alphabetical order.
@@ -149,13 +145,9 @@ impl WeightFiles {
     }
 
     /// Returns a text that the first file's header holds under `key`.
-    ///
-    /// # Errors
-    /// [`EncoderError::File`] if the header is damaged.
-    pub fn text(&self, key: &str) -> Result<Option<String>, EncoderError> {
-        let first = &self.files[0];
-        let header = weights::header_of(&first.path, &first.bytes)?;
-        Ok(header.metadata().as_ref().and_then(|texts| texts.get(key)).cloned())
+    pub fn text(&self, key: &str) -> Option<&str> {
+        let texts = self.files[0].header().metadata().as_ref()?;
+        texts.get(key).map(String::as_str)
     }
 
     /// Returns a tensor; floating-point numbers are 32-bit regardless of the file's format.
@@ -168,8 +160,10 @@ impl WeightFiles {
             reason: format!("it has no tensor {name:?}"),
         })?;
         let file = &self.files[place.file];
-        weights::tensor_of(place.dtype, &place.shape, &file.bytes[place.bytes.clone()]).map_err(|reason| {
-            EncoderError::File { path: file.path.clone(), reason: format!("tensor {name:?}: {reason}") }
+        let bytes = file.bytes(place.bytes.clone())?;
+        weights::tensor_of(place.dtype, &place.shape, &bytes).map_err(|reason| EncoderError::File {
+            path: file.path().to_owned(),
+            reason: format!("tensor {name:?}: {reason}"),
         })
     }
 
@@ -240,7 +234,7 @@ mod tests {
             let read = WeightFiles::read(&folder.path().join(name)).unwrap();
             assert_eq!(read.names().collect::<Vec<_>>(), ["a", "b", "c"]);
             assert_eq!(read.tensor("c").unwrap().double_value(&[0]), 3.0);
-            assert_eq!(read.contents().count(), 2);
+            assert_eq!(read.digests().unwrap().len(), 2);
         }
     }
 

@@ -24,17 +24,22 @@ pub type Tensors = BTreeMap<String, Tensor>;
 /// [`EncoderError::WeightsMissing`] if there is no such file, [`EncoderError::File`] if it cannot be read or
 /// is too large, or an error of the conversion such as [`EncoderError::Unpickled`].
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
-    /// First bytes of PyTorch's formats: a zip archive, and the pickled magic number of the older format.
-    const OF_TORCH: [&[u8]; 2] = [b"PK\x03\x04", &[0x80, 0x02, 0x8a, 0x0a]];
     let bytes = untrusted::read(path, MOST_BYTES).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => EncoderError::WeightsMissing { path: path.to_owned() },
         _ => EncoderError::File { path: path.to_owned(), reason: error.to_string() },
     })?;
-    let is_named_so = path.extension().is_some_and(|extension| extension == "pth" || extension == "ckpt");
-    if is_named_so || OF_TORCH.iter().any(|start| bytes.starts_with(start)) {
+    if is_of_torch(path, &bytes) {
         return pth::to_safetensors(path, &bytes);
     }
     Ok(bytes)
+}
+
+/// Returns whether a file was saved by PyTorch, by its extension (`.pth`, `.ckpt`) or first bytes.
+pub(super) fn is_of_torch(path: &Path, start: &[u8]) -> bool {
+    /// First bytes of PyTorch's formats: a zip archive, and the pickled magic number of the older format.
+    const OF_TORCH: [&[u8]; 2] = [b"PK\x03\x04", &[0x80, 0x02, 0x8a, 0x0a]];
+    let is_named_so = path.extension().is_some_and(|extension| extension == "pth" || extension == "ckpt");
+    is_named_so || OF_TORCH.iter().any(|first| start.starts_with(first))
 }
 
 /// Returns the header of a safetensors file: the tensors' names and shapes, and the text metadata.
