@@ -34,7 +34,8 @@ pub struct EmbedArgs {
     project: PathBuf,
     /// Slides or folders of slides [default: the slides of the project].
     slides: Vec<PathBuf>,
-    /// Name of a model, path of a model folder, or a TorchScript file [default: the project's encoder].
+    /// Name of an encoder, or path of its folder, its weights (.safetensors, .bin, .pth) or a TorchScript file
+    /// [default: the project's encoder].
     #[arg(long)]
     encoder: Option<String>,
     /// Edge length of a tile in pixels [default: that of the encoder given here, else the project's].

@@ -8,11 +8,11 @@ use image::RgbImage;
 use serde_json::{Value, json};
 
 use crate::encoder::backbones::BackboneKind;
-use crate::encoder::backbones::vit::{VitActivation, VitArchitecture, VitOutput};
+use crate::encoder::backbones::vit::{VitActivation, VitOutput};
+use crate::encoder::facts::{facts, network, recognised};
 use crate::encoder::model::{ModelFile, read_description};
-use crate::encoder::vit_settings::{RecognisedVit, recognise};
+use crate::encoder::vit_settings::RecognisedVit;
 use crate::encoder::{self, DeviceChoice, ModelSummary, user_models};
-use crate::number_format::grouped;
 use crate::paths;
 
 /// Options of `histokin encoders`.
@@ -155,43 +155,22 @@ fn origin(model: &ModelSummary) -> &'static str {
     if is_own { "added by you" } else { "ships with histokin" }
 }
 
-/// The network in a few words.
-fn network(file: &ModelFile) -> String {
-    match file.backbone {
-        BackboneKind::Vit(VitArchitecture { patch_px, width, depth, .. }) => {
-            format!(
-                "vision transformer of {depth} blocks of {} numbers, patches of {patch_px} px",
-                grouped(width as u64)
-            )
-        }
-        other => other.to_string(),
-    }
-}
-
 fn show(args: &ShowArgs) -> anyhow::Result<()> {
-    let path = Path::new(&args.encoder);
+    if !args.json {
+        return print(&args.encoder);
+    }
     let file = encoder::describe(&args.encoder)?;
-    // A folder of histokin's, with a readout, has settled what a plain file leaves open.
-    let is_plain = path.exists() && file.head.is_none() && matches!(file.backbone, BackboneKind::Vit(_));
-    let recognised = is_plain.then(|| recognise(&file.weights)).transpose()?;
     let spec = encoder::spec(&args.encoder)?;
-    let mut shown = described(&file, recognised.as_ref());
+    let mut shown = described(&file, recognised(Path::new(&args.encoder), &file)?.as_ref());
     shown["encoder_id"] = spec.id.to_string().into();
     shown["width"] = spec.width.into();
-    if args.json {
-        return super::print_json(&shown);
-    }
-    print(&shown);
-    Ok(())
+    super::print_json(&shown)
 }
 
 fn add(args: &AddArgs) -> anyhow::Result<()> {
     let which = args.file.to_string_lossy();
     let mut file = encoder::describe(&which)?;
-    let recognised = match file.backbone {
-        BackboneKind::Vit(_) if file.head.is_none() => Some(recognise(&file.weights)?),
-        _ => None,
-    };
+    let recognised = recognised(&args.file, &file)?;
     if let BackboneKind::Vit(architecture) = &mut file.backbone {
         architecture.heads = args.heads.unwrap_or(architecture.heads);
         architecture.activation = args.activation.unwrap_or(architecture.activation);
@@ -218,7 +197,7 @@ fn add(args: &AddArgs) -> anyhow::Result<()> {
     if args.json {
         return super::print_json(&shown);
     }
-    print(&shown);
+    print(&file.name)?;
     outln!("\nAdded. To use it: histokin embed PROJECT SLIDE… --encoder {}", file.name);
     Ok(())
 }
@@ -266,41 +245,11 @@ fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
 }
 
 /// Prints what is known of an encoder, one line each.
-fn print(shown: &Value) {
-    let text = |key: &str| match &shown[key] {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Array(parts) if parts.is_empty() => None,
-        Value::Array(parts) => {
-            let part = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
-            Some(parts.iter().map(part).collect::<Vec<_>>().join("; "))
-        }
-        other => Some(other.to_string()),
-    };
-    for (label, key) in [
-        ("encoder", "name"),
-        ("known as", "known_as"),
-        ("weights", "weights"),
-        ("network", "network"),
-        ("parameters named as by", "naming"),
-        ("features", "features"),
-        ("descriptor", "width"),
-        ("tile, px", "tile_px"),
-        ("spacing, µm/px", "mpp"),
-        ("mean of colours", "mean"),
-        ("standard deviation", "std"),
-        ("source", "source"),
-        ("licence", "licence"),
-        ("commercial use", "commercial_use"),
-        ("not confirmed", "unconfirmed"),
-        ("settings from", "settings_from"),
-        ("assumed", "assumed"),
-        ("of the same shapes", "same_shapes"),
-    ] {
-        if let Some(value) = text(key) {
-            outln!("{label:<24}{value}");
-        }
+fn print(which: &str) -> anyhow::Result<()> {
+    for (label, text) in facts(which)? {
+        outln!("{label:<24}{text}");
     }
+    Ok(())
 }
 
 /// Parses `R,G,B`.

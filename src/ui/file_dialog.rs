@@ -32,6 +32,8 @@ pub enum Choose {
     QueryPicture,
     /// A list that assigns slides to patients.
     Patients,
+    /// Weights of an encoder.
+    Encoder,
 }
 
 impl FileDialog {
@@ -62,6 +64,11 @@ impl FileDialog {
                 Choose::Patients => {
                     let dialog = rfd::FileDialog::new().set_title("Load patient list");
                     dialog.add_filter("Tables", &["csv"]).pick_file().into_iter().collect()
+                }
+                Choose::Encoder => {
+                    let dialog = rfd::FileDialog::new().set_title("Choose an encoder");
+                    let formats = ["safetensors", "bin", "pth", "pt", "ckpt", "torch", "json", "toml"];
+                    dialog.add_filter("Encoders", &formats).pick_file().into_iter().collect()
                 }
                 Choose::Folder => {
                     let folder = rfd::FileDialog::new().set_title("Open folder").pick_folder();

@@ -55,6 +55,8 @@ mod training_trouble;
 #[cfg(feature = "gui")]
 mod ui;
 #[cfg(feature = "gui")]
+mod ui_encoders;
+#[cfg(feature = "gui")]
 mod ui_help;
 #[cfg(feature = "gui")]
 mod ui_report;

@@ -14,6 +14,10 @@ pub enum EmbeddingAction {
     Stop,
     /// Opens or closes the card of embedding settings.
     ToggleSettings,
+    /// Opens or closes the card of encoders.
+    ToggleEncoders,
+    /// Chooses an encoder from a file.
+    ChooseEncoderFile,
     /// Opens or closes the training panel.
     ToggleTraining,
     /// Loads training settings from a file.
@@ -42,6 +46,20 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_SETTINGS,
         "Embedding settings…",
         "Set what counts as tissue and which tiles are embedded",
+        []
+    ),
+    entry!(
+        Action::Embedding(EmbeddingAction::ToggleEncoders),
+        ICON_MEMORY,
+        "Encoders…",
+        "See which encoders there are, and choose one for this project",
+        []
+    ),
+    entry!(
+        Action::Embedding(EmbeddingAction::ChooseEncoderFile),
+        ICON_FILE_OPEN,
+        "Encoder from file…",
+        "Choose an encoder from a file of weights, such as one made for pathology",
         []
     ),
     entry!(

@@ -94,6 +94,11 @@ impl App {
                 let card = panels::tissue::tissue_ui(ui, corner, shown, &self.session, palette, requests);
                 corner.y = card.bottom() + 8.0;
             }
+            if self.chrome.encoders_open {
+                let card = &self.chrome.encoders_card;
+                let card = panels::encoders::encoders_ui(ui, corner, card, &self.session, palette, requests);
+                corner.y = card.bottom() + 8.0;
+            }
             let mut free = rect;
             if !self.chrome.report_open
                 && !self.session.slides().is_empty()

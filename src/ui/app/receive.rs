@@ -6,8 +6,8 @@ use egui::Context;
 
 use super::App;
 use crate::session::{
-    AnnotationCommand, Event, PictureQuery, QueryCommand, SlideCommand, SlideEvent, TrainingCommand,
-    ViewTarget,
+    AnnotationCommand, EmbeddingCommand, Event, PictureQuery, QueryCommand, SlideCommand, SlideEvent,
+    TrainingCommand, ViewTarget,
 };
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
@@ -107,6 +107,13 @@ impl App {
             Choose::QueryPicture => {
                 self.chrome.matches_open = true;
                 self.command(QueryCommand::Picture(PictureQuery::File(path)));
+            }
+            Choose::Encoder => {
+                if !self.chrome.encoders_open {
+                    self.chrome.encoders_open = true;
+                    self.chrome.encoders_card.opened();
+                }
+                self.command(EmbeddingCommand::ExamineEncoder(path.display().to_string()));
             }
             Choose::Patients => self.command(QueryCommand::ReadPatients(path)),
             Choose::TrainingSettings => {

@@ -7,6 +7,7 @@ mod archive;
 pub mod annotations;
 pub mod concept_dialog;
 pub mod dialogs;
+pub mod encoders;
 pub mod matches;
 pub mod messages;
 pub mod pane;

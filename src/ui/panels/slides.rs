@@ -39,6 +39,7 @@ pub fn slides_ui(
                 palette,
                 requests,
             );
+            action_icon_ui(ui, EmbeddingAction::ToggleEncoders, icons::ICON_MEMORY, None, palette, requests);
             ui.label(RichText::new(session.slides().len().to_string()).color(palette.weak));
         }
     });

@@ -199,6 +199,8 @@ pub enum OpenJob {
     },
     /// Reads the specification of an encoder, given by name or path, without loading libtorch.
     ReadEncoderSpec(String),
+    /// Reads what is known of an encoder, given by name or path, without loading libtorch.
+    ExamineEncoder(String),
     /// Records that the user allows a TorchScript module to run, and reads its specification.
     TrustEncoder {
         /// File of the module.

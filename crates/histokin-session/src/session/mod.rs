@@ -38,7 +38,8 @@ pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;
 pub use concepts::{ConceptAreas, ConceptCommand, ConceptEvent, ConceptJob};
 pub use embedding::{
-    EmbeddingCommand, EmbeddingEvent, EmbeddingState, EncoderState, SlideProgress, SlideStatus,
+    EmbeddingCommand, EmbeddingEvent, EmbeddingState, EncoderChoice, EncoderOffer, EncoderState,
+    SlideProgress, SlideStatus,
 };
 pub use evaluation::{EvaluateRequest, EvaluationCommand, EvaluationEvent, EvaluationState};
 pub use event::Event;

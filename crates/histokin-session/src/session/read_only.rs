@@ -27,7 +27,8 @@ impl Session {
                 EmbeddingCommand::Resume
                 | EmbeddingCommand::EmbedAgain(_)
                 | EmbeddingCommand::SetTissue(_)
-                | EmbeddingCommand::ChooseEncoder(_),
+                | EmbeddingCommand::ChooseEncoder(_)
+                | EmbeddingCommand::UseOfferedEncoder,
             ) => "no slides can be embedded",
             Command::Training(
                 TrainingCommand::Start { .. }

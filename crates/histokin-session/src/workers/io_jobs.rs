@@ -7,7 +7,8 @@ use image::RgbaImage;
 
 use super::EventSender;
 use crate::session::{
-    EmbeddingEvent, Event, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob, SlideEvent,
+    EmbeddingEvent, EncoderOffer, Event, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob,
+    SlideEvent,
 };
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
@@ -62,6 +63,10 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
             }
         }
         OpenJob::ReadEncoderSpec(which) => learn_encoder(&which, events),
+        OpenJob::ExamineEncoder(which) => {
+            let found = examine_encoder(&which).map(Box::new).map_err(|error| error.to_string());
+            events.send(Event::Embedding(EmbeddingEvent::EncoderExamined { which, found }));
+        }
         OpenJob::TrustEncoder { module, encoder } => {
             if let Err(error) = encoder::trust::allow(&module) {
                 events.send(MessageEvent::Error(format!(
@@ -71,6 +76,14 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
             learn_encoder(&encoder, events);
         }
     }
+}
+
+/// Reads what is known of an encoder.
+fn examine_encoder(which: &str) -> Result<EncoderOffer, EncoderError> {
+    let spec = encoder::spec(which)?;
+    let facts = encoder::facts::facts(which)?;
+    let facts = facts.into_iter().map(|(label, text)| (label.to_owned(), text)).collect();
+    Ok(EncoderOffer { which: which.to_owned(), name: spec.name, tiles: spec.tiles, facts })
 }
 
 fn learn_encoder(which: &str, events: &EventSender) {

@@ -355,6 +355,8 @@ fn named(job: &OpenJob) -> String {
         OpenJob::FindPaths(paths) => {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         }
-        OpenJob::ReadEncoderSpec(encoder) | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
+        OpenJob::ReadEncoderSpec(encoder)
+        | OpenJob::ExamineEncoder(encoder)
+        | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
     }
 }

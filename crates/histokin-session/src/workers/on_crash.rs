@@ -20,6 +20,12 @@ pub(super) fn open(job: &OpenJob) -> Answer {
         OpenJob::ReadEncoderSpec(_) | OpenJob::TrustEncoder { .. } => {
             Box::new(|reason| Some(Event::Embedding(EmbeddingEvent::EncoderFailed { reason })))
         }
+        OpenJob::ExamineEncoder(which) => {
+            let which = which.clone();
+            Box::new(|reason| {
+                Some(Event::Embedding(EmbeddingEvent::EncoderExamined { which, found: Err(reason) }))
+            })
+        }
         OpenJob::FindPaths(_) => Box::new(|_| None),
     }
 }

@@ -16,6 +16,11 @@ impl App {
                 self.command(if resume { EmbeddingCommand::Resume } else { EmbeddingCommand::Pause });
             }
             EmbeddingAction::ToggleSettings => self.chrome.tissue_settings_open ^= true,
+            EmbeddingAction::ToggleEncoders => {
+                self.chrome.encoders_open ^= true;
+                self.chrome.encoders_card.opened();
+            }
+            EmbeddingAction::ChooseEncoderFile => self.choose_file(context, Choose::Encoder),
             EmbeddingAction::Stop => self.command(EmbeddingCommand::Cancel),
             EmbeddingAction::ToggleTraining => {
                 self.chrome.training_open ^= true;

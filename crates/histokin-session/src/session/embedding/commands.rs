@@ -10,6 +10,12 @@ pub enum EmbeddingCommand {
     TrustEncoder(bool),
     /// Embeds with an encoder that is part of histokin, given by its name, from now on.
     ChooseEncoder(String),
+    /// Reads the encoder of this name or path and offers it.
+    ExamineEncoder(String),
+    /// Embeds with the offered encoder from now on.
+    UseOfferedEncoder,
+    /// Takes the offered encoder away.
+    DismissOffer,
     /// Pauses embedding.
     Pause,
     /// Resumes embedding after a pause or a cancellation.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::SlideProgress;
+use super::{EncoderOffer, SlideProgress};
 use histokin_core::descriptors::DescriptorSet;
 use histokin_core::slide::SlideId;
 use histokin_core::tissue::selection::NoTiles;
@@ -13,6 +13,13 @@ use histokin_encoder::EncoderSpec;
 pub enum EmbeddingEvent {
     /// The specification of the encoder is known (libtorch need not be loaded yet).
     EncoderKnown(Box<EncoderSpec>),
+    /// An encoder that the user looks at was read.
+    EncoderExamined {
+        /// Its name or path.
+        which: String,
+        /// What is known of it, or why it cannot be used.
+        found: Result<Box<EncoderOffer>, String>,
+    },
     /// The encoder is loaded and ready.
     EncoderRuns {
         /// Name of the device on which it runs.

@@ -4,6 +4,7 @@ mod commands;
 mod descriptors;
 mod encoder;
 mod events;
+mod offer;
 mod tissue;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 pub use commands::EmbeddingCommand;
 pub use events::EmbeddingEvent;
+pub use offer::{EncoderChoice, EncoderOffer};
 
 use super::{EmbedPlan, EmbeddingJob, Job, Remedy, Session, Severity, SlideState};
 use histokin_core::descriptors::{DescriptorSet, Recipe};
@@ -82,6 +84,7 @@ pub struct EmbeddingState {
     /// Current speed.
     pub tiles_per_second: f64,
     pub(super) encoder: EncoderState,
+    choice: EncoderChoice,
     /// Finished sets of a new encoder, kept until all slides have one; the old sets are searched until then.
     incoming: BTreeMap<SlideId, Arc<DescriptorSet>>,
 }
@@ -124,6 +127,12 @@ impl Session {
         match command {
             EmbeddingCommand::TrustEncoder(trusted) => self.trust_encoder(trusted),
             EmbeddingCommand::ChooseEncoder(name) => self.choose_encoder(name),
+            EmbeddingCommand::ExamineEncoder(which) => self.examine_encoder(which),
+            EmbeddingCommand::UseOfferedEncoder => self.use_offered_encoder(),
+            EmbeddingCommand::DismissOffer => {
+                self.embedding.choice = EncoderChoice::None;
+                Vec::new()
+            }
             EmbeddingCommand::Pause => {
                 self.embedding.paused = true;
                 self.embed_plan()
@@ -151,6 +160,10 @@ impl Session {
             EmbeddingEvent::EncoderKnown(spec) => {
                 self.embedding.encoder = EncoderState::Known(spec);
                 self.slides.ids().iter().flat_map(|id| self.check_descriptors(id)).collect()
+            }
+            EmbeddingEvent::EncoderExamined { which, found } => {
+                self.encoder_examined(&which, found);
+                Vec::new()
             }
             EmbeddingEvent::EncoderRuns { device } => {
                 self.embedding.device = Some(device);
