@@ -1,0 +1,133 @@
+//! What an NVIDIA GPU has to do right, and how fast it is: run by `scripts/gpu_check.sh`, in one table.
+//!
+//!     cargo bench --bench gpu                     on cuda:0
+//!     DEVICE=cpu cargo bench --bench gpu          the same lines from the CPU, to try the check itself
+
+use std::time::Instant;
+
+use histokin::encoder::backbones::vit::{
+    Positions, Resampling, VisionTransformer, VitActivation, VitArchitecture, VitOutput,
+};
+use histokin::encoder::backbones::{Backbone, BackboneKind};
+use histokin::encoder::{self, DeviceChoice};
+use image::RgbImage;
+use tch::{Device, Kind, TchError, Tensor, nn};
+
+fn main() {
+    let device = std::env::var("DEVICE").unwrap_or_else(|_| "cuda:0".into());
+    let choice: DeviceChoice = device.parse().expect("a device such as cuda:0");
+    let name = encoder::device_name(choice).expect("the device can be used");
+    println!("device | {name}");
+    agreement(choice);
+    speed(choice);
+    out_of_memory(choice);
+}
+
+/// Prints the least cosine of descriptors to those of the CPU, in 32 and in 16 bits.
+fn agreement(choice: DeviceChoice) {
+    let tiles: Vec<RgbImage> = (0..64).map(tile).collect();
+    let describe = |device| {
+        let mut encoder = encoder::load(encoder::DEFAULT, device).expect("set-up fetched its weights");
+        encoder.encode(&tiles).expect("descriptors")
+    };
+    let expected = describe(DeviceChoice::Cpu);
+    let mut devices = vec![("32 bits", choice)];
+    if let DeviceChoice::Cuda(index) = choice {
+        devices.push(("16 bits", DeviceChoice::CudaHalf(index)));
+    }
+    for (bits, device) in devices {
+        let found = describe(device);
+        let cosines = expected.rows().zip(found.rows()).map(|(a, b)| cosine(a, b));
+        let least = cosines.fold(1.0, f64::min);
+        let verdict = if least >= 0.999 { "as on the CPU" } else { "NOT as on the CPU" };
+        println!("descriptors, {bits} | least cosine {least:.5}: {verdict}");
+    }
+}
+
+/// Prints tiles per second of networks with random weights, in 32 and in 16 bits.
+fn speed(choice: DeviceChoice) {
+    let (device, batch, kinds) = match choice {
+        DeviceChoice::Cuda(index) => (Device::Cuda(index), 128, vec![Kind::Float, Kind::Half]),
+        _ => (Device::Cpu, 4, vec![Kind::Float]),
+    };
+    let _no_grad = tch::no_grad_guard();
+    for kind in kinds {
+        let images = Tensor::rand([batch, 3, 224, 224], (kind, device));
+        for backbone in [BackboneKind::MobilenetV2, BackboneKind::Resnet50] {
+            let store = nn::VarStore::new(device);
+            let network = backbone.build(&store.root()).and_then(|network| network.folded()?.to_kind(kind));
+            report(backbone.name(), kind, batch, &network.expect("memory for one network"), &images);
+        }
+        for (name, width, depth) in [("ViT-S/14", 384, 12), ("ViT-B/14", 768, 12), ("ViT-L/14", 1024, 24)] {
+            let random = |_: &str, shape: &[usize]| -> Result<Tensor, TchError> {
+                let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+                Tensor::f_randn(shape, (Kind::Float, device))?.f_mul_scalar(0.02)?.f_to_kind(kind)
+            };
+            let network = VisionTransformer::new(vit(width, depth), random).expect("memory for one network");
+            report(name, kind, batch, &network.into(), &images);
+        }
+    }
+}
+
+fn report(name: &str, kind: Kind, batch: i64, network: &Backbone, images: &Tensor) {
+    const ROUNDS: i64 = 10;
+    // Reading a number waits until the GPU is done.
+    let round = || network.features(images, &[]).expect("a forward pass").sum(Kind::Float).double_value(&[]);
+    round();
+    let begun = Instant::now();
+    for _ in 0..ROUNDS {
+        round();
+    }
+    let rate = (ROUNDS * batch) as f64 / begun.elapsed().as_secs_f64();
+    println!("{name}, {} | {rate:.0} tiles/s", if kind == Kind::Float { "32 bits" } else { "16 bits" });
+}
+
+/// Describes a batch that does not fit into the memory of most GPUs, so that it has to be halved.
+fn out_of_memory(choice: DeviceChoice) {
+    let edge = if choice == DeviceChoice::Cpu { 448 } else { 4032 };
+    let tiles = vec![RgbImage::from_pixel(edge, edge, image::Rgb([200, 160, 190])); 256];
+    let mut encoder = encoder::load(encoder::DEFAULT, choice).expect("set-up fetched its weights");
+    let outcome = match encoder.encode(&tiles) {
+        Ok(batch) => format!("{} descriptors", batch.rows().len()),
+        Err(error) => format!("FAILED: {error}"),
+    };
+    println!("256 tiles of {edge} px at once | {outcome}");
+}
+
+fn tile(seed: u32) -> RgbImage {
+    RgbImage::from_fn(224, 224, |x, y| {
+        let wave = |scale: u32| ((x * scale + y * (seed + 3)) % 256) as u8;
+        image::Rgb([wave(seed + 1), wave(2), wave(7)])
+    })
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+fn vit(width: usize, depth: usize) -> VitArchitecture {
+    VitArchitecture {
+        patch_px: 14,
+        width,
+        depth,
+        hidden: 4 * width,
+        gated: false,
+        grid: 16,
+        positions: Positions::ClassAndPatches,
+        class_token: true,
+        registers: 0,
+        layer_scale: true,
+        patch_bias: true,
+        qkv_bias: true,
+        pre_norm: false,
+        final_norm: true,
+        pooled_norm: false,
+        projection: None,
+        heads: width / 64,
+        activation: VitActivation::Gelu,
+        norm_epsilon: 1e-6,
+        resampling: Resampling::BicubicAntialias,
+        output: VitOutput::Class,
+    }
+}
