@@ -223,7 +223,10 @@ fn of_two_slides_that_an_earlier_version_took_for_one_the_listed_one_keeps_what_
         let mut notes = project.add_or_update(&info(&slides[opened_first]));
         notes.extend(project.add_or_update(&info(&slides[1 - opened_first])));
         let note = notes.join("\n");
-        assert!(note.contains("listed.bmp and ") && note.contains("took these two slides for one"), "{note}");
+        assert!(
+            note.contains("listed.bmp and ") && note.contains("gave these two slides the same ID"),
+            "{note}"
+        );
         assert!(note.contains("other.bmp starts without"), "{note}");
         let ids = slides.each_ref().map(|slide| info(slide).id);
         assert_eq!(project.slides().len(), 2);
@@ -312,7 +315,7 @@ fn the_window_looks_where_a_slide_is_listed_before_it_takes_another_for_it() {
     assert_eq!(kept(session.project(), &info(&slides[0]).id), (false, 1, 1));
     assert_eq!(kept(session.project(), &info(&slides[1]).id), (false, 0, 0));
     let told: Vec<&str> = session.messages().iter().map(|message| message.text.as_str()).collect();
-    assert!(told.iter().any(|text| text.contains("took these two slides for one")), "{told:?}");
+    assert!(told.iter().any(|text| text.contains("gave these two slides the same ID")), "{told:?}");
 }
 
 #[test]

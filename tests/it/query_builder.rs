@@ -79,7 +79,7 @@ impl Both {
             Job::Search(request) => Some(request),
             _ => None,
         });
-        let request = requests.next_back().expect("something is looked for");
+        let request = requests.next_back().expect("a search is requested");
         let answer = query::ask(&request.index, &request.query, &request.annotations).unwrap();
         let found = |found: &query::Match| {
             (found.slide.0.clone(), found.rect.x, found.rect.y, found.distance)

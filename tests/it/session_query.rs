@@ -1,4 +1,4 @@
-//! Asking in the session: what becomes of questions, answers and matches.
+//! Queries in the session: examples, answers, matches and the history.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ fn search(jobs: &[Job]) -> SearchRequest {
         Job::Search(request) => Some(request.clone()),
         _ => None,
     };
-    jobs.iter().find_map(search).expect("something is looked for")
+    jobs.iter().find_map(search).expect("a search is requested")
 }
 
-/// Answer the question as the workers would.
+/// Answers the query as the workers would.
 fn answer(desk: &mut Desk, jobs: &[Job]) -> Vec<Job> {
     let SearchRequest { generation, index, query, annotations, second_encoder } = search(jobs);
     let answer = query::ask(&index, &query, &annotations);
@@ -93,7 +93,7 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
             })
             .is_empty()
     );
-    assert!(desk.session.query().unwrap().answer.is_none(), "answers to older questions are dropped");
+    assert!(desk.session.query().unwrap().answer.is_none(), "answers to older queries are dropped");
     desk.session.absorb(QueryEvent::Answered {
         generation: stale + 1,
         answer: Ok(answer),
@@ -115,7 +115,7 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
 }
 
 #[test]
-fn examples_come_and_go_and_questions_are_kept() {
+fn examples_are_added_and_removed_and_queries_are_kept() {
     let mut desk = Desk::with_slides(2);
     let (slide, point) = (desk.id(0), Level0Point::new(230.0, 10.0));
     desk.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
@@ -131,25 +131,29 @@ fn examples_come_and_go_and_questions_are_kept() {
     let jobs = desk.session.handle(add(false, 500.0));
     let [Job::Search(request), Job::History(HistoryJob::SaveHistory { query_history, .. })] = &jobs[..]
     else {
-        panic!("a search, and the book")
+        panic!("a search, and the history saved")
     };
     assert_eq!((request.query.positives.len(), request.query.negatives.len()), (2, 1));
-    assert_eq!(query_history.history().len(), 1, "one question, as it is now");
+    assert_eq!(query_history.history().len(), 1, "one query, as it is now");
     desk.session.handle(add(true, 10.0));
-    assert_eq!(desk.session.query().unwrap().positives.len(), 1, "a second click takes it away");
+    assert_eq!(desk.session.query().unwrap().positives.len(), 1, "a second click removes it");
     desk.session.handle(add(true, 500.0));
     let query = desk.session.query().unwrap();
-    assert_eq!((query.positives.len(), query.negatives.len()), (2, 0), "a tile is like the others, or not");
+    assert_eq!(
+        (query.positives.len(), query.negatives.len()),
+        (2, 0),
+        "a tile is either a positive or a negative example"
+    );
     desk.session.handle(QueryCommand::At { slide: slide.clone(), point: Level0Point::new(10.0, 10.0) });
     desk.session.handle(QueryCommand::Repeat(1));
     assert_eq!(desk.session.query().unwrap().positives.len(), 2);
     desk.session.handle(QueryCommand::RemoveExample { is_positive: true, index: 0 });
     desk.session.handle(QueryCommand::RemoveExample { is_positive: true, index: 0 });
-    assert!(desk.session.query().is_none(), "nothing is left to look for");
+    assert!(desk.session.query().is_none(), "no positive example is left");
 }
 
 #[test]
-fn questions_of_earlier_days_get_their_pictures_when_their_slide_is_opened() {
+fn earlier_queries_get_their_pictures_when_their_slide_is_opened() {
     let mut before = Desk::with_slides(1);
     before.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
     before.session.handle(QueryCommand::At { slide: before.id(0), point: Level0Point::new(10.0, 10.0) });

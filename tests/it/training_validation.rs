@@ -67,7 +67,7 @@ fn like_tissue_is_looked_for_on_labelled_slides_and_decides_when_it_is_enough() 
     assert!((found.chance_level - 0.5).abs() < 0.1 && found.p_at_5 > 0.9, "{found:?}");
     // Nothing is better than all right: two looks later it ends, with the encoder of the best look.
     assert!(outcome.steps < 200, "it went on to the end");
-    assert!(notices.iter().any(|text| text.contains("2 validations without a better figure")), "{notices:?}");
+    assert!(notices.iter().any(|text| text.contains("2 validations without improvement")), "{notices:?}");
     let figures: Vec<f64> = looks[1..].iter().map(|look| look.retrieval.unwrap().p_at_5).collect();
     let best = figures.iter().copied().fold(0.0, f64::max);
     let first_best = 10 * (1 + figures.iter().position(|figure| *figure == best).unwrap() as u64);

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_has_no_heaps_however_often_it_occurs() {
+    fn one_value_has_no_clusters_however_often_it_occurs() {
         assert_eq!(TwoClassThreshold::of(vec![3.0, 3.0]), None);
         assert_eq!(TwoClassThreshold::of(Vec::new()), None);
     }

@@ -141,7 +141,7 @@ mod tests {
 
     /// Returns three clusters of thirty points around the corners of a triangle; the third coordinate is
     /// constant.
-    fn heaps() -> DescriptorBatch {
+    fn clusters() -> DescriptorBatch {
         let values = (0..90).flat_map(|index| {
             let [x, y] = [[0.0, 0.0], [10.0, 0.0], [5.0, 9.0]][index % 3];
             let angle = index as f32 * 0.7;
@@ -167,9 +167,9 @@ mod tests {
     }
 
     #[test]
-    fn each_heap_has_its_prototype() {
-        let heaps = heaps();
-        let fitted = fit_prototype_head(&heaps, &settings(5.0)).unwrap();
+    fn each_cluster_has_its_prototype() {
+        let clusters = clusters();
+        let fitted = fit_prototype_head(&clusters, &settings(5.0)).unwrap();
         let owner = |row: &[f32]| {
             let members = memberships(&fitted.head, row);
             (0..3)
@@ -177,7 +177,7 @@ mod tests {
                 .map(|best| (best, members[best]))
                 .unwrap()
         };
-        let rows: Vec<&[f32]> = heaps.rows().collect();
+        let rows: Vec<&[f32]> = clusters.rows().collect();
         let owners: Vec<(usize, f64)> = rows.iter().map(|row| owner(row)).collect();
         for (index, (best, share)) in owners.iter().enumerate() {
             assert_eq!(*best, owners[index % 3].0);
@@ -188,14 +188,14 @@ mod tests {
 
     #[test]
     fn sharpness_weighs_the_nearest_up_and_a_seed_decides() {
-        let heaps = heaps();
-        let row = heaps.rows().next().unwrap();
+        let clusters = clusters();
+        let row = clusters.rows().next().unwrap();
         let largest = |sharpness| {
-            let fitted = fit_prototype_head(&heaps, &settings(sharpness)).unwrap();
+            let fitted = fit_prototype_head(&clusters, &settings(sharpness)).unwrap();
             memberships(&fitted.head, row).into_iter().fold(0.0, f64::max)
         };
         assert!(largest(0.1) < largest(1.0) && largest(1.0) < largest(5.0));
-        let weights = || fit_prototype_head(&heaps, &settings(1.0)).unwrap().head.weight;
+        let weights = || fit_prototype_head(&clusters, &settings(1.0)).unwrap().head.weight;
         assert_eq!(weights(), weights());
     }
 

@@ -282,10 +282,10 @@ impl TrainingLoop<'_> {
             }
             if validated && self.has_stopped_improving() {
                 (self.send)(Progress::Notice(format!(
-                    "stopped at step {step}: {} validations without a better {}",
+                    "stopped early at step {step}: {} validations without improvement of {}",
                     self.header.validations_without_better,
                     match self.config.judged_by {
-                        JudgedBy::Retrieval => "figure",
+                        JudgedBy::Retrieval => "retrieval",
                         JudgedBy::Addr => "ADDR",
                     }
                 )));

@@ -31,41 +31,40 @@ pub use window::WindowAction;
 use egui::{Context, Event, Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::MaterialIcon;
 
-/// An action that the user can perform by name or shortcut.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Action {
-    /// Opens slides and moves between them.
-    Slides(SlideAction),
-    /// Moves over a slide, and changes how it is shown.
-    View(ViewAction),
-    /// Draws, imports and exports annotations.
-    Annotations(AnnotationAction),
-    /// Searches for similar tissue, and judges matches.
-    Search(SearchAction),
-    /// Embeds and trains.
-    Embedding(EmbeddingAction),
-    /// Concerns the whole window.
-    Window(WindowAction),
-}
+/// Defines the actions of all groups. Those of a single group can be passed on as they are, by [`From`].
+macro_rules! enum_of_groups {
+    ($(#[$about:meta])* pub enum $whole:ident { $($(#[$doc:meta])* $group:ident($part:ty),)* }) => {
+        $(#[$about])*
+        pub enum $whole {
+            $($(#[$doc])* $group($part),)*
+        }
 
-macro_rules! from_groups {
-    ($($group:ident($action:ty)),* $(,)?) => {
-        $(impl From<$action> for Action {
-            fn from(action: $action) -> Self {
-                Self::$group(action)
+        $(impl From<$part> for $whole {
+            fn from(part: $part) -> Self {
+                Self::$group(part)
             }
         })*
     };
 }
 
-from_groups!(
-    Slides(SlideAction),
-    View(ViewAction),
-    Annotations(AnnotationAction),
-    Search(SearchAction),
-    Embedding(EmbeddingAction),
-    Window(WindowAction),
-);
+enum_of_groups! {
+    /// An action that the user can perform by name or shortcut.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    pub enum Action {
+        /// Opens slides and moves between them.
+        Slides(SlideAction),
+        /// Moves over a slide, and changes how it is shown.
+        View(ViewAction),
+        /// Draws, imports and exports annotations.
+        Annotations(AnnotationAction),
+        /// Searches for similar tissue, and judges matches.
+        Search(SearchAction),
+        /// Embeds and trains.
+        Embedding(EmbeddingAction),
+        /// Concerns the whole window.
+        Window(WindowAction),
+    }
+}
 
 /// Group of an action in the menu and the help sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

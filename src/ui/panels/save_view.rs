@@ -48,7 +48,7 @@ pub struct SaveForm {
     /// Whether a file exists at `path`, as far as known.
     is_taken: bool,
     /// Whether the path was set by the program since the last frame.
-    is_named_anew: bool,
+    is_path_new: bool,
     scale: Scale,
     scale_bar: bool,
     area: PictureArea,
@@ -97,7 +97,7 @@ impl SaveForm {
             free,
             taken: None,
             is_taken: false,
-            is_named_anew: true,
+            is_path_new: true,
             scale: Scale::Screen,
             scale_bar: true,
             area,
@@ -112,7 +112,7 @@ impl SaveForm {
                 Ok(free) if self.path == *suggested => {
                     self.path = free.display().to_string();
                     self.free = None;
-                    self.is_named_anew = true;
+                    self.is_path_new = true;
                 }
                 Err(TryRecvError::Empty) => {}
                 Ok(_) | Err(TryRecvError::Disconnected) => self.free = None,
@@ -199,7 +199,7 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, request
             if ui.button("Browse…").clicked() {
                 requests.action(ViewAction::ChoosePictureFile);
             }
-            let is_new = std::mem::take(&mut form.is_named_anew);
+            let is_new = std::mem::take(&mut form.is_path_new);
             let path = path_edit_ui(ui, &mut form.path, is_new);
             entered = path.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
         });

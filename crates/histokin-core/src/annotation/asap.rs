@@ -31,6 +31,9 @@ const PART_ATTRIBUTE: &str = "HistokinPart";
 const HOLE_ATTRIBUTE: &str = "HistokinHole";
 /// Attribute that marks an outline as an ellipse.
 const SHAPE_ATTRIBUTE: &str = "HistokinShape";
+/// Attributes of an annotation that are read and written as parts of it.
+const OWN_ATTRIBUTES: [&str; 8] =
+    ["Name", "Type", "PartOfGroup", "Color", ID_ATTRIBUTE, PART_ATTRIBUTE, HOLE_ATTRIBUTE, SHAPE_ATTRIBUTE];
 
 /// Data of an annotation that is specific to ASAP files.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

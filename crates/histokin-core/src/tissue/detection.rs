@@ -341,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn otsu_parts_two_heaps() {
+    fn otsu_separates_two_clusters() {
         let values: Vec<u8> =
             (0..300).map(|i| if i % 3 == 0 { 90 + (i % 7) as u8 } else { 10 + (i % 5) as u8 }).collect();
         let threshold = otsu_threshold(&values);

@@ -110,7 +110,7 @@ impl Project {
         let owner = self.slide_path(owner);
         self.file.shared_ids.push(shared.clone());
         Some(format!(
-            "{} and {}: an earlier version of histokin took these two slides for one. Annotations and judgements \
+            "{} and {}: an earlier version of histokin gave these two slides the same ID. Annotations and judgements \
              stay with {}, whose file was already in the project, and {} starts without any; please check that they \
              are assigned correctly. Descriptors may belong to either slide and are computed again for both",
             owner.display(),

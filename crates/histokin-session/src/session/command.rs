@@ -11,43 +11,31 @@ use super::slides::SlideCommand;
 use super::training::TrainingCommand;
 use super::view::ViewCommand;
 
-/// One action of the user.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// Opens, closes and calibrates slides, and reads their pictures.
-    Slides(SlideCommand),
-    /// Moves the view.
-    View(ViewCommand),
-    /// Changes the encoder, and what is embedded.
-    Embedding(EmbeddingCommand),
-    /// Searches for similar tissue, and changes the query.
-    Query(QueryCommand),
-    /// Judges, chooses and exports the matches of an answer.
-    Matches(MatchCommand),
-    /// Teaches and uses concepts.
-    Concepts(ConceptCommand),
-    /// Sets up and uses the archive.
-    Archive(ArchiveCommand),
-    /// Draws, changes, imports or exports annotations.
-    Annotations(AnnotationCommand),
-    /// Evaluates encoders.
-    Evaluation(EvaluationCommand),
-    /// Trains encoders.
-    Training(TrainingCommand),
-    /// Shows or dismisses messages.
-    Messages(MessageCommand),
+enum_of_subjects! {
+    /// One action of the user.
+    #[derive(Debug, Clone, PartialEq)]
+    pub enum Command {
+        /// Opens, closes and calibrates slides, and reads their pictures.
+        Slides(SlideCommand),
+        /// Moves the view.
+        View(ViewCommand),
+        /// Changes the encoder, and what is embedded.
+        Embedding(EmbeddingCommand),
+        /// Searches for similar tissue, and changes the query.
+        Query(QueryCommand),
+        /// Judges, chooses and exports the matches of an answer.
+        Matches(MatchCommand),
+        /// Teaches and uses concepts.
+        Concepts(ConceptCommand),
+        /// Sets up and uses the archive.
+        Archive(ArchiveCommand),
+        /// Draws, changes, imports or exports annotations.
+        Annotations(AnnotationCommand),
+        /// Evaluates encoders.
+        Evaluation(EvaluationCommand),
+        /// Trains encoders.
+        Training(TrainingCommand),
+        /// Shows or dismisses messages.
+        Messages(MessageCommand),
+    }
 }
-
-from_subjects!(Command {
-    Slides(SlideCommand),
-    View(ViewCommand),
-    Embedding(EmbeddingCommand),
-    Query(QueryCommand),
-    Matches(MatchCommand),
-    Concepts(ConceptCommand),
-    Archive(ArchiveCommand),
-    Annotations(AnnotationCommand),
-    Evaluation(EvaluationCommand),
-    Training(TrainingCommand),
-    Messages(MessageCommand),
-});

@@ -6,9 +6,15 @@
 //! State, commands, events and transitions are divided by subject, each in its own module; [`Session`] holds the parts
 //! and passes commands and events on.
 
-/// Implements [`From`] for commands or events of single subjects, so that they can be passed on as they are.
-macro_rules! from_subjects {
-    ($whole:ident { $($variant:ident($part:ty)),* $(,)? }) => {
+/// Defines an enum of the commands or events of all subjects. Those of a single subject can be passed on as they are,
+/// by [`From`].
+macro_rules! enum_of_subjects {
+    ($(#[$about:meta])* pub enum $whole:ident { $($(#[$doc:meta])* $variant:ident($part:ty),)* }) => {
+        $(#[$about])*
+        pub enum $whole {
+            $($(#[$doc])* $variant($part),)*
+        }
+
         $(impl From<$part> for $whole {
             fn from(part: $part) -> Self {
                 Self::$variant(part)

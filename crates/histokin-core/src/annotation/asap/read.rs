@@ -6,8 +6,8 @@ use roxmltree::{Document, Node};
 use uuid::Uuid;
 
 use super::{
-    AsapOrigin, HOLE_ATTRIBUTE, ID_ATTRIBUTE, NO_GROUP, PART_ATTRIBUTE, SHAPE_ATTRIBUTE, color_from_text,
-    text_from_color,
+    AsapOrigin, HOLE_ATTRIBUTE, ID_ATTRIBUTE, NO_GROUP, OWN_ATTRIBUTES, PART_ATTRIBUTE, SHAPE_ATTRIBUTE,
+    color_from_text, text_from_color,
 };
 use crate::annotation::file::{FormatError, Read, id_from_text};
 use crate::annotation::left_out::LeftOut;
@@ -114,17 +114,7 @@ impl Reader<'_, '_> {
         });
         let number = |name: &str| attribute(name).and_then(|text| text.parse::<usize>().ok());
         let id = attribute(ID_ATTRIBUTE).and_then(|id| Uuid::parse_str(id).ok());
-        let understood = [
-            "Name",
-            "Type",
-            "PartOfGroup",
-            "Color",
-            ID_ATTRIBUTE,
-            PART_ATTRIBUTE,
-            HOLE_ATTRIBUTE,
-            SHAPE_ATTRIBUTE,
-        ];
-        let further = node.attributes().filter(|one| !understood.contains(&one.name()));
+        let further = node.attributes().filter(|one| !OWN_ATTRIBUTES.contains(&one.name()));
         let elements =
             node.children().filter(|child| child.is_element() && !child.has_tag_name("Coordinates"));
         let text = self.document.input_text();

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    AsapOrigin, HOLE_ATTRIBUTE, HOLE_GROUP, ID_ATTRIBUTE, NO_GROUP, PART_ATTRIBUTE, SHAPE_ATTRIBUTE,
-    color_from_text, text_from_color,
+    AsapOrigin, HOLE_ATTRIBUTE, HOLE_GROUP, ID_ATTRIBUTE, NO_GROUP, OWN_ATTRIBUTES, PART_ATTRIBUTE,
+    SHAPE_ATTRIBUTE, color_from_text, text_from_color,
 };
 use crate::annotation::{Annotation, AnnotationSet, Group, ObjectKind, Shape};
 use crate::geometry::Level0Point;
@@ -75,16 +75,6 @@ fn is_element(text: &str) -> bool {
 
 /// Returns the attributes with valid and unique names that are not written from the annotation itself.
 fn plain_attributes(attributes: &[(String, String)]) -> Vec<(&str, &str)> {
-    let taken = [
-        "Name",
-        "Type",
-        "PartOfGroup",
-        "Color",
-        ID_ATTRIBUTE,
-        PART_ATTRIBUTE,
-        HOLE_ATTRIBUTE,
-        SHAPE_ATTRIBUTE,
-    ];
     // A name is valid if a parser returns it unchanged.
     let is_name = |name: &str| {
         let element = format!("<a {name}=\"\"/>");
@@ -94,7 +84,7 @@ fn plain_attributes(attributes: &[(String, String)]) -> Vec<(&str, &str)> {
     let mut seen: Vec<&str> = Vec::new();
     let mut plain = Vec::new();
     for (name, value) in attributes {
-        if is_name(name) && !taken.contains(&name.as_str()) && !seen.contains(&name.as_str()) {
+        if is_name(name) && !OWN_ATTRIBUTES.contains(&name.as_str()) && !seen.contains(&name.as_str()) {
             seen.push(name);
             plain.push((name.as_str(), value.as_str()));
         }
