@@ -249,6 +249,8 @@ fn other_tissue_settings_have_tiles_selected_again_and_are_kept() {
         .iter()
         .filter(|job| matches!(job, Job::Scan(ScanJob::FindTissue { settings, .. }) if *settings == piece));
     assert_eq!(scans.count(), 2);
+    desk.session.absorb(SlideEvent::FindingTissue { slide: desk.id(0), share: 0.4 });
+    assert_eq!(desk.session.slide(&desk.id(0)).unwrap().tissue_read, 0.4);
     let old = Arc::new(TissueMask::of(desk.slides[0].as_ref()).unwrap());
     desk.session.absorb(SlideEvent::TissueFound { slide: desk.id(0), tissue: old });
     assert!(desk.session.slide(&desk.id(0)).unwrap().tissue.is_none(), "found by settings of before");

@@ -138,7 +138,10 @@ pub(super) fn scan(job: ScanJob, events: &EventSender) {
         ScanJob::FindTissue { slide: source, settings } => {
             let slide = source.info().id.clone();
             // A slide that was closed in the meantime is used by nobody else.
-            let mut goes_on = |_| Arc::strong_count(&source) > 1;
+            let mut goes_on = |share| {
+                events.send(SlideEvent::FindingTissue { slide: slide.clone(), share });
+                Arc::strong_count(&source) > 1
+            };
             match TissueMask::find_while(source.as_ref(), &settings, &mut goes_on) {
                 Ok(Some(tissue)) => events.send(SlideEvent::TissueFound { slide, tissue: Arc::new(tissue) }),
                 Ok(None) => {}

@@ -75,6 +75,13 @@ pub enum SlideEvent {
         /// Its thumbnail.
         thumbnail: RgbaImage,
     },
+    /// A slide is read to find its tissue; a slide without coarse levels takes long.
+    FindingTissue {
+        /// The slide.
+        slide: SlideId,
+        /// Share (0 to 1) of the slide that has been read.
+        share: f64,
+    },
     /// The tissue mask of a slide was computed.
     TissueFound {
         /// The slide.

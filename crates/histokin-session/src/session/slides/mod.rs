@@ -31,6 +31,8 @@ pub struct SlideState {
     pub thumbnail: Option<Arc<Reserved<RgbaImage>>>,
     /// Its tissue mask, once computed.
     pub tissue: Option<Arc<TissueMask>>,
+    /// Share (0 to 1) of the slide that has been read to compute the mask.
+    pub tissue_read: f64,
     /// Colours of its tissue.
     pub colours: Colours,
     /// Its embedded colour profile.
@@ -211,6 +213,12 @@ impl Session {
             SlideEvent::ThumbnailMade { slide, thumbnail } => {
                 if let Some(state) = self.slides.get_mut(&slide) {
                     state.thumbnail = Some(Arc::new(reserved(thumbnail)));
+                }
+                Vec::new()
+            }
+            SlideEvent::FindingTissue { slide, share } => {
+                if let Some(state) = self.slides.get_mut(&slide) {
+                    state.tissue_read = share;
                 }
                 Vec::new()
             }

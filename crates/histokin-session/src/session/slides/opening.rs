@@ -39,6 +39,7 @@ impl Session {
             source: source.clone(),
             thumbnail: None,
             tissue: None,
+            tissue_read: 0.0,
             colours: Colours::Unknown,
             profile: Profile::Unknown,
             status: SlideStatus::Checking,
