@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use histokin::geometry::{Level0Point, Level0Rect, LevelRect, MicronsPerPixel};
 use histokin::pipeline::find_slides;
-use histokin::slide::{self, MppSource, SlideError, SlideSource};
+use histokin::slide::{self, MppSource, SlideSource};
 use histokin::tiling::{TileGrid, TileIndex, TileSettings, read_tile};
 use image::{Rgb, RgbImage, RgbaImage};
 
@@ -201,8 +201,7 @@ fn the_users_pixel_size_wins_and_nonsense_is_refused() {
     assert_eq!(slide.info().mpp, Some(MicronsPerPixel::square(0.25).unwrap()));
     assert_eq!(slide.info().mpp_source, MppSource::User);
     for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e7] {
-        let refused = slide::open(&path, Some(MicronsPerPixel::square(nonsense).unwrap()));
-        assert!(matches!(refused, Err(SlideError::Open { .. })), "{nonsense} µm is taken");
+        assert!(MicronsPerPixel::square(nonsense).is_err(), "{nonsense} µm is taken");
     }
 }
 
