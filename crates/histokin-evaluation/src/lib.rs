@@ -8,6 +8,7 @@
 //! [`Descriptors`] (`count × width`), and [`Tiles`] with the annotations of the same tiles in the same order.
 
 pub mod addr;
+mod average_precision;
 pub mod camelyon;
 pub mod classes;
 pub mod comparison;
