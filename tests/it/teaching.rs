@@ -68,7 +68,7 @@ fn ask(index: &Snapshot, query: &Query) -> Answer {
     query::ask(index, query, &AnnotationsBySlide::new()).unwrap()
 }
 
-/// AnnotationsBySlide the first `count` matches by what they show.
+/// Marks the first `count` matches by what they show.
 fn mark(query: &mut Query, answer: &Answer, count: usize) {
     query.marks.extend(answer.matches[..count].iter().map(|found| {
         let place = TilePosition { slide: found.slide.clone(), rect: found.rect };

@@ -236,9 +236,7 @@ fn precision(concept: &Concept) -> String {
     };
     let left_out = match estimate.left_out {
         LeftOut::Slides => "slides left out in turn",
-        LeftOut::AnnotationsBySlide => {
-            "marks left out in turn; all of the same tissue lie on one or two slides"
-        }
+        LeftOut::Marks => "marks left out in turn; all of the same tissue lie on one or two slides",
     };
     match (estimate.precision(), estimate.interval()) {
         (Some(share), Some([low, high])) => format!(

@@ -38,7 +38,7 @@ pub enum LeftOut {
     /// Whole slides, so that the precision is that on slides without marks.
     Slides,
     /// Single marks, since the marks lie on fewer than three slides.
-    AnnotationsBySlide,
+    Marks,
 }
 
 /// A threshold and what the marks say about it.
@@ -125,7 +125,7 @@ fn parts(tiles: &[TaughtTile<'_>]) -> (Vec<usize>, LeftOut) {
         slides.into_iter().collect()
     };
     if slides(&|tile| tile.is_same).len() < FEWEST_SLIDES {
-        return ((0..tiles.len()).map(|tile| tile % PARTS).collect(), LeftOut::AnnotationsBySlide);
+        return ((0..tiles.len()).map(|tile| tile % PARTS).collect(), LeftOut::Marks);
     }
     let all = slides(&|_| true);
     let part = |tile: &TaughtTile<'_>| all.binary_search(&tile.slide).unwrap_or(0) % PARTS;
@@ -209,7 +209,7 @@ mod tests {
     fn the_threshold_lies_between_what_the_marks_tell_apart() {
         let (same, different) = ([0.0, 4.0, 8.0, 12.0, 16.0], [50.0, 55.0, 60.0, 65.0, 70.0]);
         let estimate = chosen(&same, &different, 1).unwrap();
-        assert_eq!((estimate.same, estimate.within, estimate.left_out), (5, 5, LeftOut::AnnotationsBySlide));
+        assert_eq!((estimate.same, estimate.within, estimate.left_out), (5, 5, LeftOut::Marks));
         assert_eq!(estimate.precision(), Some(1.0));
         let tiles = at(&same);
         let far = at(&different);

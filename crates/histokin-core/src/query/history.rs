@@ -80,7 +80,7 @@ pub struct PastQuery {
     /// Negative examples.
     #[serde(alias = "unlike")]
     pub negatives: Vec<ShownExample>,
-    /// AnnotationsBySlide, in the order in which they were made.
+    /// Marks, in the order in which they were made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<ShownMark>,
     /// Settings of the query.

@@ -1,4 +1,4 @@
-//! AnnotationsBySlide: what the user says about tiles while a query is shown, and what that changes in its ranking.
+//! Marks: what the user says about tiles while a query is shown, and what that changes in its ranking.
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, EnumString};

@@ -76,7 +76,7 @@ pub struct Query {
     /// Negative examples.
     #[serde(default, alias = "unlike")]
     pub negatives: Vec<Example>,
-    /// What the user has called the same or different since. AnnotationsBySlide neither widen nor narrow the scope.
+    /// What the user has called the same or different since. Marks neither widen nor narrow the scope.
     #[serde(default)]
     pub marks: Vec<Mark>,
     /// Scope, filters and size of the answer.

@@ -171,9 +171,7 @@ fn estimate(concept: &Concept) -> String {
     };
     let left_out = match estimate.left_out {
         LeftOut::Slides => "slides left out in turn",
-        LeftOut::AnnotationsBySlide => {
-            "marks left out in turn, since those of the same tissue lie on one or two slides"
-        }
+        LeftOut::Marks => "marks left out in turn, since those of the same tissue lie on one or two slides",
     };
     format!(
         "Of {} marked tiles within the threshold, {} are the same tissue; {left_out}. In brackets the 95 % interval.\nMarked \

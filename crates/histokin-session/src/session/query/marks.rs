@@ -1,4 +1,4 @@
-//! AnnotationsBySlide: what the user says about tiles while a query is shown, and how the answer settles.
+//! Marks: what the user says about tiles while a query is shown, and how the answer settles.
 
 use std::collections::HashSet;
 use std::sync::Arc;
