@@ -303,7 +303,7 @@ fn embedding_that_is_asked_to_end_says_how_to_go_on() {
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert_eq!(ended.status.code(), Some(1), "{said}");
         assert!(
-            said.contains("CMU-1-Small-Region.svs") && said.contains("the same command goes on"),
+            said.contains("CMU-1-Small-Region.svs") && said.contains("run the same command to continue"),
             "{said}"
         );
         assert!(journal() > before, "what is done is kept");

@@ -33,7 +33,7 @@ fn asked(settings: QuerySettings) -> Desk {
     let mut desk = Desk::with_slides(3);
     let rows = |slide: usize| -> Vec<Vec<f32>> {
         let angle = |tile: usize| (tile as f32 * 0.1 + slide as f32 * 0.013).sin_cos();
-        (0..12).map(|tile| angle(tile)).map(|(sine, cosine)| vec![cosine, sine]).collect()
+        (0..12).map(angle).map(|(sine, cosine)| vec![cosine, sine]).collect()
     };
     desk.index((0..3).map(|slide| desk.set(slide, &rows(slide))).collect());
     desk.session.absorb(QueryEvent::HistoryLoaded(Box::default()));

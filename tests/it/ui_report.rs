@@ -83,8 +83,10 @@ fn what_is_measured_is_shown_and_written() {
     harness.state_mut().command(EvaluationCommand::MeasureDistances);
     wait(&mut harness, "distances are known", |app| app.session().distances().is_some());
     let distances = harness.state().session().distances().unwrap().clone();
-    assert_eq!((distances.len(), distances[0], distances[5]), (study.sample.tiles.len(), 0.0, 0.0));
-    assert!(distances.iter().all(|distance| *distance >= 0.0) && distances[1] > 0.0);
+    assert_eq!(distances.len(), study.sample.tiles.len());
+    // Two tiles are a taught query: distances are those to the direction between them.
+    assert!((distances[0] - distances[5]).abs() < 1e-5, "{distances:?}");
+    assert!(distances.iter().all(|distance| *distance > 0.0));
     let first = position(0);
     assert_eq!(study.tile_at(&first.slide, &first.rect), Some(0));
     let class = AnnotationClass::named("Tumour");

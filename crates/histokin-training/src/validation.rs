@@ -282,6 +282,7 @@ mod tests {
     fn without_two_labelled_slides_there_is_no_retrieval() {
         let mut read = labelled([0.0; 10]);
         read.tiles.slides = vec![0; 10];
+        read.tiles.patients = vec![0; 10];
         assert_eq!(retrieval(&read, 1).unwrap(), None);
         read.tiles.classes = vec![None; 10];
         assert_eq!(retrieval(&read, 1).unwrap(), None);

@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(appearance.note(false), None, "the filter changes no colours");
         appearance.colouring = Colouring::Stain(Stain::Eosin);
         appearance.brightness = 0.1;
-        let note = "Not the slide's own colours: eosin only, brightness +10 %";
+        let note = "Modified colours: eosin only, brightness +10 %";
         assert_eq!(appearance.note(false).as_deref(), Some(note));
         appearance.reset();
         appearance.profile = true;
