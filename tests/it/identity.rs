@@ -35,11 +35,11 @@ fn info(path: &Path) -> SlideInfo {
     opened(path).info().clone()
 }
 
-struct Place {
+struct TestFolder {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestFolder {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -70,8 +70,8 @@ impl Place {
         let project = Project::open(&root).unwrap();
         project.descriptors().save(&set(slide, &former)).unwrap();
         project.annotations().save(&former, &rectangle()).unwrap();
-        let place = |x| TilePosition { slide: former.clone(), rect: Level0Rect::new(x, 0, 224, 224) };
-        let (query, found) = (place(0), place(224));
+        let test_folder = |x| TilePosition { slide: former.clone(), rect: Level0Rect::new(x, 0, 224, 224) };
+        let (query, found) = (test_folder(0), test_folder(224));
         let mut query_history = QueryHistory::default();
         query_history.judge(JudgedMatch {
             query,
@@ -110,13 +110,14 @@ fn kept(project: &Project, id: &SlideId) -> (bool, usize, usize) {
 
 #[test]
 fn slides_with_equal_margins_are_kept_apart() {
-    let place = Place::new();
+    let test_folder = TestFolder::new();
     for ending in ["bmp", "tif"] {
-        let (one, other) = (place.core(&format!("1.{ending}"), 1), place.core(&format!("2.{ending}"), 2));
+        let (one, other) =
+            (test_folder.core(&format!("1.{ending}"), 1), test_folder.core(&format!("2.{ending}"), 2));
         let (one, other) = (info(&one), info(&other));
         assert_eq!(one.former_ids, other.former_ids, "what an earlier version took for one slide");
         assert_ne!(one.id, other.id);
-        let mut project = Project::open_or_create(&place.path("project")).unwrap();
+        let mut project = Project::open_or_create(&test_folder.path("project")).unwrap();
         assert!(project.add_or_update(&one).is_empty() && project.add_or_update(&other).is_empty());
         assert_eq!(project.slides().len(), 2);
     }
@@ -124,10 +125,10 @@ fn slides_with_equal_margins_are_kept_apart() {
 
 #[test]
 fn the_same_slide_is_known_wherever_it_lies_and_whoever_reads_it() {
-    let place = Place::new();
+    let test_folder = TestFolder::new();
     let slide = asset("slides/CMU-1-Small-Region.svs");
     let id = info(&slide).id;
-    let renamed = place.path("other name.bin");
+    let renamed = test_folder.path("other name.bin");
     fs::copy(&slide, &renamed).unwrap();
     assert_eq!(info(&renamed).id, id);
     assert_eq!(slide::open_with_openslide(&slide).unwrap().info().id, id);
@@ -139,10 +140,10 @@ fn the_same_slide_is_known_wherever_it_lies_and_whoever_reads_it() {
 
 #[test]
 fn what_an_earlier_version_kept_goes_by_the_new_id() {
-    let place = Place::new();
-    let slide = place.core("slide.bmp", 1);
+    let test_folder = TestFolder::new();
+    let slide = test_folder.core("slide.bmp", 1);
     let (id, former) = (info(&slide).id, info(&slide).former_ids[0].clone());
-    let mut project = place.old_project(&slide);
+    let mut project = test_folder.old_project(&slide);
     // Known by its former id, it is read like any other.
     let entry = project.slides()[0].clone();
     assert_eq!(project.open_slide(&entry).unwrap().info().id, former);
@@ -171,14 +172,14 @@ fn what_an_earlier_version_kept_goes_by_the_new_id() {
 
 #[test]
 fn a_project_that_is_only_read_shows_what_an_earlier_version_kept() {
-    let place = Place::new();
-    let slide = place.core("slide.bmp", 1);
-    let file = place.old_project(&slide).root().join("project.toml");
+    let test_folder = TestFolder::new();
+    let slide = test_folder.core("slide.bmp", 1);
+    let file = test_folder.old_project(&slide).root().join("project.toml");
     // A newer version of the program has written it.
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("format = 2", "format = 999")).unwrap();
     let before = fs::read(&file).unwrap();
-    let project = Project::open(&place.path("project")).unwrap();
+    let project = Project::open(&test_folder.path("project")).unwrap();
     assert!(project.read_only().is_some());
     let mut session = Session::new(project.clone());
     session.absorb(QueryEvent::HistoryLoaded(Box::new(QueryHistory::load(project.root()).unwrap())));
@@ -191,9 +192,9 @@ fn a_project_that_is_only_read_shows_what_an_earlier_version_kept() {
 
 #[test]
 fn a_journal_of_an_earlier_version_is_gone_on_with_after_a_crash_at_any_moment() {
-    let place = Place::new();
-    let slide = place.core("slide.bmp", 1);
-    let mut project = place.old_project(&slide);
+    let test_folder = TestFolder::new();
+    let slide = test_folder.core("slide.bmp", 1);
+    let mut project = test_folder.old_project(&slide);
     let (id, former) = (info(&slide).id, info(&slide).former_ids[0].clone());
     let record = JournalRecord { tile: TileIndex(0), descriptor: Some(vec![1.0, 2.0]) };
     let mut journal = project.descriptors().journal(&header(&slide, &former)).unwrap();
@@ -217,9 +218,9 @@ fn a_journal_of_an_earlier_version_is_gone_on_with_after_a_crash_at_any_moment()
 #[test]
 fn of_two_slides_that_an_earlier_version_took_for_one_the_listed_one_keeps_what_was_drawn() {
     for opened_first in [0, 1] {
-        let place = Place::new();
-        let slides = [place.core("listed.bmp", 1), place.core("other.bmp", 2)];
-        let mut project = place.old_project(&slides[0]);
+        let test_folder = TestFolder::new();
+        let slides = [test_folder.core("listed.bmp", 1), test_folder.core("other.bmp", 2)];
+        let mut project = test_folder.old_project(&slides[0]);
         let mut notes = project.add_or_update(&info(&slides[opened_first]));
         notes.extend(project.add_or_update(&info(&slides[1 - opened_first])));
         let note = notes.join("\n");
@@ -243,9 +244,9 @@ fn of_two_slides_that_an_earlier_version_took_for_one_the_listed_one_keeps_what_
 
 #[test]
 fn copies_are_one_slide_at_the_first_place_where_it_still_is() {
-    let place = Place::new();
-    let (first, second) = (place.core("first.bmp", 1), place.core("second.bmp", 1));
-    let mut project = Project::open_or_create(&place.path("project")).unwrap();
+    let test_folder = TestFolder::new();
+    let (first, second) = (test_folder.core("first.bmp", 1), test_folder.core("second.bmp", 1));
+    let mut project = Project::open_or_create(&test_folder.path("project")).unwrap();
     project.add_or_update(&info(&first));
     let note = project.add_or_update(&info(&second)).join("\n");
     assert!(note.contains("second.bmp: the same slide as ") && note.contains("first.bmp"), "{note}");
@@ -258,15 +259,15 @@ fn copies_are_one_slide_at_the_first_place_where_it_still_is() {
 
 #[test]
 fn a_file_that_was_replaced_by_another_slide_is_noticed_and_nothing_of_the_former_is_lost() {
-    let place = Place::new();
-    let slide = place.core("slide.bmp", 1);
-    let mut project = Project::open_or_create(&place.path("project")).unwrap();
+    let test_folder = TestFolder::new();
+    let slide = test_folder.core("slide.bmp", 1);
+    let mut project = Project::open_or_create(&test_folder.path("project")).unwrap();
     let former = info(&slide);
     project.add_or_update(&former);
     project.set_user_mpp(&former.id, MicronsPerPixel::square(0.5).unwrap());
     project.annotations().save(&former.id, &rectangle()).unwrap();
     let entry = project.slides()[0].clone();
-    let aside = place.path("aside.bmp");
+    let aside = test_folder.path("aside.bmp");
     fs::rename(&slide, &aside).unwrap();
     core(&slide, 2);
     assert!(matches!(project.open_slide(&entry), Err(SlideError::Replaced { .. })));
@@ -284,8 +285,8 @@ fn a_file_that_was_replaced_by_another_slide_is_noticed_and_nothing_of_the_forme
 
 #[test]
 fn an_open_slide_whose_file_is_replaced_with_its_time_and_size_gives_no_pixels_of_the_other() {
-    let place = Place::new();
-    let slide = place.core("slide.bmp", 1);
+    let test_folder = TestFolder::new();
+    let slide = test_folder.core("slide.bmp", 1);
     let source = opened(&slide);
     let times = fs::metadata(&slide).unwrap().modified().unwrap();
     let size = fs::metadata(&slide).unwrap().len();
@@ -300,9 +301,9 @@ fn an_open_slide_whose_file_is_replaced_with_its_time_and_size_gives_no_pixels_o
 
 #[test]
 fn the_window_looks_where_a_slide_is_listed_before_it_takes_another_for_it() {
-    let place = Place::new();
-    let slides = [place.core("listed.bmp", 1), place.core("other.bmp", 2)];
-    let mut session = Session::new(place.old_project(&slides[0]));
+    let test_folder = TestFolder::new();
+    let slides = [test_folder.core("listed.bmp", 1), test_folder.core("other.bmp", 2)];
+    let mut session = Session::new(test_folder.old_project(&slides[0]));
     let jobs = session.absorb(SlideEvent::Opened(opened(&slides[1])));
     let [Job::Open(OpenJob::CheckListedPath { source, path })] = &jobs[..] else {
         panic!("it is looked for")
@@ -320,14 +321,14 @@ fn the_window_looks_where_a_slide_is_listed_before_it_takes_another_for_it() {
 
 #[test]
 fn a_pyramid_that_differs_at_its_finest_level_alone_is_another_slide() {
-    let place = Place::new();
+    let test_folder = TestFolder::new();
     // Two by two pixels have the same mean: all further levels are equal, and so is OpenSlide's fingerprint.
     let write = |name: &str, step: u8| {
         let picture = RgbImage::from_fn(1024, 1024, |x, y| {
             let shade = if (x + y) % 2 == 0 { 100 + step } else { 100 - step };
             Rgb([shade, 60, 140])
         });
-        let path = place.path(name);
+        let path = test_folder.path(name);
         write_pyramid(&path, &picture, 3, Some(0.5));
         slide::open(&path, None).unwrap().info().clone()
     };

@@ -22,26 +22,26 @@ use image::{Rgb, RgbImage};
 use crate::made::{self, QuarterColours};
 
 /// A session and the slides that are open in it.
-pub struct Desk {
+pub struct TestSession {
     pub folder: tempfile::TempDir,
     pub session: Session,
     pub slides: Vec<Arc<dyn SlideSource>>,
 }
 
-impl Desk {
+impl TestSession {
     /// A session whose encoder is known, with `count` calibrated pictures open.
     pub fn with_slides(count: u8) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let project = Project::open_or_create(&folder.path().join("project")).unwrap();
-        let mut desk = Self { folder, session: Session::new(project), slides: Vec::new() };
+        let mut test = Self { folder, session: Session::new(project), slides: Vec::new() };
         let spec: EncoderSpec = QuarterColours::new().spec().clone();
-        desk.session.absorb(EmbeddingEvent::EncoderKnown(Box::new(spec)));
+        test.session.absorb(EmbeddingEvent::EncoderKnown(Box::new(spec)));
         for number in 0..count {
-            let source = desk.picture(number, Some(MicronsPerPixel::square(1.0).unwrap()));
-            desk.session.absorb(SlideEvent::Opened(source.clone()));
-            desk.slides.push(source);
+            let source = test.picture(number, Some(MicronsPerPixel::square(1.0).unwrap()));
+            test.session.absorb(SlideEvent::Opened(source.clone()));
+            test.slides.push(source);
         }
-        desk
+        test
     }
 
     pub fn picture(&self, number: u8, mpp: Option<MicronsPerPixel>) -> Arc<dyn SlideSource> {
@@ -91,36 +91,36 @@ fn plan(jobs: &[Job]) -> Option<(Vec<SlideId>, bool)> {
 
 #[test]
 fn the_slide_in_view_is_embedded_first() {
-    let mut desk = Desk::with_slides(3);
+    let mut test = TestSession::with_slides(3);
     let mut jobs = Vec::new();
     for number in 0..3 {
-        jobs = desk.session.absorb(EmbeddingEvent::NoDescriptors { slide: desk.id(number) });
+        jobs = test.session.absorb(EmbeddingEvent::NoDescriptors { slide: test.id(number) });
     }
-    assert_eq!(plan(&jobs), Some((vec![desk.id(0), desk.id(1), desk.id(2)], false)));
-    let jobs = desk.session.handle(ViewCommand::Show(desk.id(2)));
-    assert_eq!(plan(&jobs), Some((vec![desk.id(2), desk.id(0), desk.id(1)], false)));
-    let jobs = desk.session.handle(EmbeddingCommand::Pause);
+    assert_eq!(plan(&jobs), Some((vec![test.id(0), test.id(1), test.id(2)], false)));
+    let jobs = test.session.handle(ViewCommand::Show(test.id(2)));
+    assert_eq!(plan(&jobs), Some((vec![test.id(2), test.id(0), test.id(1)], false)));
+    let jobs = test.session.handle(EmbeddingCommand::Pause);
     assert!(plan(&jobs).unwrap().1);
-    let jobs = desk.session.handle(EmbeddingCommand::Cancel);
+    let jobs = test.session.handle(EmbeddingCommand::Cancel);
     assert_eq!(plan(&jobs).unwrap().0, []);
-    let jobs = desk.session.handle(EmbeddingCommand::Resume);
-    assert_eq!(plan(&jobs), Some((vec![desk.id(2), desk.id(0), desk.id(1)], false)));
+    let jobs = test.session.handle(EmbeddingCommand::Resume);
+    assert_eq!(plan(&jobs), Some((vec![test.id(2), test.id(0), test.id(1)], false)));
 }
 
 #[test]
 fn a_slide_without_pixel_size_waits_for_the_user_and_keeps_what_was_given() {
-    let mut desk = Desk::with_slides(0);
-    let source = desk.picture(9, None);
+    let mut test = TestSession::with_slides(0);
+    let source = test.picture(9, None);
     let id = source.info().id.clone();
-    desk.session.absorb(SlideEvent::Opened(source.clone()));
-    assert_eq!(desk.session.slide(&id).unwrap().status, SlideStatus::NeedsMpp);
+    test.session.absorb(SlideEvent::Opened(source.clone()));
+    assert_eq!(test.session.slide(&id).unwrap().status, SlideStatus::NeedsMpp);
     let mpp = MicronsPerPixel::square(0.5).unwrap();
-    let jobs = desk.session.handle(SlideCommand::SetMpp { slide: id.clone(), mpp });
+    let jobs = test.session.handle(SlideCommand::SetMpp { slide: id.clone(), mpp });
     assert!(
         matches!(&jobs[..], [Job::Open(OpenJob::OpenSlide { user_mpp: Some(given), .. })] if *given == mpp)
     );
     // From now on, wherever the slide is opened from, it has that pixel size.
-    let jobs = desk.session.absorb(SlideEvent::Opened(source));
+    let jobs = test.session.absorb(SlideEvent::Opened(source));
     assert!(
         matches!(&jobs[..], [Job::Open(OpenJob::OpenSlide { user_mpp: Some(given), .. })] if *given == mpp)
     );
@@ -128,17 +128,17 @@ fn a_slide_without_pixel_size_waits_for_the_user_and_keeps_what_was_given() {
 
 #[test]
 fn one_index_is_built_at_a_time_and_what_came_meanwhile_is_not_forgotten() {
-    let mut desk = Desk::with_slides(2);
-    let set = |number: usize| desk.set(number, &[vec![0.5; 12]]);
+    let mut test = TestSession::with_slides(2);
+    let set = |number: usize| test.set(number, &[vec![0.5; 12]]);
     let (first, second) = (set(0), set(1));
-    let jobs = desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: first.clone(), finished: true });
+    let jobs = test.session.absorb(EmbeddingEvent::DescriptorsReady { set: first.clone(), finished: true });
     assert!(
         matches!(&jobs[..], [Job::BuildIndex(IndexBuild { sets, settled: false, .. })] if sets.len() == 1)
     );
-    assert_eq!(*desk.status(0), SlideStatus::Embedded(SlideProgress { done: 1, total: 1, failed: 0 }));
-    let jobs = desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: second, finished: true });
+    assert_eq!(*test.status(0), SlideStatus::Embedded(SlideProgress { done: 1, total: 1, failed: 0 }));
+    let jobs = test.session.absorb(EmbeddingEvent::DescriptorsReady { set: second, finished: true });
     assert!(jobs.is_empty(), "a build is under way");
-    let jobs = desk.session.absorb(IndexEvent::Built(Arc::new(Snapshot::build(vec![first], None, None))));
+    let jobs = test.session.absorb(IndexEvent::Built(Arc::new(Snapshot::build(vec![first], None, None))));
     assert!(
         matches!(&jobs[..], [Job::BuildIndex(IndexBuild { sets, settled: true, .. })] if sets.len() == 2)
     );
@@ -146,64 +146,64 @@ fn one_index_is_built_at_a_time_and_what_came_meanwhile_is_not_forgotten() {
 
 #[test]
 fn trouble_stays_until_it_is_dismissed_and_is_told_once() {
-    let mut desk = Desk::with_slides(0);
+    let mut test = TestSession::with_slides(0);
     for _ in 0..3 {
-        desk.session.absorb(SlideEvent::Failed {
+        test.session.absorb(SlideEvent::Failed {
             path: "broken.svs".into(),
             reason: "broken.svs: cannot be opened".to_owned(),
         });
     }
-    assert_eq!(desk.session.messages().len(), 1);
-    let id = desk.session.messages()[0].id;
-    desk.session.handle(MessageCommand::Dismiss(id));
-    assert!(desk.session.messages().is_empty());
+    assert_eq!(test.session.messages().len(), 1);
+    let id = test.session.messages()[0].id;
+    test.session.handle(MessageCommand::Dismiss(id));
+    assert!(test.session.messages().is_empty());
 }
 
 #[test]
 fn a_slide_that_has_moved_is_found_again_by_name_and_content() {
-    let mut desk = Desk::with_slides(1);
-    let (id, before) = (desk.id(0), desk.slides[0].info().path.clone());
+    let mut test = TestSession::with_slides(1);
+    let (id, before) = (test.id(0), test.slides[0].info().path.clone());
     let reason = "slide-0.png: there is no such file".to_owned();
-    let jobs = desk.session.absorb(SlideEvent::Missing { path: before.clone(), reason: reason.clone() });
+    let jobs = test.session.absorb(SlideEvent::Missing { path: before.clone(), reason: reason.clone() });
     let [Job::Open(OpenJob::FindMoved { slide, path, folders, .. })] = &jobs[..] else {
         panic!("it is looked for")
     };
     assert_eq!((slide, path), (&id, &before));
-    assert!(desk.session.messages().is_empty(), "nothing is said before it was looked for");
+    assert!(test.session.messages().is_empty(), "nothing is said before it was looked for");
 
-    let elsewhere = desk.folder.path().join("filed/away");
+    let elsewhere = test.folder.path().join("filed/away");
     std::fs::create_dir_all(&elsewhere).unwrap();
     std::fs::rename(&before, elsewhere.join("slide-0.png")).unwrap();
     // Another slide of the same name is not taken for it.
-    RgbImage::from_pixel(30, 20, Rgb([1, 2, 3])).save(desk.folder.path().join("filed/slide-0.png")).unwrap();
+    RgbImage::from_pixel(30, 20, Rgb([1, 2, 3])).save(test.folder.path().join("filed/slide-0.png")).unwrap();
     let found = pipeline::find_moved(&id, &before, None, folders).expect("it is found");
     assert_eq!(found.info().id, id);
     assert!(found.info().path.starts_with(std::fs::canonicalize(&elsewhere).unwrap_or(elsewhere)));
 
-    desk.session.absorb(SlideEvent::Failed { path: before.clone(), reason });
-    assert_eq!(desk.session.messages().len(), 1);
-    let jobs = desk.session.absorb(SlideEvent::Opened(found));
+    test.session.absorb(SlideEvent::Failed { path: before.clone(), reason });
+    assert_eq!(test.session.messages().len(), 1);
+    let jobs = test.session.absorb(SlideEvent::Opened(found));
     let [Job::Open(OpenJob::CheckListedPath { source, .. })] = &jobs[..] else { panic!("it may be a copy") };
-    desk.session.absorb(SlideEvent::ListedPathChecked { source: source.clone(), there: None });
-    assert!(desk.session.messages().is_empty(), "what was said of the old place is taken back");
+    test.session.absorb(SlideEvent::ListedPathChecked { source: source.clone(), there: None });
+    assert!(test.session.messages().is_empty(), "what was said of the old place is taken back");
     assert!(!before.exists());
     let unknown = SlideId("another".to_owned());
-    assert!(pipeline::find_moved(&unknown, &before, None, &[desk.folder.path().to_owned()]).is_none());
+    assert!(pipeline::find_moved(&unknown, &before, None, &[test.folder.path().to_owned()]).is_none());
 }
 
 #[test]
 fn a_module_of_others_waits_for_permission() {
-    let mut desk = Desk::with_slides(1);
+    let mut test = TestSession::with_slides(1);
     let untrusted = || Event::Embedding(EmbeddingEvent::EncoderUntrusted { path: "module.pt".into() });
-    assert!(desk.session.absorb(untrusted()).is_empty());
-    let jobs = desk.session.handle(EmbeddingCommand::TrustEncoder(true));
+    assert!(test.session.absorb(untrusted()).is_empty());
+    let jobs = test.session.handle(EmbeddingCommand::TrustEncoder(true));
     assert!(
         matches!(&jobs[..], [Job::Open(OpenJob::TrustEncoder { module, .. })] if module.ends_with("module.pt"))
     );
-    assert!(desk.session.handle(EmbeddingCommand::TrustEncoder(true)).is_empty(), "it was answered");
-    desk.session.absorb(untrusted());
-    assert!(desk.session.handle(EmbeddingCommand::TrustEncoder(false)).is_empty());
-    assert!(matches!(desk.session.encoder(), EncoderState::Failed(reason) if reason.contains("module.pt")));
+    assert!(test.session.handle(EmbeddingCommand::TrustEncoder(true)).is_empty(), "it was answered");
+    test.session.absorb(untrusted());
+    assert!(test.session.handle(EmbeddingCommand::TrustEncoder(false)).is_empty());
+    assert!(matches!(test.session.encoder(), EncoderState::Failed(reason) if reason.contains("module.pt")));
 }
 
 /// A set as it is after embedding by the selection that is planned for its slide.
@@ -225,49 +225,49 @@ fn selected(set: &DescriptorSet, jobs: &[Job]) -> Arc<DescriptorSet> {
 
 #[test]
 fn other_tissue_settings_have_tiles_selected_again_and_are_kept() {
-    let mut desk = Desk::with_slides(2);
+    let mut test = TestSession::with_slides(2);
     let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();
-    let sets: Vec<Arc<DescriptorSet>> = (0..2).map(|number| desk.set(number, &rows)).collect();
-    desk.index(sets.clone());
-    assert!(matches!(desk.status(0), SlideStatus::Embedded(_)));
+    let sets: Vec<Arc<DescriptorSet>> = (0..2).map(|number| test.set(number, &rows)).collect();
+    test.index(sets.clone());
+    assert!(matches!(test.status(0), SlideStatus::Embedded(_)));
 
     let share = TissueSettings { tile_share: Some(0.3), ..TissueSettings::default() };
-    let jobs = desk.session.handle(EmbeddingCommand::SetTissue(share.clone()));
+    let jobs = test.session.handle(EmbeddingCommand::SetTissue(share.clone()));
     assert!(matches!(&jobs[0], Job::SaveProject(project) if project.settings().tissue == share));
-    assert_eq!(plan(&jobs).unwrap().0, [desk.id(0), desk.id(1)]);
+    assert_eq!(plan(&jobs).unwrap().0, [test.id(0), test.id(1)]);
     assert!(!jobs.iter().any(|job| matches!(job, Job::Scan(_))), "the mask is the same");
     // What an earlier plan has finished is searched, and gone through again.
-    let late = desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: sets[0].clone(), finished: true });
-    assert!(plan(&late).is_some() && matches!(desk.status(0), SlideStatus::Waiting(_)));
+    let late = test.session.absorb(EmbeddingEvent::DescriptorsReady { set: sets[0].clone(), finished: true });
+    assert!(plan(&late).is_some() && matches!(test.status(0), SlideStatus::Waiting(_)));
     let done = selected(&sets[0], &jobs);
-    desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: done, finished: true });
-    assert!(matches!(desk.status(0), SlideStatus::Embedded(SlideProgress { done: 1, .. })));
+    test.session.absorb(EmbeddingEvent::DescriptorsReady { set: done, finished: true });
+    assert!(matches!(test.status(0), SlideStatus::Embedded(SlideProgress { done: 1, .. })));
 
     let piece = TissueSettings { smallest_piece_um2: 500.0, ..share };
-    let jobs = desk.session.handle(EmbeddingCommand::SetTissue(piece.clone()));
+    let jobs = test.session.handle(EmbeddingCommand::SetTissue(piece.clone()));
     let scans = jobs
         .iter()
         .filter(|job| matches!(job, Job::Scan(ScanJob::FindTissue { settings, .. }) if *settings == piece));
     assert_eq!(scans.count(), 2);
-    desk.session.absorb(SlideEvent::FindingTissue { slide: desk.id(0), share: 0.4 });
-    assert_eq!(desk.session.slide(&desk.id(0)).unwrap().tissue_read, 0.4);
-    let old = Arc::new(TissueMask::of(desk.slides[0].as_ref()).unwrap());
-    desk.session.absorb(SlideEvent::TissueFound { slide: desk.id(0), tissue: old });
-    assert!(desk.session.slide(&desk.id(0)).unwrap().tissue.is_none(), "found by settings of before");
+    test.session.absorb(SlideEvent::FindingTissue { slide: test.id(0), share: 0.4 });
+    assert_eq!(test.session.slide(&test.id(0)).unwrap().tissue_read, 0.4);
+    let old = Arc::new(TissueMask::of(test.slides[0].as_ref()).unwrap());
+    test.session.absorb(SlideEvent::TissueFound { slide: test.id(0), tissue: old });
+    assert!(test.session.slide(&test.id(0)).unwrap().tissue.is_none(), "found by settings of before");
 
-    let before = desk.session.messages().len();
+    let before = test.session.messages().len();
     let wrong = TissueSettings { tile_share: Some(2.0), ..TissueSettings::default() };
-    assert!(desk.session.handle(EmbeddingCommand::SetTissue(wrong)).is_empty());
-    assert_eq!((desk.session.messages().len(), desk.session.tissue_settings()), (before + 1, &piece));
+    assert!(test.session.handle(EmbeddingCommand::SetTissue(wrong)).is_empty());
+    assert_eq!((test.session.messages().len(), test.session.tissue_settings()), (before + 1, &piece));
 }
 
 #[test]
 fn a_slide_without_a_tile_is_named_with_what_would_help() {
-    let mut desk = Desk::with_slides(1);
+    let mut test = TestSession::with_slides(1);
     let why =
         NoTiles { tissue_um2: Some(13_000.0), cause: Cause::TooLittleOfATile { fullest: 0.26, asked: 0.5 } };
-    desk.session.absorb(EmbeddingEvent::NoTiles { slide: desk.id(0), why });
-    let told = &desk.session.messages().last().unwrap().text;
+    test.session.absorb(EmbeddingEvent::NoTiles { slide: test.id(0), why });
+    let told = &test.session.messages().last().unwrap().text;
     assert!(told.starts_with("slide-0.png: no tiles to embed: 0.013 mm²"), "{told}");
     assert!(told.contains("embedding settings") && !told.contains("--"), "{told}");
 }

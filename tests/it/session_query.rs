@@ -15,7 +15,7 @@ use histokin::session::{
 };
 use histokin::slide::{self, SlideId};
 
-use crate::session::Desk;
+use crate::session::TestSession;
 
 fn search(jobs: &[Job]) -> SearchRequest {
     let search = |job: &Job| match job {
@@ -26,11 +26,11 @@ fn search(jobs: &[Job]) -> SearchRequest {
 }
 
 /// Answers the query as the workers would.
-fn answer(desk: &mut Desk, jobs: &[Job]) -> Vec<Job> {
+fn answer(test: &mut TestSession, jobs: &[Job]) -> Vec<Job> {
     let SearchRequest { generation, index, query, annotations, second_encoder } = search(jobs);
     let answer = query::ask(&index, &query, &annotations);
     let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &annotations));
-    desk.session.absorb(QueryEvent::Answered { generation, answer, second_encoder })
+    test.session.absorb(QueryEvent::Answered { generation, answer, second_encoder })
 }
 
 /// Tiles whose descriptors are so many times `factor`, on a slide.
@@ -38,8 +38,8 @@ fn rows(count: usize, factor: f32) -> Vec<Vec<f32>> {
     (0..count).map(|tile| vec![tile as f32 * factor; 12]).collect()
 }
 
-fn matches(desk: &Desk) -> Vec<(SlideId, i64)> {
-    let answer = desk.session.query().unwrap().answer.as_ref().unwrap();
+fn matches(test: &TestSession) -> Vec<(SlideId, i64)> {
+    let answer = test.session.query().unwrap().answer.as_ref().unwrap();
     answer
         .matches
         .iter()
@@ -48,44 +48,49 @@ fn matches(desk: &Desk) -> Vec<(SlideId, i64)> {
 }
 
 /// Two slides of five tiles, annotations read, and the first tile of the first slide asked for.
-fn asked() -> Desk {
-    let mut desk = Desk::with_slides(2);
-    desk.index(vec![desk.set(0, &rows(5, 1.0)), desk.set(1, &rows(5, 1.1))]);
+fn asked() -> TestSession {
+    let mut test = TestSession::with_slides(2);
+    test.index(vec![test.set(0, &rows(5, 1.0)), test.set(1, &rows(5, 1.1))]);
     for number in 0..2 {
         let loaded = Ok(AnnotationSet::default());
-        desk.session.absorb(AnnotationEvent::Loaded { slide: desk.id(number), loaded });
+        test.session.absorb(AnnotationEvent::Loaded { slide: test.id(number), loaded });
     }
-    let mut settings = desk.session.query_settings().clone();
+    let mut settings = test.session.query_settings().clone();
     settings.exclude_um = 0.0;
-    desk.session.handle(QueryCommand::SetSettings(settings));
+    test.session.handle(QueryCommand::SetSettings(settings));
     let jobs =
-        desk.session.handle(QueryCommand::At { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
-    answer(&mut desk, &jobs);
-    desk
+        test.session.handle(QueryCommand::At { slide: test.id(0), point: Level0Point::new(10.0, 10.0) });
+    answer(&mut test, &jobs);
+    test
 }
 
-fn add_rectangle(desk: &mut Desk, number: usize, (left, right): (f64, f64), class: &str) -> uuid::Uuid {
+fn add_rectangle(
+    test: &mut TestSession,
+    number: usize,
+    (left, right): (f64, f64),
+    class: &str,
+) -> uuid::Uuid {
     let bounds = Bounds::between(Level0Point::new(left, 0.0), Level0Point::new(right, 224.0));
     let annotation = Annotation::new(Shape::Rectangle(bounds), Some(AnnotationClass::named(class)));
     let id = annotation.id;
     let edit = Edit::Add(vec![annotation]);
-    desk.session.handle(AnnotationCommand::Edit { slide: desk.id(number), edit });
+    test.session.handle(AnnotationCommand::Edit { slide: test.id(number), edit });
     id
 }
 
 #[test]
 fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
-    let mut desk = Desk::with_slides(2);
+    let mut test = TestSession::with_slides(2);
     let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();
-    desk.index((0..2).map(|number| desk.set(number, &rows)).collect());
+    test.index((0..2).map(|number| test.set(number, &rows)).collect());
 
     let point = Level0Point::new(230.0, 10.0);
-    let jobs = desk.session.handle(QueryCommand::At { slide: desk.id(0), point });
+    let jobs = test.session.handle(QueryCommand::At { slide: test.id(0), point });
     let request = search(&jobs);
     let answer = query::ask(&request.index, &request.query, &request.annotations).unwrap();
     let stale = request.generation - 1;
     assert!(
-        desk.session
+        test.session
             .absorb(QueryEvent::Answered {
                 generation: stale,
                 answer: Ok(answer.clone()),
@@ -93,32 +98,32 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
             })
             .is_empty()
     );
-    assert!(desk.session.query().unwrap().answer.is_none(), "answers to older queries are dropped");
-    desk.session.absorb(QueryEvent::Answered {
+    assert!(test.session.query().unwrap().answer.is_none(), "answers to older queries are dropped");
+    test.session.absorb(QueryEvent::Answered {
         generation: stale + 1,
         answer: Ok(answer),
         second_encoder: None,
     });
 
-    let best = desk.session.query().unwrap().answer.as_ref().unwrap().matches[0].clone();
-    assert_eq!(best.slide, desk.id(1), "the same descriptor stands on the other slide");
+    let best = test.session.query().unwrap().answer.as_ref().unwrap().matches[0].clone();
+    assert_eq!(best.slide, test.id(1), "the same descriptor stands on the other slide");
     assert_eq!(best.distance, 0.0);
     let from = Level0Rect::new(0, 0, 300, 200);
-    desk.session.handle(MatchCommand::GoTo { rank: 0, from: Some((desk.id(0), from)) });
-    assert_eq!(*desk.session.active().unwrap().id(), desk.id(1));
-    assert_eq!(desk.session.take_destination().unwrap().field, best.rect);
-    assert!(desk.session.query().is_some(), "the query is kept");
-    desk.session.handle(ViewCommand::Back);
-    assert_eq!(*desk.session.active().unwrap().id(), desk.id(0));
-    assert_eq!(desk.session.take_destination().unwrap().field, from);
-    assert!(!desk.session.can_go_back());
+    test.session.handle(MatchCommand::GoTo { rank: 0, from: Some((test.id(0), from)) });
+    assert_eq!(*test.session.active().unwrap().id(), test.id(1));
+    assert_eq!(test.session.take_destination().unwrap().field, best.rect);
+    assert!(test.session.query().is_some(), "the query is kept");
+    test.session.handle(ViewCommand::Back);
+    assert_eq!(*test.session.active().unwrap().id(), test.id(0));
+    assert_eq!(test.session.take_destination().unwrap().field, from);
+    assert!(!test.session.can_go_back());
 }
 
 #[test]
 fn examples_are_added_and_removed_and_queries_are_kept() {
-    let mut desk = Desk::with_slides(2);
-    let (slide, point) = (desk.id(0), Level0Point::new(230.0, 10.0));
-    desk.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
+    let mut test = TestSession::with_slides(2);
+    let (slide, point) = (test.id(0), Level0Point::new(230.0, 10.0));
+    test.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
     let add = |is_positive: bool, x: f64| {
         Command::Query(QueryCommand::AddExample {
             slide: slide.clone(),
@@ -126,105 +131,105 @@ fn examples_are_added_and_removed_and_queries_are_kept() {
             is_positive,
         })
     };
-    desk.session.handle(QueryCommand::At { slide: slide.clone(), point });
-    desk.session.handle(add(true, 10.0));
-    let jobs = desk.session.handle(add(false, 500.0));
+    test.session.handle(QueryCommand::At { slide: slide.clone(), point });
+    test.session.handle(add(true, 10.0));
+    let jobs = test.session.handle(add(false, 500.0));
     let [Job::Search(request), Job::History(HistoryJob::SaveHistory { query_history, .. })] = &jobs[..]
     else {
         panic!("a search, and the history saved")
     };
     assert_eq!((request.query.positives.len(), request.query.negatives.len()), (2, 1));
     assert_eq!(query_history.history().len(), 1, "one query, as it is now");
-    desk.session.handle(add(true, 10.0));
-    assert_eq!(desk.session.query().unwrap().positives.len(), 1, "a second click removes it");
-    desk.session.handle(add(true, 500.0));
-    let query = desk.session.query().unwrap();
+    test.session.handle(add(true, 10.0));
+    assert_eq!(test.session.query().unwrap().positives.len(), 1, "a second click removes it");
+    test.session.handle(add(true, 500.0));
+    let query = test.session.query().unwrap();
     assert_eq!(
         (query.positives.len(), query.negatives.len()),
         (2, 0),
         "a tile is either a positive or a negative example"
     );
-    desk.session.handle(QueryCommand::At { slide: slide.clone(), point: Level0Point::new(10.0, 10.0) });
-    desk.session.handle(QueryCommand::Repeat(1));
-    assert_eq!(desk.session.query().unwrap().positives.len(), 2);
-    desk.session.handle(QueryCommand::RemoveExample { is_positive: true, index: 0 });
-    desk.session.handle(QueryCommand::RemoveExample { is_positive: true, index: 0 });
-    assert!(desk.session.query().is_none(), "no positive example is left");
+    test.session.handle(QueryCommand::At { slide: slide.clone(), point: Level0Point::new(10.0, 10.0) });
+    test.session.handle(QueryCommand::Repeat(1));
+    assert_eq!(test.session.query().unwrap().positives.len(), 2);
+    test.session.handle(QueryCommand::RemoveExample { is_positive: true, index: 0 });
+    test.session.handle(QueryCommand::RemoveExample { is_positive: true, index: 0 });
+    assert!(test.session.query().is_none(), "no positive example is left");
 }
 
 #[test]
 fn earlier_queries_get_their_pictures_when_their_slide_is_opened() {
-    let mut before = Desk::with_slides(1);
+    let mut before = TestSession::with_slides(1);
     before.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
     before.session.handle(QueryCommand::At { slide: before.id(0), point: Level0Point::new(10.0, 10.0) });
     let query_history = before.session.query_history().clone();
 
-    let mut desk = Desk::with_slides(0);
+    let mut test = TestSession::with_slides(0);
     let reads =
         |jobs: &[Job]| jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadTilePicture { .. })));
     assert!(
-        !reads(&desk.session.absorb(QueryEvent::HistoryLoaded(Box::new(query_history)))),
+        !reads(&test.session.absorb(QueryEvent::HistoryLoaded(Box::new(query_history)))),
         "the slide is not there yet"
     );
-    let slide = desk.picture(0, Some(MicronsPerPixel::square(1.0).unwrap()));
-    assert!(reads(&desk.session.absorb(SlideEvent::Opened(slide))));
+    let slide = test.picture(0, Some(MicronsPerPixel::square(1.0).unwrap()));
+    assert!(reads(&test.session.absorb(SlideEvent::Opened(slide))));
 }
 
 #[test]
 fn matches_are_judged_and_judgements_taken_back() {
-    let mut desk = Desk::with_slides(1);
+    let mut test = TestSession::with_slides(1);
     let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();
-    desk.index(vec![desk.set(0, &rows)]);
-    desk.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
-    let mut settings = desk.session.query_settings().clone();
+    test.index(vec![test.set(0, &rows)]);
+    test.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
+    let mut settings = test.session.query_settings().clone();
     settings.exclude_um = 0.0;
-    desk.session.handle(QueryCommand::SetSettings(settings));
+    test.session.handle(QueryCommand::SetSettings(settings));
     let jobs =
-        desk.session.handle(QueryCommand::At { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
+        test.session.handle(QueryCommand::At { slide: test.id(0), point: Level0Point::new(10.0, 10.0) });
     let Job::Search(request) = &jobs[0] else { panic!("a click is a search") };
     let answer = query::ask(&request.index, &request.query, &request.annotations);
-    desk.session.absorb(QueryEvent::Answered {
+    test.session.absorb(QueryEvent::Answered {
         generation: request.generation,
         answer: answer.clone(),
         second_encoder: None,
     });
     let answer = answer.unwrap();
-    let precision = |desk: &Desk| desk.session.query_history().precision(&answer);
+    let precision = |test: &TestSession| test.session.query_history().precision(&answer);
     let judge = |rank, judgement| Command::Matches(MatchCommand::Judge { rank, judgement: Some(judgement) });
-    desk.session.handle(judge(0, Judgement::Same));
-    let jobs = desk.session.handle(judge(1, Judgement::Different));
+    test.session.handle(judge(0, Judgement::Same));
+    let jobs = test.session.handle(judge(1, Judgement::Different));
     let saved = |job: &Job| match job {
         Job::History(HistoryJob::SaveHistory { query_history, .. }) => Some(query_history.judgements().len()),
         _ => None,
     };
     assert_eq!(jobs.iter().find_map(saved), Some(2));
-    desk.session.handle(judge(0, Judgement::Unsure));
-    assert_eq!(precision(&desk).share(), Some(0.0));
-    desk.session.handle(MatchCommand::UndoJudgement);
-    assert_eq!(precision(&desk).share(), Some(0.5));
-    desk.session.handle(MatchCommand::UndoJudgement);
-    desk.session.handle(MatchCommand::UndoJudgement);
-    assert!(desk.session.query_history().judgements().is_empty() && !desk.session.can_undo_judgement());
+    test.session.handle(judge(0, Judgement::Unsure));
+    assert_eq!(precision(&test).share(), Some(0.0));
+    test.session.handle(MatchCommand::UndoJudgement);
+    assert_eq!(precision(&test).share(), Some(0.5));
+    test.session.handle(MatchCommand::UndoJudgement);
+    test.session.handle(MatchCommand::UndoJudgement);
+    assert!(test.session.query_history().judgements().is_empty() && !test.session.can_undo_judgement());
 }
 
 #[test]
 fn tissue_that_is_not_embedded_is_described_on_the_spot() {
-    let mut desk = Desk::with_slides(2);
-    desk.index(vec![desk.set(1, &[vec![0.5; 12]])]);
+    let mut test = TestSession::with_slides(2);
+    test.index(vec![test.set(1, &[vec![0.5; 12]])]);
     let jobs =
-        desk.session.handle(QueryCommand::At { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
+        test.session.handle(QueryCommand::At { slide: test.id(0), point: Level0Point::new(10.0, 10.0) });
     let Job::Search(request) = &jobs[0] else { panic!("a click is a search") };
     let (generation, answer) =
         (request.generation, query::ask(&request.index, &request.query, &request.annotations));
-    let jobs = desk.session.absorb(QueryEvent::Answered { generation, answer, second_encoder: None });
+    let jobs = test.session.absorb(QueryEvent::Answered { generation, answer, second_encoder: None });
     let Some(Job::Embedding(EmbeddingJob::Tiles(request))) =
         jobs.iter().find(|job| matches!(job, Job::Embedding(EmbeddingJob::Tiles(_))))
     else {
         panic!("the tile is described")
     };
     let descriptors = Ok(vec![vec![0.5; 12]]);
-    let jobs = desk.session.absorb(QueryEvent::TilesEmbedded {
-        slide: desk.id(0),
+    let jobs = test.session.absorb(QueryEvent::TilesEmbedded {
+        slide: test.id(0),
         rects: request.rects.clone(),
         descriptors,
     });
@@ -237,19 +242,19 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
 
 #[test]
 fn chosen_matches_become_annotations_on_their_slides_and_back() {
-    let mut desk = asked();
+    let mut test = asked();
     let class = AnnotationClass::named("Tumour");
-    desk.session.handle(MatchCommand::ChooseExactly(vec![0, 1, 2, 99]));
-    desk.session.handle(MatchCommand::Choose(2));
-    desk.session.handle(MatchCommand::Choose(3));
-    assert_eq!(desk.session.query().unwrap().chosen.iter().copied().collect::<Vec<_>>(), [0, 1, 3]);
-    let found = desk.session.query().unwrap().answer.as_ref().unwrap().matches.clone();
-    desk.session.handle(MatchCommand::Classify(Some(class.clone())));
-    assert!(desk.session.query().unwrap().chosen.is_empty());
-    let drawn = |desk: &Desk| -> Vec<(SlideId, Level0Rect, String)> {
+    test.session.handle(MatchCommand::ChooseExactly(vec![0, 1, 2, 99]));
+    test.session.handle(MatchCommand::Choose(2));
+    test.session.handle(MatchCommand::Choose(3));
+    assert_eq!(test.session.query().unwrap().chosen.iter().copied().collect::<Vec<_>>(), [0, 1, 3]);
+    let found = test.session.query().unwrap().answer.as_ref().unwrap().matches.clone();
+    test.session.handle(MatchCommand::Classify(Some(class.clone())));
+    assert!(test.session.query().unwrap().chosen.is_empty());
+    let drawn = |test: &TestSession| -> Vec<(SlideId, Level0Rect, String)> {
         let of_slide = |number: usize| {
-            let id = desk.id(number);
-            let set = desk.session.annotations(&id).unwrap().set().clone();
+            let id = test.id(number);
+            let set = test.session.annotations(&id).unwrap().set().clone();
             set.iter()
                 .map(|one| {
                     let bounds = one.bounds().unwrap();
@@ -263,73 +268,73 @@ fn chosen_matches_become_annotations_on_their_slides_and_back() {
     };
     let mut wanted: Vec<_> =
         [0, 1, 3].map(|rank| (found[rank].slide.clone(), found[rank].rect, "Tumour".to_owned())).to_vec();
-    let first = desk.id(0);
+    let first = test.id(0);
     let order = |one: &(SlideId, Level0Rect, String)| (one.0 != first, one.1.x);
     wanted.sort_by_key(order);
-    let mut now = drawn(&desk);
+    let mut now = drawn(&test);
     now.sort_by_key(order);
     assert_eq!(now, wanted);
     // The same match with another class stays one annotation.
-    desk.session.handle(MatchCommand::ChooseExactly(vec![1]));
-    desk.session.handle(MatchCommand::Classify(Some(AnnotationClass::named("Stroma"))));
-    assert_eq!(drawn(&desk).len(), 3);
-    assert_eq!(drawn(&desk).iter().filter(|one| one.2 == "Stroma").count(), 1);
-    desk.session.handle(MatchCommand::UndoClassification);
-    let mut now = drawn(&desk);
+    test.session.handle(MatchCommand::ChooseExactly(vec![1]));
+    test.session.handle(MatchCommand::Classify(Some(AnnotationClass::named("Stroma"))));
+    assert_eq!(drawn(&test).len(), 3);
+    assert_eq!(drawn(&test).iter().filter(|one| one.2 == "Stroma").count(), 1);
+    test.session.handle(MatchCommand::UndoClassification);
+    let mut now = drawn(&test);
     now.sort_by_key(order);
     assert_eq!(now, wanted);
-    desk.session.handle(MatchCommand::UndoClassification);
-    assert!(drawn(&desk).is_empty() && !desk.session.can_undo_classification());
+    test.session.handle(MatchCommand::UndoClassification);
+    assert!(drawn(&test).is_empty() && !test.session.can_undo_classification());
 }
 
 #[test]
 fn annotations_and_classes_are_asked_for_and_decide_where() {
-    let mut desk = asked();
-    let drawn = add_rectangle(&mut desk, 0, (0.0, 448.0), "Tumour");
+    let mut test = asked();
+    let drawn = add_rectangle(&mut test, 0, (0.0, 448.0), "Tumour");
     // Smaller than a tile: the tile that it lies on.
-    add_rectangle(&mut desk, 1, (460.0, 480.0), "Tumour");
-    let jobs = desk.session.handle(QueryCommand::Annotations { slide: desk.id(0), ids: vec![drawn] });
+    add_rectangle(&mut test, 1, (460.0, 480.0), "Tumour");
+    let jobs = test.session.handle(QueryCommand::Annotations { slide: test.id(0), ids: vec![drawn] });
     let [Example::Region { region: Region::Areas(_), .. }] = &search(&jobs).query.positives[..] else {
         panic!("the areas of the annotations")
     };
-    answer(&mut desk, &jobs);
-    assert_eq!(desk.session.query().unwrap().answer.as_ref().unwrap().tiles.len(), 2);
-    let jobs = desk.session.handle(QueryCommand::Class("Tumour".to_owned()));
-    answer(&mut desk, &jobs);
-    assert_eq!(desk.session.query().unwrap().answer.as_ref().unwrap().tiles.len(), 3);
-    assert!(desk.session.handle(QueryCommand::Class("Fat".to_owned())).is_empty());
-    assert!(desk.session.messages().last().unwrap().text.contains("Fat"));
+    answer(&mut test, &jobs);
+    assert_eq!(test.session.query().unwrap().answer.as_ref().unwrap().tiles.len(), 2);
+    let jobs = test.session.handle(QueryCommand::Class("Tumour".to_owned()));
+    answer(&mut test, &jobs);
+    assert_eq!(test.session.query().unwrap().answer.as_ref().unwrap().tiles.len(), 3);
+    assert!(test.session.handle(QueryCommand::Class("Fat".to_owned())).is_empty());
+    assert!(test.session.messages().last().unwrap().text.contains("Fat"));
 
-    let mut settings = desk.session.query_settings().clone();
+    let mut settings = test.session.query_settings().clone();
     settings.annotation_filter = AnnotationFilter::Class("Stroma".to_owned());
-    let jobs = desk.session.handle(QueryCommand::SetSettings(settings));
-    answer(&mut desk, &jobs);
-    assert!(matches(&desk).is_empty());
+    let jobs = test.session.handle(QueryCommand::SetSettings(settings));
+    answer(&mut test, &jobs);
+    assert!(matches(&test).is_empty());
     // What is drawn counts at once.
     let bounds = Bounds::between(Level0Point::new(600.0, 0.0), Level0Point::new(900.0, 224.0));
     let stroma = Annotation::new(Shape::Rectangle(bounds), Some(AnnotationClass::named("Stroma")));
     let edit = Edit::Add(vec![stroma]);
-    let jobs = desk.session.handle(AnnotationCommand::Edit { slide: desk.id(1), edit });
-    answer(&mut desk, &jobs);
-    assert_eq!(matches(&desk), [(desk.id(1), 3)]);
+    let jobs = test.session.handle(AnnotationCommand::Edit { slide: test.id(1), edit });
+    answer(&mut test, &jobs);
+    assert_eq!(matches(&test), [(test.id(1), 3)]);
 }
 
 #[test]
 fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
-    let mut desk = asked();
-    let jobs = desk.session.handle(QueryCommand::Slide(desk.id(0)));
+    let mut test = asked();
+    let jobs = test.session.handle(QueryCommand::Slide(test.id(0)));
     let request = search(&jobs);
     assert!(request.query.settings.rank_slides);
     assert!(matches!(&request.query.positives[..], [Example::Region { region: Region::Rect(_), .. }]));
-    answer(&mut desk, &jobs);
-    let ranked = &desk.session.query().unwrap().answer.as_ref().unwrap().slides;
-    assert!(ranked.iter().any(|slide| slide.slide == desk.id(1)));
+    answer(&mut test, &jobs);
+    let ranked = &test.session.query().unwrap().answer.as_ref().unwrap().slides;
+    assert!(ranked.iter().any(|slide| slide.slide == test.id(1)));
 
-    let path = desk.folder.path().join("picture.png");
-    desk.picture(7, None);
-    std::fs::rename(desk.folder.path().join("slide-7.png"), &path).unwrap();
+    let path = test.folder.path().join("picture.png");
+    test.picture(7, None);
+    std::fs::rename(test.folder.path().join("slide-7.png"), &path).unwrap();
     let picture = PictureQuery::File(path.clone());
-    let jobs = desk.session.handle(QueryCommand::Picture(picture));
+    let jobs = test.session.handle(QueryCommand::Picture(picture));
     assert!(matches!(&jobs[..], [Job::Embedding(EmbeddingJob::Picture(_))]));
     let info = slide::open(&path, None).unwrap().info().clone();
     let position = TilePosition { slide: info.id.clone(), rect: info.extent() };
@@ -340,45 +345,45 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
         file: Some(path),
     };
     let example = ShownExample { example, position: Some(position.clone()) };
-    let jobs = desk.session.absorb(QueryEvent::PictureEmbedded(Ok(Box::new(example))));
-    let jobs = answer(&mut desk, &jobs);
-    assert_eq!(matches(&desk)[0], (desk.id(0), 3));
+    let jobs = test.session.absorb(QueryEvent::PictureEmbedded(Ok(Box::new(example))));
+    let jobs = answer(&mut test, &jobs);
+    assert_eq!(matches(&test)[0], (test.id(0), 3));
     assert!(
         jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadQueryPicture { .. }))),
         "it is shown"
     );
-    assert!(desk.session.handle(QueryCommand::GoToExample { position, from: None }).is_empty());
-    assert!(desk.session.take_destination().is_none(), "a picture lies on no slide");
-    desk.session.absorb(QueryEvent::PictureEmbedded(Err("photo.png: no picture".to_owned())));
-    assert_eq!(desk.session.messages().last().unwrap().text, "photo.png: no picture");
+    assert!(test.session.handle(QueryCommand::GoToExample { position, from: None }).is_empty());
+    assert!(test.session.take_destination().is_none(), "a picture lies on no slide");
+    test.session.absorb(QueryEvent::PictureEmbedded(Err("photo.png: no picture".to_owned())));
+    assert_eq!(test.session.messages().last().unwrap().text, "photo.png: no picture");
 }
 
 #[test]
 fn a_slide_that_is_taken_off_or_cut_anew_is_found_no_more_at_once() {
-    let mut desk = asked();
-    let late = Arc::new(Snapshot::build(desk.session.index().sets().to_vec(), None, None));
-    assert!(matches(&desk).iter().any(|(slide, _)| *slide == desk.id(1)));
-    let gone = desk.id(1);
-    let jobs = desk.session.handle(SlideCommand::Remove(gone.clone()));
-    assert!(matches(&desk).iter().all(|(slide, _)| *slide != gone), "gone from the answer in hand");
+    let mut test = asked();
+    let late = Arc::new(Snapshot::build(test.session.index().sets().to_vec(), None, None));
+    assert!(matches(&test).iter().any(|(slide, _)| *slide == test.id(1)));
+    let gone = test.id(1);
+    let jobs = test.session.handle(SlideCommand::Remove(gone.clone()));
+    assert!(matches(&test).iter().all(|(slide, _)| *slide != gone), "gone from the answer in hand");
     assert!(search(&jobs).index.set_index(&gone).is_none());
     // A build that was under way knows it still.
-    desk.session.absorb(IndexEvent::Built(late));
-    assert!(desk.session.index().set_index(&gone).is_none());
-    assert_eq!(desk.session.index().len(), 5);
+    test.session.absorb(IndexEvent::Built(late));
+    assert!(test.session.index().set_index(&gone).is_none());
+    assert_eq!(test.session.index().len(), 5);
 
-    let path = desk.slides[0].info().path.clone();
-    let late = Arc::new(Snapshot::build(desk.session.index().sets().to_vec(), None, None));
-    let stale = desk.session.index().sets()[0].clone();
+    let path = test.slides[0].info().path.clone();
+    let late = Arc::new(Snapshot::build(test.session.index().sets().to_vec(), None, None));
+    let stale = test.session.index().sets()[0].clone();
     let mpp = MicronsPerPixel::square(0.5).unwrap();
-    desk.session.handle(SlideCommand::SetMpp { slide: desk.id(0), mpp });
-    desk.session.absorb(SlideEvent::Opened(slide::open(&path, Some(mpp)).unwrap()));
-    assert_eq!(desk.session.index().len(), 0, "its tiles are others now");
-    desk.session.absorb(IndexEvent::Built(late));
-    assert_eq!(desk.session.index().len(), 0);
+    test.session.handle(SlideCommand::SetMpp { slide: test.id(0), mpp });
+    test.session.absorb(SlideEvent::Opened(slide::open(&path, Some(mpp)).unwrap()));
+    assert_eq!(test.session.index().len(), 0, "its tiles are others now");
+    test.session.absorb(IndexEvent::Built(late));
+    assert_eq!(test.session.index().len(), 0);
     // Neither does the file of before come back.
-    let jobs = desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: stale, finished: true });
-    assert!(matches!(desk.session.slide(&desk.id(0)).unwrap().status, SlideStatus::Waiting(_)));
+    let jobs = test.session.absorb(EmbeddingEvent::DescriptorsReady { set: stale, finished: true });
+    assert!(matches!(test.session.slide(&test.id(0)).unwrap().status, SlideStatus::Waiting(_)));
     assert!(
         jobs.iter()
             .any(|job| matches!(job, Job::Embedding(EmbeddingJob::Plan(plan)) if plan.targets.len() == 1))
@@ -387,54 +392,54 @@ fn a_slide_that_is_taken_off_or_cut_anew_is_found_no_more_at_once() {
 
 #[test]
 fn two_encoders_answer_the_same_question() {
-    let mut desk = asked();
-    let other = desk.set(1, &rows(5, -2.0));
+    let mut test = asked();
+    let other = test.set(1, &rows(5, -2.0));
     let mut header = other.header.clone();
     header.recipe.encoder_name = "other".to_owned();
     let recipe = header.recipe.clone();
-    desk.session.absorb(QueryEvent::RecipesFound(vec![recipe.clone()]));
-    assert_eq!(desk.session.recipes(), std::slice::from_ref(&recipe));
-    let jobs = desk.session.handle(QueryCommand::CompareWith(Some(recipe.clone())));
+    test.session.absorb(QueryEvent::RecipesFound(vec![recipe.clone()]));
+    assert_eq!(test.session.recipes(), std::slice::from_ref(&recipe));
+    let jobs = test.session.handle(QueryCommand::CompareWith(Some(recipe.clone())));
     assert!(matches!(&jobs[..], [Job::Load(LoadJob::OpenSecondEncoder { slides, .. })] if slides.len() == 2));
-    let sets = vec![desk.set(0, &rows(5, 7.0)), other];
+    let sets = vec![test.set(0, &rows(5, 7.0)), other];
     let index = Arc::new(Snapshot::build(sets, None, None));
-    let jobs = desk.session.absorb(QueryEvent::SecondEncoderOpened { recipe: recipe.clone(), index });
-    answer(&mut desk, &jobs);
-    let query = desk.session.query().unwrap();
+    let jobs = test.session.absorb(QueryEvent::SecondEncoderOpened { recipe: recipe.clone(), index });
+    answer(&mut test, &jobs);
+    let query = test.session.query().unwrap();
     let distances =
         |answer: &query::Answer| answer.matches.iter().map(|found| found.distance).collect::<Vec<_>>();
     let second_encoder = query.second_encoder.as_ref().unwrap().as_ref().unwrap();
     assert_eq!(second_encoder.matches.len(), query.answer.as_ref().unwrap().matches.len());
     assert_ne!(distances(second_encoder), distances(query.answer.as_ref().unwrap()));
-    desk.session.handle(QueryCommand::CompareWith(None));
+    test.session.handle(QueryCommand::CompareWith(None));
     assert!(
-        desk.session.query().unwrap().second_encoder.is_none() && desk.session.second_encoder().is_none()
+        test.session.query().unwrap().second_encoder.is_none() && test.session.second_encoder().is_none()
     );
     // Nothing was described by it.
-    desk.session.handle(QueryCommand::CompareWith(Some(recipe.clone())));
-    desk.session.absorb(QueryEvent::SecondEncoderOpened { recipe, index: Arc::new(Snapshot::empty()) });
-    assert!(desk.session.second_encoder().is_none());
-    assert!(desk.session.messages().last().unwrap().text.contains("other"));
+    test.session.handle(QueryCommand::CompareWith(Some(recipe.clone())));
+    test.session.absorb(QueryEvent::SecondEncoderOpened { recipe, index: Arc::new(Snapshot::empty()) });
+    assert!(test.session.second_encoder().is_none());
+    assert!(test.session.messages().last().unwrap().text.contains("other"));
 }
 
 #[test]
 fn a_list_of_slides_tells_whose_they_are() {
-    let mut desk = asked();
-    desk.session.handle(QueryCommand::SetPatients(Patients::Same));
-    let mut settings = desk.session.query_settings().clone();
+    let mut test = asked();
+    test.session.handle(QueryCommand::SetPatients(Patients::Same));
+    let mut settings = test.session.query_settings().clone();
     settings.scope = Scope::All;
-    let jobs = desk.session.handle(QueryCommand::SetSettings(settings.clone()));
-    answer(&mut desk, &jobs);
-    assert!(!matches(&desk).is_empty(), "all are called slide-N: of one patient");
+    let jobs = test.session.handle(QueryCommand::SetSettings(settings.clone()));
+    answer(&mut test, &jobs);
+    assert!(!matches(&test).is_empty(), "all are called slide-N: of one patient");
     let patients =
         Ok(vec![("slide-0".to_owned(), "A".to_owned()), ("slide-1.png".to_owned(), "B".to_owned())]);
-    let jobs = desk.session.absorb(QueryEvent::PatientsRead { path: "list.csv".into(), patients });
+    let jobs = test.session.absorb(QueryEvent::PatientsRead { path: "list.csv".into(), patients });
     assert!(jobs.iter().any(|job| matches!(job, Job::SaveProject(_))), "the project keeps it");
-    answer(&mut desk, &jobs);
-    assert!(matches(&desk).iter().all(|(slide, _)| *slide == desk.id(0)));
+    answer(&mut test, &jobs);
+    assert!(matches(&test).iter().all(|(slide, _)| *slide == test.id(0)));
     // Chosen slides and patients narrow each other.
-    settings.among = Some(vec![desk.id(1)]);
-    let jobs = desk.session.handle(QueryCommand::SetSettings(settings));
-    answer(&mut desk, &jobs);
-    assert!(matches(&desk).is_empty());
+    settings.among = Some(vec![test.id(1)]);
+    let jobs = test.session.handle(QueryCommand::SetSettings(settings));
+    answer(&mut test, &jobs);
+    assert!(matches(&test).is_empty());
 }

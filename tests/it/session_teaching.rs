@@ -10,17 +10,17 @@ use histokin::session::{
     ConceptCommand, ConceptEvent, ConceptJob, HistoryJob, Job, MatchCommand, QueryCommand, QueryEvent,
 };
 
-use crate::session::Desk;
+use crate::session::TestSession;
 
 /// Answer the search among the jobs as the worker would; returns whether there was one.
-fn answer(desk: &mut Desk, jobs: &[Job]) -> bool {
+fn answer(test: &mut TestSession, jobs: &[Job]) -> bool {
     let search = jobs.iter().find_map(|job| match job {
         Job::Search(request) => Some(request.clone()),
         _ => None,
     });
     let Some(request) = search else { return false };
     let answer = query::ask(&request.index, &request.query, &request.annotations);
-    desk.session.absorb(QueryEvent::Answered {
+    test.session.absorb(QueryEvent::Answered {
         generation: request.generation,
         answer,
         second_encoder: None,
@@ -29,115 +29,115 @@ fn answer(desk: &mut Desk, jobs: &[Job]) -> bool {
 }
 
 /// Three slides of twelve tiles, unit vectors, with the first tile of the first one asked for.
-fn asked(settings: QuerySettings) -> Desk {
-    let mut desk = Desk::with_slides(3);
+fn asked(settings: QuerySettings) -> TestSession {
+    let mut test = TestSession::with_slides(3);
     let rows = |slide: usize| -> Vec<Vec<f32>> {
         let angle = |tile: usize| (tile as f32 * 0.1 + slide as f32 * 0.013).sin_cos();
         (0..12).map(angle).map(|(sine, cosine)| vec![cosine, sine]).collect()
     };
-    desk.index((0..3).map(|slide| desk.set(slide, &rows(slide))).collect());
-    desk.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
-    desk.session.handle(QueryCommand::SetSettings(settings));
+    test.index((0..3).map(|slide| test.set(slide, &rows(slide))).collect());
+    test.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
+    test.session.handle(QueryCommand::SetSettings(settings));
     let jobs =
-        desk.session.handle(QueryCommand::At { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
-    assert!(answer(&mut desk, &jobs));
-    desk
+        test.session.handle(QueryCommand::At { slide: test.id(0), point: Level0Point::new(10.0, 10.0) });
+    assert!(answer(&mut test, &jobs));
+    test
 }
 
 fn plain() -> QuerySettings {
     QuerySettings { count: 10, ..QuerySettings::default() }
 }
 
-fn best(desk: &Desk) -> Vec<TilePosition> {
-    let answer = desk.session.query().unwrap().answer.as_ref().unwrap();
+fn best(test: &TestSession) -> Vec<TilePosition> {
+    let answer = test.session.query().unwrap().answer.as_ref().unwrap();
     answer.matches.iter().map(|found| TilePosition { slide: found.slide.clone(), rect: found.rect }).collect()
 }
 
-fn judge(desk: &mut Desk, rank: usize, judgement: Judgement) -> bool {
-    let jobs = desk.session.handle(MatchCommand::Judge { rank, judgement: Some(judgement) });
-    answer(desk, &jobs)
+fn judge(test: &mut TestSession, rank: usize, judgement: Judgement) -> bool {
+    let jobs = test.session.handle(MatchCommand::Judge { rank, judgement: Some(judgement) });
+    answer(test, &jobs)
 }
 
 #[test]
 fn every_judgement_ranks_anew_and_can_be_undone() {
-    let mut desk = asked(plain());
-    let first = best(&desk);
-    desk.session.handle(MatchCommand::GoTo { rank: 7, from: None });
-    assert!(judge(&mut desk, 7, Judgement::Same), "a mark is a search");
-    let second = best(&desk);
-    let query = desk.session.query().unwrap();
+    let mut test = asked(plain());
+    let first = best(&test);
+    test.session.handle(MatchCommand::GoTo { rank: 7, from: None });
+    assert!(judge(&mut test, 7, Judgement::Same), "a mark is a search");
+    let second = best(&test);
+    let query = test.session.query().unwrap();
     assert_eq!((query.marks.len(), query.marked(Judgement::Same), query.visited), (1, 1, None));
     assert!(!second.contains(&first[7]), "what was marked leaves the answer");
     assert!(query.answer.as_ref().unwrap().direction.is_some());
     assert_eq!(query.positives.len(), 1, "the query's own examples stay");
     assert_eq!(query.stayed.len(), 1);
-    assert!(judge(&mut desk, 0, Judgement::Different) && judge(&mut desk, 0, Judgement::Unsure));
-    let query = desk.session.query().unwrap();
+    assert!(judge(&mut test, 0, Judgement::Different) && judge(&mut test, 0, Judgement::Unsure));
+    let query = test.session.query().unwrap();
     assert_eq!((query.marks.len(), query.stayed.len()), (3, 3));
-    assert_eq!(desk.session.query_history().history()[0].marks.len(), 3, "marks are kept with the query");
+    assert_eq!(test.session.query_history().history()[0].marks.len(), 3, "marks are kept with the query");
 
     for left in [2, 1, 0] {
-        let jobs = desk.session.handle(MatchCommand::UndoJudgement);
-        assert!(answer(&mut desk, &jobs));
-        assert_eq!(desk.session.query().unwrap().marks.len(), left);
-        assert_eq!(desk.session.query_history().judgements().len(), left);
+        let jobs = test.session.handle(MatchCommand::UndoJudgement);
+        assert!(answer(&mut test, &jobs));
+        assert_eq!(test.session.query().unwrap().marks.len(), left);
+        assert_eq!(test.session.query_history().judgements().len(), left);
     }
-    assert_eq!(best(&desk), first);
-    assert!(!desk.session.can_undo_judgement());
+    assert_eq!(best(&test), first);
+    assert!(!test.session.can_undo_judgement());
 }
 
 #[test]
 fn marks_are_removed_one_by_one_and_belong_to_their_query() {
-    let mut desk = asked(plain());
-    assert!(judge(&mut desk, 0, Judgement::Same) && judge(&mut desk, 0, Judgement::Different));
-    let jobs = desk.session.handle(QueryCommand::RemoveMark(0));
-    assert!(answer(&mut desk, &jobs));
-    let query = desk.session.query().unwrap();
+    let mut test = asked(plain());
+    assert!(judge(&mut test, 0, Judgement::Same) && judge(&mut test, 0, Judgement::Different));
+    let jobs = test.session.handle(QueryCommand::RemoveMark(0));
+    assert!(answer(&mut test, &jobs));
+    let query = test.session.query().unwrap();
     assert_eq!((query.marked(Judgement::Same), query.marked(Judgement::Different)), (0, 1));
-    assert_eq!(desk.session.query_history().judgements().len(), 1);
-    assert!(desk.session.handle(QueryCommand::RemoveMark(7)).is_empty());
+    assert_eq!(test.session.query_history().judgements().len(), 1);
+    assert!(test.session.handle(QueryCommand::RemoveMark(7)).is_empty());
 
     // Another query starts without marks; undoing a judgement of the earlier one leaves it alone.
     let jobs =
-        desk.session.handle(QueryCommand::At { slide: desk.id(1), point: Level0Point::new(10.0, 10.0) });
-    answer(&mut desk, &jobs);
-    assert!(desk.session.query().unwrap().marks.is_empty());
-    desk.session.handle(MatchCommand::UndoJudgement);
-    assert!(desk.session.query().unwrap().marks.is_empty());
+        test.session.handle(QueryCommand::At { slide: test.id(1), point: Level0Point::new(10.0, 10.0) });
+    answer(&mut test, &jobs);
+    assert!(test.session.query().unwrap().marks.is_empty());
+    test.session.handle(MatchCommand::UndoJudgement);
+    assert!(test.session.query().unwrap().marks.is_empty());
     // Repeating it brings its marks back.
-    let jobs = desk.session.handle(QueryCommand::Repeat(1));
-    answer(&mut desk, &jobs);
-    assert_eq!(desk.session.query().unwrap().marks.len(), 1);
-    assert!(desk.session.query().unwrap().answer.as_ref().unwrap().direction.is_some());
+    let jobs = test.session.handle(QueryCommand::Repeat(1));
+    answer(&mut test, &jobs);
+    assert_eq!(test.session.query().unwrap().marks.len(), 1);
+    assert!(test.session.query().unwrap().answer.as_ref().unwrap().direction.is_some());
 }
 
 #[test]
 fn judgements_change_nothing_when_the_nearest_example_ranks() {
-    let mut desk = asked(QuerySettings { rank_by: RankBy::Nearest, ..plain() });
-    let first = best(&desk);
-    assert!(!judge(&mut desk, 0, Judgement::Same));
-    assert_eq!(best(&desk), first);
-    assert!(desk.session.query().unwrap().marks.is_empty());
-    assert_eq!(desk.session.query_history().judgements().len(), 1);
+    let mut test = asked(QuerySettings { rank_by: RankBy::Nearest, ..plain() });
+    let first = best(&test);
+    assert!(!judge(&mut test, 0, Judgement::Same));
+    assert_eq!(best(&test), first);
+    assert!(test.session.query().unwrap().marks.is_empty());
+    assert_eq!(test.session.query_history().judgements().len(), 1);
 }
 
 #[test]
 fn suggestions_come_from_several_slides() {
-    let mut desk = asked(plain());
-    assert!(judge(&mut desk, 0, Judgement::Same) && judge(&mut desk, 8, Judgement::Different));
+    let mut test = asked(plain());
+    assert!(judge(&mut test, 0, Judgement::Same) && judge(&mut test, 8, Judgement::Different));
     let settings = QuerySettings { order: Order::ToMark, count: 6, ..plain() };
-    let jobs = desk.session.handle(QueryCommand::SetSettings(settings));
-    assert!(answer(&mut desk, &jobs));
-    let suggested = best(&desk);
-    let on = |slide: usize| suggested.iter().filter(|tile| tile.slide == desk.id(slide)).count();
+    let jobs = test.session.handle(QueryCommand::SetSettings(settings));
+    assert!(answer(&mut test, &jobs));
+    let suggested = best(&test);
+    let on = |slide: usize| suggested.iter().filter(|tile| tile.slide == test.id(slide)).count();
     assert_eq!([on(0), on(1), on(2)], [2, 2, 2]);
-    let before = desk.session.query().unwrap().stayed.len();
-    assert!(judge(&mut desk, 0, Judgement::Same));
-    assert_eq!(desk.session.query().unwrap().stayed.len(), before, "suggestions do not tell what stayed");
+    let before = test.session.query().unwrap().stayed.len();
+    assert!(judge(&mut test, 0, Judgement::Same));
+    assert_eq!(test.session.query().unwrap().stayed.len(), before, "suggestions do not tell what stayed");
 }
 
 /// Do the job on concepts among `jobs` as the worker would.
-fn keep(desk: &mut Desk, jobs: Vec<Job>) {
+fn keep(test: &mut TestSession, jobs: Vec<Job>) {
     for job in jobs {
         let Job::History(HistoryJob::Concepts { store, job }) = job else { continue };
         match *job {
@@ -149,47 +149,47 @@ fn keep(desk: &mut Desk, jobs: Vec<Job>) {
             ConceptJob::Remove(name) => store.remove(&name).unwrap(),
             ConceptJob::Load | ConceptJob::Apply { .. } | ConceptJob::Export { .. } => {}
         }
-        desk.session.absorb(ConceptEvent::Loaded(store.load().unwrap().concepts));
+        test.session.absorb(ConceptEvent::Loaded(store.load().unwrap().concepts));
     }
 }
 
 #[test]
 fn a_query_becomes_a_concept_that_is_found_taught_on_renamed_and_removed() {
-    let mut desk = asked(plain());
-    assert!(judge(&mut desk, 1, Judgement::Same) && judge(&mut desk, 8, Judgement::Different));
+    let mut test = asked(plain());
+    assert!(judge(&mut test, 1, Judgement::Same) && judge(&mut test, 8, Judgement::Different));
     let teach = ConceptCommand::Teach { name: "Glands".to_owned(), class: AnnotationClass::named("Glands") };
-    let jobs = desk.session.handle(teach);
-    keep(&mut desk, jobs);
-    let concept: Arc<Concept> = desk.session.concept("Glands").unwrap().clone();
+    let jobs = test.session.handle(teach);
+    keep(&mut test, jobs);
+    let concept: Arc<Concept> = test.session.concept("Glands").unwrap().clone();
     assert_eq!(concept.counts(), [2, 1]);
-    let direction = desk.session.query().unwrap().answer.as_ref().unwrap().direction.clone().unwrap();
+    let direction = test.session.query().unwrap().answer.as_ref().unwrap().direction.clone().unwrap();
     assert_eq!(concept.direction[..], direction[..], "what is kept is what ranked");
-    let classes = desk.session.project().classes();
+    let classes = test.session.project().classes();
     assert!(classes.iter().any(|class| class.name == "Glands"), "its class is the project's");
 
-    let jobs = desk.session.handle(ConceptCommand::Find("Glands".to_owned()));
-    assert!(answer(&mut desk, &jobs));
-    let query = desk.session.query().unwrap();
+    let jobs = test.session.handle(ConceptCommand::Find("Glands".to_owned()));
+    assert!(answer(&mut test, &jobs));
+    let query = test.session.query().unwrap();
     assert!(matches!(query.positives[0].example, Example::Descriptors { position: None, .. }));
-    let jobs = desk.session.handle(ConceptCommand::GoOnTeaching("Glands".to_owned()));
-    assert!(answer(&mut desk, &jobs));
-    let query = desk.session.query().unwrap();
+    let jobs = test.session.handle(ConceptCommand::GoOnTeaching("Glands".to_owned()));
+    assert!(answer(&mut test, &jobs));
+    let query = test.session.query().unwrap();
     assert_eq!((query.positives.len(), query.marks.len()), (1, 2));
     assert!(query.marks.iter().all(|mark| mark.shown.position.is_some()));
 
     let set = ConceptCommand::SetThreshold { name: "Glands".to_owned(), distance: Some(0.5) };
-    let jobs = desk.session.handle(set);
-    keep(&mut desk, jobs);
-    assert_eq!(desk.session.concept("Glands").unwrap().threshold, Some(0.5));
-    let jobs = desk.session.handle(ConceptCommand::Apply("Glands".to_owned()));
+    let jobs = test.session.handle(set);
+    keep(&mut test, jobs);
+    assert_eq!(test.session.concept("Glands").unwrap().threshold, Some(0.5));
+    let jobs = test.session.handle(ConceptCommand::Apply("Glands".to_owned()));
     assert!(matches!(&jobs[..], [Job::History(HistoryJob::Concepts { .. })]));
     let rename = ConceptCommand::Rename { name: "Glands".to_owned(), to: "Acini".to_owned() };
-    let jobs = desk.session.handle(rename);
-    keep(&mut desk, jobs);
-    assert!(desk.session.concept("Glands").is_none() && desk.session.concept("Acini").is_some());
-    let jobs = desk.session.handle(ConceptCommand::Remove("Acini".to_owned()));
-    keep(&mut desk, jobs);
-    assert!(desk.session.concepts().is_empty());
-    let store: ConceptStore = desk.session.project().concepts();
+    let jobs = test.session.handle(rename);
+    keep(&mut test, jobs);
+    assert!(test.session.concept("Glands").is_none() && test.session.concept("Acini").is_some());
+    let jobs = test.session.handle(ConceptCommand::Remove("Acini".to_owned()));
+    keep(&mut test, jobs);
+    assert!(test.session.concepts().is_empty());
+    let store: ConceptStore = test.session.project().concepts();
     assert!(store.load().unwrap().concepts.is_empty());
 }

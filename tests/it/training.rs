@@ -46,11 +46,11 @@ fn many_colours() -> RgbImage {
     })
 }
 
-pub struct Place {
+pub struct TestFolder {
     pub folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestFolder {
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -102,8 +102,13 @@ pub fn prepare(path: &Path, config: &TrainingConfig) -> TrainingSlide {
     TrainingSlide::prepare(source, config.tiles(), Some(&tissue)).unwrap()
 }
 
-pub fn setup(place: &Place, config: &TrainingConfig, slides: &[&Path], validation: &[&Path]) -> Setup {
-    let run = Run::create(place.folder.path(), config.clone(), Vec::new()).unwrap();
+pub fn setup(
+    test_folder: &TestFolder,
+    config: &TrainingConfig,
+    slides: &[&Path],
+    validation: &[&Path],
+) -> Setup {
+    let run = Run::create(test_folder.folder.path(), config.clone(), Vec::new()).unwrap();
     Setup {
         model: run.model(),
         model_name: "test".into(),
@@ -123,11 +128,11 @@ pub fn run(setup: Setup) -> Result<Outcome, TrainingError> {
 
 #[test]
 fn two_textures_are_told_apart() {
-    let place = Place::new();
-    let path = place.textures();
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
     let config =
         TrainingConfig { steps: 120, validate_every: 120, validation_tiles: 200, batch: 16, ..config() };
-    let outcome = run(setup(&place, &config, &[&path], &[&path])).unwrap();
+    let outcome = run(setup(&test_folder, &config, &[&path], &[&path])).unwrap();
     let [before, after] = &outcome.history.validations[..] else { panic!("two looks") };
     let (before, after) = (before.addr_global.unwrap(), after.addr_global.unwrap());
     assert!(after > 3.0 && after > 1.5 * before, "ADDR {before} before, {after} after");
@@ -136,17 +141,17 @@ fn two_textures_are_told_apart() {
 
     // What came of it is an encoder like any other.
     let (id, _) = outcome.encoder.unwrap();
-    let which = place.folder.path().join("runs/run-001/model.safetensors");
+    let which = test_folder.folder.path().join("runs/run-001/model.safetensors");
     let spec = encoder::spec(which.to_str().unwrap()).unwrap();
     assert_eq!((&spec.id, spec.width, spec.tiles.tile_px, spec.tiles.mpp), (&id, 16, 32, UM));
 }
 
 #[test]
 fn what_the_encoder_that_ships_tells_apart_is_kept_when_asked_for() {
-    let place = Place::new();
-    let path = place.slide("many-colours.tif", &many_colours(), Some(UM));
+    let test_folder = TestFolder::new();
+    let path = test_folder.slide("many-colours.tif", &many_colours(), Some(UM));
     let config = TrainingConfig { anchor: 20.0, anti_collapse: 0.5, far_mm: 5.0, steps: 80, ..config() };
-    let outcome = run(setup(&place, &config, &[&path], &[])).unwrap();
+    let outcome = run(setup(&test_folder, &config, &[&path], &[])).unwrap();
     let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let (first, last) = (mean(&losses[..5]), mean(&losses[losses.len() - 10..]));
@@ -156,17 +161,17 @@ fn what_the_encoder_that_ships_tells_apart_is_kept_when_asked_for() {
 
 #[test]
 fn learning_goes_on_from_an_encoder_that_ships() {
-    let place = Place::new();
-    let path = place.textures();
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
     let small = TrainingConfig { tile_px: 32, mpp: UM, near_mm: 1.5, ..Preset::NearPairs.config() };
     let config = TrainingConfig { steps: 24, batch: 8, warmup_steps: 3, validate_every: 24, ..small };
-    let outcome = run(setup(&place, &config, &[&path], &[&path])).unwrap();
+    let outcome = run(setup(&test_folder, &config, &[&path], &[&path])).unwrap();
     let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     assert!(mean(&losses[18..]) < mean(&losses[..6]), "{losses:?}");
 
     // What comes of it describes tiles by prototypes, too, but is another encoder.
-    let which = place.folder.path().join("runs/run-001/model.safetensors");
+    let which = test_folder.folder.path().join("runs/run-001/model.safetensors");
     let mut learned = encoder::load(which.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
     let before = encoder::spec(encoder::LEARNING_REFERENCE).unwrap();
     assert_eq!(learned.spec().width, before.width);
@@ -179,9 +184,9 @@ fn learning_goes_on_from_an_encoder_that_ships() {
 
 #[test]
 fn every_loss_and_npid_learn() {
-    let place = Place::new();
-    let path = place.textures();
-    let many_colours = place.slide("many-colours.tif", &many_colours(), Some(UM));
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
+    let many_colours = test_folder.slide("many-colours.tif", &many_colours(), Some(UM));
     // To tell tiles from all others each has to be seen several times: few and large ones.
     let npid = TrainingConfig {
         method: Method::Npid,
@@ -199,7 +204,7 @@ fn every_loss_and_npid_learn() {
         (&many_colours, TrainingConfig { npid_noise: 24, ..npid.clone() }),
         (&many_colours, npid),
     ] {
-        let outcome = run(setup(&place, &config, &[path], &[])).unwrap();
+        let outcome = run(setup(&test_folder, &config, &[path], &[])).unwrap();
         let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         let (first, last) = (mean(&losses[..10]), mean(&losses[losses.len() - 10..]));
@@ -215,18 +220,18 @@ fn every_loss_and_npid_learn() {
 
 #[test]
 fn a_seed_decides_the_encoder_and_an_interruption_changes_nothing() {
-    let place = Place::new();
-    let path = place.textures();
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
     for config in [config(), TrainingConfig { method: Method::Npid, npid_noise: 8, ..config() }] {
-        let whole = run(setup(&place, &config, &[&path], &[&path])).unwrap();
-        let again = run(setup(&place, &config, &[&path], &[&path])).unwrap();
+        let whole = run(setup(&test_folder, &config, &[&path], &[&path])).unwrap();
+        let again = run(setup(&test_folder, &config, &[&path], &[&path])).unwrap();
         assert_eq!(whole.encoder, again.encoder);
         let other = TrainingConfig { seed: 12, ..config.clone() };
-        let other = run(setup(&place, &other, &[&path], &[&path])).unwrap();
+        let other = run(setup(&test_folder, &other, &[&path], &[&path])).unwrap();
         assert_ne!(whole.encoder, other.encoder);
 
         // Stopped in the middle, between two checkpoints, and taken up again by a fresh start.
-        let parts = setup(&place, &config, &[&path], &[&path]);
+        let parts = setup(&test_folder, &config, &[&path], &[&path]);
         let (folder, model) = (parts.run.folder().to_owned(), parts.model.clone());
         let control = Control::default();
         let stopped = train(parts, &control, &mut |progress| {
@@ -238,7 +243,7 @@ fn a_seed_decides_the_encoder_and_an_interruption_changes_nothing() {
         assert!(stopped.stopped && stopped.steps == 7 && stopped.encoder.is_none());
         let reopened = Run::open(&folder).unwrap();
         assert_eq!(reopened.card.status, RunStatus::Stopped { step: 7 });
-        let rest = Setup { run: reopened, resume: true, ..setup(&place, &config, &[&path], &[&path]) };
+        let rest = Setup { run: reopened, resume: true, ..setup(&test_folder, &config, &[&path], &[&path]) };
         let rest = run(Setup { model, ..rest }).unwrap();
         assert_eq!(rest.encoder, whole.encoder);
         // What was seen before the stop has been through the header's decimal numbers.
@@ -257,8 +262,8 @@ fn a_seed_decides_the_encoder_and_an_interruption_changes_nothing() {
 
 #[test]
 fn a_run_that_diverges_stops_and_keeps_its_last_checkpoint() {
-    let place = Place::new();
-    let path = place.textures();
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
     let config = TrainingConfig {
         lr: 1e30,
         warmup_steps: 0,
@@ -267,7 +272,7 @@ fn a_run_that_diverges_stops_and_keeps_its_last_checkpoint() {
         steps: 30,
         ..config()
     };
-    let parts = setup(&place, &config, &[&path], &[]);
+    let parts = setup(&test_folder, &config, &[&path], &[]);
     let folder = parts.run.folder().to_owned();
     let error = run(parts).unwrap_err();
     let TrainingError::Diverged { step, kept, .. } = error else { panic!("{error}") };
@@ -279,9 +284,9 @@ fn a_run_that_diverges_stops_and_keeps_its_last_checkpoint() {
 
 #[test]
 fn sections_that_are_too_small_are_named() {
-    let place = Place::new();
-    let small = place.slide("small.tif", &two_textures(500), Some(UM));
-    let large = place.textures();
+    let test_folder = TestFolder::new();
+    let small = test_folder.slide("small.tif", &two_textures(500), Some(UM));
+    let large = test_folder.textures();
     let refuse = |config: &TrainingConfig, path: &Path| {
         PairSampler::new(&[prepare(path, config)], Vec::new(), config).err().unwrap().to_string()
     };
@@ -295,7 +300,8 @@ fn sections_that_are_too_small_are_named() {
         let slides = [prepare(&small, &config), prepare(&large, &config)];
         let (sampler, notices) = PairSampler::new(&slides, Vec::new(), &config).unwrap();
         assert!(notices.len() == 1 && notices[0].contains("small.tif"), "{notices:?}");
-        let mut drawn: Vec<usize> = (0..200).map(|place| sampler.group(0, place, 0).tiles[0].slide).collect();
+        let mut drawn: Vec<usize> =
+            (0..200).map(|test_folder| sampler.group(0, test_folder, 0).tiles[0].slide).collect();
         drawn.sort();
         drawn.dedup();
         assert_eq!(drawn.len(), slides_drawn);
@@ -314,16 +320,16 @@ fn sections_that_are_too_small_are_named() {
 
 #[test]
 fn marks_of_the_user_are_drawn_as_often_as_asked() {
-    let place = Place::new();
+    let test_folder = TestFolder::new();
     let config = TrainingConfig { marks_share: 0.5, ..config() };
-    let slide = prepare(&place.textures(), &config);
-    let tile = |place: usize| TileRef { slide: 0, rect: slide.tiles[place] };
+    let slide = prepare(&test_folder.textures(), &config);
+    let tile = |test_folder: usize| TileRef { slide: 0, rect: slide.tiles[test_folder] };
     let (first, second) = (tile(0), tile(90));
     let slides = [slide];
     let id = &slides[0].source.info().id;
     let row = |a: TileRef, b: TileRef, slide: &str, judgement: &str| {
-        let place = |rect: Level0Rect| format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height);
-        format!("{id},{},{slide},{},{judgement},0.5,encoder\n", place(a.rect), place(b.rect))
+        let test_folder = |rect: Level0Rect| format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height);
+        format!("{id},{},{slide},{},{judgement},0.5,encoder\n", test_folder(a.rect), test_folder(b.rect))
     };
     let head = "query_slide,query_x,query_y,query_width,query_height,slide,x,y,width,height,verdict,distance,encoder\n";
     let rows = [
@@ -331,12 +337,13 @@ fn marks_of_the_user_are_drawn_as_often_as_asked() {
         row(first, second, &id.0, "unsure"),
         row(first, second, "a slide that is not here", "different"),
     ];
-    std::fs::write(place.folder.path().join(judged_pairs::FILE), head.to_owned() + &rows.concat()).unwrap();
-    let run = Run::create(place.folder.path(), config.clone(), Vec::new()).unwrap();
+    std::fs::write(test_folder.folder.path().join(judged_pairs::FILE), head.to_owned() + &rows.concat())
+        .unwrap();
+    let run = Run::create(test_folder.folder.path(), config.clone(), Vec::new()).unwrap();
     let judged_pairs = judged_pairs::read(run.folder(), &slides).unwrap();
     assert_eq!(judged_pairs, [JudgedPair { tiles: [first, second], same: true }]);
     let (sampler, _) = PairSampler::new(&slides, judged_pairs, &config).unwrap();
-    let groups = (0..400).map(|place| sampler.group(0, place, 0));
+    let groups = (0..400).map(|test_folder| sampler.group(0, test_folder, 0));
     let marked = groups.filter(|group| group.pairs[0].distance_mm.is_none()).count();
     assert!((150..250).contains(&marked), "{marked}");
 }
@@ -347,12 +354,13 @@ pub fn histokin(arguments: &[&str]) -> std::process::Output {
 
 #[test]
 fn the_command_line_trains_and_answers_one_document() {
-    let place = Place::new();
-    let (slide, held) = (place.textures(), place.slide("held.tif", &two_textures(1600), Some(UM)));
-    let project = place.folder.path().join("project");
-    let settings = place.folder.path().join("settings.toml");
+    let test_folder = TestFolder::new();
+    let (slide, held) =
+        (test_folder.textures(), test_folder.slide("held.tif", &two_textures(1600), Some(UM)));
+    let project = test_folder.folder.path().join("project");
+    let settings = test_folder.folder.path().join("settings.toml");
     std::fs::write(&settings, config().to_toml()).unwrap();
-    let model = place.folder.path().join("models/mine.safetensors");
+    let model = test_folder.folder.path().join("models/mine.safetensors");
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let (project, slide, model) = (text(&project), text(&slide), text(&model));
     let output = histokin(&[
@@ -403,10 +411,10 @@ fn the_command_line_trains_and_answers_one_document() {
 #[test]
 fn ctrl_c_keeps_a_checkpoint_and_the_run_goes_on_from_there() {
     use std::io::{BufRead, BufReader};
-    let place = Place::new();
-    let slide = place.textures();
-    let project = place.folder.path().join("project");
-    let settings = place.folder.path().join("settings.toml");
+    let test_folder = TestFolder::new();
+    let slide = test_folder.textures();
+    let project = test_folder.folder.path().join("project");
+    let settings = test_folder.folder.path().join("settings.toml");
     std::fs::write(&settings, TrainingConfig { steps: 100_000, ..config() }.to_toml()).unwrap();
     let mut running = Command::new(env!("CARGO_BIN_EXE_histokin"))
         .args([

@@ -15,12 +15,12 @@ use histokin::training::slides::TrainingSlide;
 use histokin::training::{Control, Progress, TrainingError, train};
 use image::{Rgb, RgbImage, RgbaImage};
 
-use crate::training::{Place, UM, config, run, setup, two_textures};
+use crate::training::{TestFolder, UM, config, run, setup, two_textures};
 
 #[test]
 fn what_cannot_be_learned_from_says_why() {
-    let place = Place::new();
-    let blank = place.slide("blank.tif", &RgbImage::from_pixel(800, 800, Rgb([250; 3])), Some(UM));
+    let test_folder = TestFolder::new();
+    let blank = test_folder.slide("blank.tif", &RgbImage::from_pixel(800, 800, Rgb([250; 3])), Some(UM));
     let error = |path: &Path| {
         TrainingSlide::prepare(slide::open(path, None).unwrap(), config().tiles(), None)
             .err()
@@ -28,14 +28,14 @@ fn what_cannot_be_learned_from_says_why() {
             .to_string()
     };
     assert!(error(&blank).contains("blank.tif") && error(&blank).contains("no tissue"));
-    let unknown = place.slide("unknown.tif", &two_textures(800), None);
+    let unknown = test_folder.slide("unknown.tif", &two_textures(800), None);
     assert!(error(&unknown).contains("--slide-mpp"), "{}", error(&unknown));
 
-    let path = place.textures();
-    let damaged = place.folder.path().join("damaged.safetensors");
+    let path = test_folder.textures();
+    let damaged = test_folder.folder.path().join("damaged.safetensors");
     std::fs::write(&damaged, b"these are no weights at all").unwrap();
     let config = TrainingConfig { init: damaged.to_string_lossy().into_owned(), ..config() };
-    let text = run(setup(&place, &config, &[&path], &[])).unwrap_err().to_string();
+    let text = run(setup(&test_folder, &config, &[&path], &[])).unwrap_err().to_string();
     assert!(text.contains("damaged.safetensors"), "{text}");
 }
 
@@ -65,12 +65,12 @@ impl SlideSource for Removable {
 
 #[test]
 fn a_slide_that_is_lost_in_mid_run_ends_it_with_a_checkpoint() {
-    let place = Place::new();
+    let test_folder = TestFolder::new();
     let config = TrainingConfig { steps: 400, checkpoint_every: 100, ..config() };
     let gone = Arc::new(AtomicBool::new(false));
-    let slide = slide::open(&place.textures(), None).unwrap();
+    let slide = slide::open(&test_folder.textures(), None).unwrap();
     let slide = Arc::new(Removable { slide, gone: gone.clone() });
-    let mut parts = setup(&place, &config, &[], &[]);
+    let mut parts = setup(&test_folder, &config, &[], &[]);
     parts.slides.push(TrainingSlide::prepare(slide, config.tiles(), None).unwrap());
     let folder = parts.run.folder().to_owned();
     let outcome = train(parts, &Control::default(), &mut |progress| {
@@ -87,9 +87,9 @@ fn a_slide_that_is_lost_in_mid_run_ends_it_with_a_checkpoint() {
 
 #[test]
 fn a_checkpoint_that_cannot_be_written_ends_the_run_in_words() {
-    let place = Place::new();
-    let path = place.textures();
-    let parts = setup(&place, &TrainingConfig { checkpoint_every: 4, ..config() }, &[&path], &[]);
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
+    let parts = setup(&test_folder, &TrainingConfig { checkpoint_every: 4, ..config() }, &[&path], &[]);
     let folder = parts.run.folder().to_owned();
     let outcome = train(parts, &Control::default(), &mut |progress| {
         if matches!(progress, Progress::Step { record, .. } if record.step == 5) {
@@ -101,9 +101,15 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run_in_words() {
     assert!(error.to_string().contains("last.safetensors"), "{error}");
 }
 
-/// `histokin train` on `slide` with these settings, in the place's project.
-fn command(place: &Place, config: &TrainingConfig, project: &Path, slide: &Path, more: &[&str]) -> Command {
-    let settings = place.folder.path().join("settings.toml");
+/// `histokin train` on `slide` with these settings, in the test_folder's project.
+fn command(
+    test_folder: &TestFolder,
+    config: &TrainingConfig,
+    project: &Path,
+    slide: &Path,
+    more: &[&str],
+) -> Command {
+    let settings = test_folder.folder.path().join("settings.toml");
     std::fs::write(&settings, config.to_toml()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
     command
@@ -130,13 +136,13 @@ fn runs(project: &Path) -> usize {
 
 #[test]
 fn what_cannot_begin_fails_with_a_word_and_leaves_no_run() {
-    let place = Place::new();
-    let project = place.folder.path().join("project");
-    let textures = place.textures();
-    let unknown = place.slide("unknown.tif", &two_textures(800), None);
-    let blank = place.slide("blank.tif", &RgbImage::from_pixel(800, 800, Rgb([250; 3])), Some(UM));
-    let small = place.slide("small.tif", &two_textures(500), Some(UM));
-    let weights = place.folder.path().join("damaged.safetensors");
+    let test_folder = TestFolder::new();
+    let project = test_folder.folder.path().join("project");
+    let textures = test_folder.textures();
+    let unknown = test_folder.slide("unknown.tif", &two_textures(800), None);
+    let blank = test_folder.slide("blank.tif", &RgbImage::from_pixel(800, 800, Rgb([250; 3])), Some(UM));
+    let small = test_folder.slide("small.tif", &two_textures(500), Some(UM));
+    let weights = test_folder.folder.path().join("damaged.safetensors");
     std::fs::write(&weights, b"\x40\0\0\0\0\0\0\0{\"head.weight\":").unwrap();
     let of_damaged = TrainingConfig { init: weights.to_string_lossy().into_owned(), ..config() };
     let near_only = TrainingConfig { loss: LossKind::NtXent, near_mm: 20.0, far_mm: 30.0, ..config() };
@@ -150,7 +156,7 @@ fn what_cannot_begin_fails_with_a_word_and_leaves_no_run() {
         (&textures, config(), &["--labels", "no-labels.csv"], &["no-labels.csv"]),
     ];
     for (slide, config, more, words) in cases {
-        let said = failure(&command(&place, &config, &project, slide, more).output().unwrap());
+        let said = failure(&command(&test_folder, &config, &project, slide, more).output().unwrap());
         for word in words {
             assert!(said.contains(word), "{word} is not in: {said}");
         }
@@ -160,11 +166,11 @@ fn what_cannot_begin_fails_with_a_word_and_leaves_no_run() {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_left_as_it_is() {
-    let place = Place::new();
-    let project = place.folder.path().join("project");
-    let slide = place.textures();
+    let test_folder = TestFolder::new();
+    let project = test_folder.folder.path().join("project");
+    let slide = test_folder.textures();
     let first = TrainingConfig { steps: 4, ..config() };
-    assert!(command(&place, &first, &project, &slide, &[]).output().unwrap().status.success());
+    assert!(command(&test_folder, &first, &project, &slide, &[]).output().unwrap().status.success());
     let path = Run::find(&project, "run-001").unwrap().last_checkpoint();
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
@@ -198,11 +204,11 @@ fn a_slide_that_is_cut_short_or_replaced_while_it_is_learned_from_ends_the_progr
         },
     ];
     for mishap in mishaps {
-        let place = Place::new();
-        let (project, slide) = (place.folder.path().join("project"), place.textures());
+        let test_folder = TestFolder::new();
+        let (project, slide) = (test_folder.folder.path().join("project"), test_folder.textures());
         // Tiles are read anew, and there are more steps than anybody waits for.
         let config = TrainingConfig { steps: 1_000_000, checkpoint_every: 5, tile_cache_mb: 0, ..config() };
-        let mut command = command(&place, &config, &project, &slide, &[]);
+        let mut command = command(&test_folder, &config, &project, &slide, &[]);
         let training = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let checkpoint = project.join(RUNS_FOLDER).join("run-001/last.safetensors");
         wait_for("the first checkpoint", || checkpoint.is_file());
@@ -237,27 +243,27 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_disk_that_is_full_when_a_checkpoint_is_due_ends_the_run_and_keeps_the_one_before() {
-    let place = Place::new();
-    let slide = place.textures();
+    let test_folder = TestFolder::new();
+    let slide = test_folder.textures();
     let config = TrainingConfig { steps: 30, checkpoint_every: 5, tile_cache_mb: 0, ..config() };
-    let elsewhere = setup(&place, &TrainingConfig { steps: 1, ..config.clone() }, &[&slide], &[]);
+    let elsewhere = setup(&test_folder, &TrainingConfig { steps: 1, ..config.clone() }, &[&slide], &[]);
     let checkpoint = elsewhere.run.last_checkpoint();
     run(elsewhere).unwrap();
     let size = std::fs::metadata(checkpoint).unwrap().len();
 
-    let project = place.folder.path().join("small");
+    let project = test_folder.folder.path().join("small");
     // Room for one checkpoint and for no second one beside it.
     let Some(disk) = SmallDisk::mount(&project, size + size / 2 + 50_000) else { return };
-    let said = failure(&command(&place, &config, &project, &slide, &[]).output().unwrap());
+    let said = failure(&command(&test_folder, &config, &project, &slide, &[]).output().unwrap());
     assert!(said.contains("last.safetensors") && said.contains("free some space and resume"), "{said}");
     let kept = Run::find(&project, "run-001").unwrap();
     assert_eq!(std::fs::metadata(kept.last_checkpoint()).unwrap().len().div_ceil(size), 1);
     drop(disk);
 
     // Tiles that are kept to be quick give way to checkpoints.
-    let project = place.folder.path().join("larger");
+    let project = test_folder.folder.path().join("larger");
     let Some(_disk) = SmallDisk::mount(&project, 3 * size + 50_000) else { return };
     let config = TrainingConfig { tile_cache_mb: 100, ..config };
-    let output = command(&place, &config, &project, &slide, &[]).output().unwrap();
+    let output = command(&test_folder, &config, &project, &slide, &[]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -8,13 +8,13 @@ use histokin::training::run::Run;
 use histokin::training::slides::TrainingSlide;
 use histokin::training::{Control, Progress, Setup, labels, train};
 
-use crate::training::{Place, UM, config, prepare, run, setup, two_textures};
+use crate::training::{TestFolder, UM, config, prepare, run, setup, two_textures};
 
 /// Two validation slides, their halves labelled: one in a table, one by an annotation of the project.
-fn labelled(place: &Place, config: &TrainingConfig) -> Vec<TrainingSlide> {
-    let project = place.folder.path();
+fn labelled(test_folder: &TestFolder, config: &TrainingConfig) -> Vec<TrainingSlide> {
+    let project = test_folder.folder.path();
     let made = |name: &str, columns: u32| {
-        let path = place.slide(name, &two_textures(columns), Some(UM));
+        let path = test_folder.slide(name, &two_textures(columns), Some(UM));
         prepare(&path, config)
     };
     let mut slides = vec![made("first.tif", 1536), made("second.tif", 1600)];
@@ -43,8 +43,8 @@ fn labelled(place: &Place, config: &TrainingConfig) -> Vec<TrainingSlide> {
 
 #[test]
 fn like_tissue_is_looked_for_on_labelled_slides_and_decides_when_it_is_enough() {
-    let place = Place::new();
-    let path = place.textures();
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
     let config = TrainingConfig {
         steps: 200,
         validate_every: 10,
@@ -52,8 +52,8 @@ fn like_tissue_is_looked_for_on_labelled_slides_and_decides_when_it_is_enough() 
         judged_by: JudgedBy::Retrieval,
         ..config()
     };
-    let validation = labelled(&place, &config);
-    let parts = Setup { validation, ..setup(&place, &config, &[&path], &[]) };
+    let validation = labelled(&test_folder, &config);
+    let parts = Setup { validation, ..setup(&test_folder, &config, &[&path], &[]) };
     let mut notices = Vec::new();
     let outcome = train(parts, &Control::default(), &mut |progress| {
         if let Progress::Notice(text) = progress {
@@ -74,8 +74,8 @@ fn like_tissue_is_looked_for_on_labelled_slides_and_decides_when_it_is_enough() 
     assert_eq!(outcome.encoder.unwrap().1, first_best);
     assert_eq!(outcome.steps, first_best + 20);
 
-    let card = Run::find(place.folder.path(), "run-001").unwrap();
-    let exported = place.folder.path().join("exported/mine.safetensors");
+    let card = Run::find(test_folder.folder.path(), "run-001").unwrap();
+    let exported = test_folder.folder.path().join("exported/mine.safetensors");
     card.export(&exported).unwrap();
     let text = std::fs::read_to_string(exported.with_extension("md")).unwrap();
     assert!(text.contains("P@5") && text.contains("judged_by = \"retrieval\""), "{text}");
@@ -83,14 +83,14 @@ fn like_tissue_is_looked_for_on_labelled_slides_and_decides_when_it_is_enough() 
 
 #[test]
 fn labels_do_not_change_what_addr_is_measured_on() {
-    let place = Place::new();
-    let path = place.textures();
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
     let config = TrainingConfig { steps: 2, validate_every: 2, judged_by: JudgedBy::Addr, ..config() };
-    let with = labelled(&place, &config);
-    let mut without = labelled(&place, &config);
+    let with = labelled(&test_folder, &config);
+    let mut without = labelled(&test_folder, &config);
     without.iter_mut().for_each(|slide| slide.classes.clear());
     let addr = |validation| {
-        let outcome = run(Setup { validation, ..setup(&place, &config, &[&path], &[]) }).unwrap();
+        let outcome = run(Setup { validation, ..setup(&test_folder, &config, &[&path], &[]) }).unwrap();
         outcome.history.validations.iter().map(|look| look.addr_global.unwrap()).collect::<Vec<_>>()
     };
     // Other tiles stand beside them when they are encoded, which moves the last digits.
@@ -100,25 +100,25 @@ fn labels_do_not_change_what_addr_is_measured_on() {
 
 #[test]
 fn labels_that_were_asked_for_have_to_fit() {
-    let place = Place::new();
-    let path = place.textures();
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
     let mut slides = vec![prepare(&path, &config())];
-    let table = place.folder.path().join("other.csv");
+    let table = test_folder.folder.path().join("other.csv");
     std::fs::write(&table, "slide,x,y,width,height,label\nanother,0,0,768,704,stripes\n").unwrap();
-    let error = labels::apply(place.folder.path(), table.to_str().unwrap(), &mut slides).unwrap_err();
+    let error = labels::apply(test_folder.folder.path(), table.to_str().unwrap(), &mut slides).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("other.csv") && text.contains("textures.tif"), "{text}");
-    assert_eq!(labels::apply(place.folder.path(), "", &mut slides).unwrap(), 0);
+    assert_eq!(labels::apply(test_folder.folder.path(), "", &mut slides).unwrap(), 0);
 }
 
 #[test]
 fn tiles_kept_on_the_disk_change_nothing_and_are_gone_afterwards() {
-    let place = Place::new();
-    let path = place.textures();
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
     let mut encoders = Vec::new();
     for megabytes in [0, 50] {
         let config = TrainingConfig { tile_cache_mb: megabytes, steps: 20, ..config() };
-        let parts = setup(&place, &config, &[&path], &[&path]);
+        let parts = setup(&test_folder, &config, &[&path], &[&path]);
         let (device, folder) = (parts.device, parts.run.folder().to_owned());
         assert_eq!(device, DeviceChoice::Cpu);
         let mut kept = 0;

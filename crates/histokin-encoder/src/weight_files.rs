@@ -28,12 +28,12 @@ const MOST_PARTS: usize = 1000;
 pub struct WeightFiles {
     path: PathBuf,
     files: Vec<WeightFile>,
-    tensors: BTreeMap<String, Place>,
+    tensors: BTreeMap<String, TensorLocation>,
 }
 
 /// Where a tensor lies.
 #[derive(Debug)]
-struct Place {
+struct TensorLocation {
     file: usize,
     dtype: Dtype,
     shape: Vec<usize>,
@@ -105,8 +105,12 @@ impl WeightFiles {
         for (number, file) in files.iter().enumerate() {
             for (name, info) in file.header().tensors() {
                 let (begin, end) = info.data_offsets;
-                let place =
-                    Place { file: number, dtype: info.dtype, shape: info.shape.clone(), bytes: begin..end };
+                let place = TensorLocation {
+                    file: number,
+                    dtype: info.dtype,
+                    shape: info.shape.clone(),
+                    bytes: begin..end,
+                };
                 tensors.insert(name, place);
             }
         }

@@ -39,7 +39,7 @@ struct Listed {
 }
 
 impl EncodersCard {
-    /// Lists the encoders anew; called when the card is opened.
+    /// Lists the encoders again; called when the card is opened.
     pub fn opened(&mut self) {
         let own = user_models::folder();
         let listed = encoder::available().into_iter().map(|model| {

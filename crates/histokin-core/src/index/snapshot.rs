@@ -22,14 +22,14 @@ const GROWTH: usize = 2;
 /// snapshot, which shares all unchanged parts.
 pub struct Snapshot {
     sets: Vec<Arc<DescriptorSet>>,
-    segments: Vec<Held>,
+    segments: Vec<IndexedSegment>,
     /// Indices of the sets that are in no segment.
     tail: Vec<u32>,
 }
 
 /// A segment, and the indices of its sets in the snapshot; `None` for a set that has been removed.
 #[derive(Clone)]
-struct Held {
+struct IndexedSegment {
     segment: Arc<Segment>,
     set_indices: Vec<Option<u32>>,
 }
@@ -115,9 +115,9 @@ impl Snapshot {
         let set_index = |set: &Arc<DescriptorSet>| {
             (0u32..).zip(&sets).find(|(_, other)| Arc::ptr_eq(set, other)).map(|(set_index, _)| set_index)
         };
-        let held: Vec<Held> = segments
+        let held: Vec<IndexedSegment> = segments
             .iter()
-            .map(|segment| Held {
+            .map(|segment| IndexedSegment {
                 segment: segment.clone(),
                 set_indices: segment.sets().iter().map(set_index).collect(),
             })

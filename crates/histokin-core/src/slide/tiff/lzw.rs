@@ -4,7 +4,7 @@
 //! copied from there. This takes half the time of a decoder for streams of unknown length, such as weezl, which has to
 //! keep the strings itself.
 
-/// Starts the table anew; smaller codes stand for single bytes.
+/// Clears the table; smaller codes stand for single bytes.
 const CLEAR: usize = 256;
 
 /// Ends the stream.

@@ -260,7 +260,7 @@ fn baseline_work(
         tiles: spec.tiles,
         stain: spec.stain,
     };
-    // A damaged file is made anew.
+    // A damaged file is written again.
     let earlier = store.open(&header.slide_id, &recipe).ok().flatten();
     let earlier = earlier.filter(|set| set.header.tile_grid() == *grid);
     if earlier.as_ref().is_some_and(|set| {

@@ -105,7 +105,7 @@ pub enum MatchCommand {
         from: Option<(SlideId, Level0Rect)>,
     },
     /// Sets the relevance judgement of a match; `None` removes it. Unless the nearest example ranks, the match becomes a
-    /// mark, by which the query is answered anew.
+    /// mark, by which the query is answered again.
     Judge {
         /// Index of the match in the answer, from 0.
         rank: usize,
