@@ -101,7 +101,7 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run_in_words() {
     assert!(error.to_string().contains("last.safetensors"), "{error}");
 }
 
-/// `histokin train` on `slide` with these settings, in the test_folder's project.
+/// `histokin train` on `slide` with these settings, in the folder's project.
 fn command(
     test_folder: &TestFolder,
     config: &TrainingConfig,
