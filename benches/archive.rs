@@ -7,6 +7,8 @@
 //! The descriptors are synthetic: 128 numbers in 2,000 clusters whose spread decreases from axis to axis. The
 //! server is the one that the tests use; it runs on the same machine and shares its cores with the clients.
 
+#[path = "support/made_descriptors.rs"]
+mod made_descriptors;
 mod support;
 #[path = "../tests/it/support/postgres.rs"]
 #[expect(dead_code, reason = "the tests use more of this module")]
@@ -22,20 +24,15 @@ use histokin::archive::search::{SearchSettings, ask};
 use histokin::archive::status::status;
 use histokin::archive::verify::{VerifySettings, verify};
 use histokin::archive::{Archive, NamedSlide, Storage};
-use histokin::descriptors::{DescriptorHeader, DescriptorSet, Recipe};
-use histokin::encoder::EncoderId;
 use histokin::index::Snapshot;
 use histokin::query::{Example, Patients, Query, QuerySettings};
 use histokin::slide::SlideId;
-use histokin::stain::StainSetting;
-use histokin::tiling::{TileGrid, TileIndex, TileSettings};
+use made_descriptors::{WIDTH, recipe, slide_id};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use postgres::{Database, Server, WRITER};
 
-/// Length of a descriptor.
-const WIDTH: usize = 128;
 /// Number of tiles per slide.
 const SLIDE: usize = 5_000;
 /// Number of matches per query.
@@ -54,15 +51,6 @@ fn main() {
     for storage in [Storage::Vector, Storage::Halfvec] {
         let database = Database::on(&server, "").with_archive();
         measure(&database, storage, tiles);
-    }
-}
-
-fn recipe() -> Recipe {
-    Recipe {
-        encoder_id: EncoderId("bench".to_owned()),
-        encoder_name: "bench".to_owned(),
-        tiles: TileSettings::default(),
-        stain: StainSetting::None,
     }
 }
 
@@ -86,23 +74,6 @@ impl Source {
             |axis: usize, random: &mut ChaCha8Rng| 0.6 * random.random_range(-1.0f32..1.0) * decay(axis);
         centre.iter().enumerate().map(|(axis, value)| value + spread(axis, random)).collect()
     }
-
-    fn set(&self, slide: usize, random: &mut ChaCha8Rng) -> DescriptorSet {
-        let rows: Vec<Vec<f32>> = (0..SLIDE).map(|_| self.row(random)).collect();
-        let grid = TileGrid {
-            tile_px: 224,
-            tile_level0: 224,
-            tile_level0_y: 224,
-            effective_mpp: 1.0,
-            columns: 100,
-            rows: 50,
-        };
-        let id = SlideId(format!("{slide:016x}"));
-        let header = DescriptorHeader::new(id, recipe(), WIDTH, &grid, SLIDE as u32);
-        let rows: Vec<(TileIndex, &[f32])> =
-            (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
-        DescriptorSet::from_rows(header, &rows, 0)
-    }
 }
 
 fn decay(axis: usize) -> f32 {
@@ -116,7 +87,8 @@ fn measure(database: &Database<'_>, storage: Storage, tiles: usize) {
     let encoder = archive.add_encoder(&recipe(), WIDTH, storage, 1).unwrap();
     let mut seconds = 0.0;
     for slide in 0..tiles.div_ceil(SLIDE) {
-        let set = source.set(slide, &mut random);
+        let rows: Vec<Vec<f32>> = (0..SLIDE).map(|_| source.row(&mut random)).collect();
+        let set = made_descriptors::set(slide, &rows);
         let named = NamedSlide {
             name: format!("slide {slide}"),
             location: None,
@@ -170,7 +142,7 @@ fn measure(database: &Database<'_>, storage: Storage, tiles: usize) {
         own_patient: Some("patient 0".to_owned()),
         ..SearchSettings::default()
     };
-    let few: Vec<SlideId> = (0..tiles / SLIDE / 10).map(|slide| SlideId(format!("{slide:016x}"))).collect();
+    let few: Vec<SlideId> = (0..tiles / SLIDE / 10).map(slide_id).collect();
     let tenth = SearchSettings { among: Some(few), ..SearchSettings::default() };
     let cases = [
         ("one client", 1, &usual),

@@ -3,15 +3,15 @@
 //!     cargo bench --bench gpu                     on cuda:0
 //!     DEVICE=cpu cargo bench --bench gpu          the same lines from the CPU, to try the check itself
 
+#[path = "support/vit.rs"]
+mod vit;
+
 use std::time::Instant;
 
-use histokin::encoder::backbones::vit::{
-    Positions, Resampling, VisionTransformer, VitActivation, VitArchitecture, VitOutput,
-};
 use histokin::encoder::backbones::{Backbone, BackboneKind};
 use histokin::encoder::{self, DeviceChoice};
 use image::RgbImage;
-use tch::{Device, Kind, TchError, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 fn main() {
     let device = std::env::var("DEVICE").unwrap_or_else(|_| "cuda:0".into());
@@ -26,21 +26,21 @@ fn main() {
 /// Prints the least cosine of descriptors to those of the CPU, in 32 and in 16 bits.
 fn agreement(choice: DeviceChoice) {
     let tiles: Vec<RgbImage> = (0..64).map(tile).collect();
-    let describe = |device| {
+    let embed = |device| {
         let mut encoder = encoder::load(encoder::DEFAULT, device).expect("set-up fetched its weights");
         encoder.encode(&tiles).expect("descriptors")
     };
-    let expected = describe(DeviceChoice::Cpu);
+    let expected = embed(DeviceChoice::Cpu);
     let mut devices = vec![("32 bits", choice)];
     if let DeviceChoice::Cuda(index) = choice {
         devices.push(("16 bits", DeviceChoice::CudaHalf(index)));
     }
     for (bits, device) in devices {
-        let found = describe(device);
+        let found = embed(device);
         let cosines = expected.rows().zip(found.rows()).map(|(a, b)| cosine(a, b));
         let least = cosines.fold(1.0, f64::min);
-        let verdict = if least >= 0.999 { "as on the CPU" } else { "NOT as on the CPU" };
-        println!("descriptors, {bits} | least cosine {least:.5}: {verdict}");
+        let outcome = if least >= 0.999 { "as on the CPU" } else { "NOT as on the CPU" };
+        println!("descriptors, {bits} | least cosine {least:.5}: {outcome}");
     }
 }
 
@@ -59,12 +59,8 @@ fn speed(choice: DeviceChoice) {
             report(backbone.name(), kind, batch, &network.expect("memory for one network"), &images);
         }
         for (name, width, depth) in [("ViT-S/14", 384, 12), ("ViT-B/14", 768, 12), ("ViT-L/14", 1024, 24)] {
-            let random = |_: &str, shape: &[usize]| -> Result<Tensor, TchError> {
-                let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
-                Tensor::f_randn(shape, (Kind::Float, device))?.f_mul_scalar(0.02)?.f_to_kind(kind)
-            };
-            let network = VisionTransformer::new(vit(width, depth), random).expect("memory for one network");
-            report(name, kind, batch, &network.into(), &images);
+            let shape = vit::Shape { patch_px: 14, width, depth, layer_scale: true };
+            report(name, kind, batch, &vit::network(shape, kind, device), &images);
         }
     }
 }
@@ -82,7 +78,7 @@ fn report(name: &str, kind: Kind, batch: i64, network: &Backbone, images: &Tenso
     println!("{name}, {} | {rate:.0} tiles/s", if kind == Kind::Float { "32 bits" } else { "16 bits" });
 }
 
-/// Describes a batch that does not fit into the memory of most GPUs, so that it has to be halved.
+/// Embeds a batch that does not fit into the memory of most GPUs, so that it has to be halved.
 fn out_of_memory(choice: DeviceChoice) {
     let edge = if choice == DeviceChoice::Cpu { 448 } else { 4032 };
     let tiles = vec![RgbImage::from_pixel(edge, edge, image::Rgb([200, 160, 190])); 256];
@@ -104,30 +100,4 @@ fn tile(seed: u32) -> RgbImage {
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
-}
-
-fn vit(width: usize, depth: usize) -> VitArchitecture {
-    VitArchitecture {
-        patch_px: 14,
-        width,
-        depth,
-        hidden: 4 * width,
-        gated: false,
-        grid: 16,
-        positions: Positions::ClassAndPatches,
-        class_token: true,
-        registers: 0,
-        layer_scale: true,
-        patch_bias: true,
-        qkv_bias: true,
-        pre_norm: false,
-        final_norm: true,
-        pooled_norm: false,
-        projection: None,
-        heads: width / 64,
-        activation: VitActivation::Gelu,
-        norm_epsilon: 1e-6,
-        resampling: Resampling::BicubicAntialias,
-        output: VitOutput::Class,
-    }
 }

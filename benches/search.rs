@@ -13,25 +13,25 @@
 //! noise, for which no index helps. Descriptors are in files, as in a project, and are mapped: ten million of
 //! them take 5 GB of disk space in `target/` during the run.
 
+#[path = "support/made_descriptors.rs"]
+mod made_descriptors;
+mod support;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use histokin::descriptors::{DescriptorHeader, DescriptorSet, DescriptorStore, Recipe, Row};
-use histokin::encoder::EncoderId;
+use histokin::descriptors::{DescriptorHeader, DescriptorSet, DescriptorStore, Row};
 use histokin::index::segment::Segment;
 use histokin::index::{IndexCache, Snapshot, TileFilter, TileRef, brute_force};
 use histokin::query::similarity_map::{MapRequest, Reference, typical_distance};
-use histokin::slide::SlideId;
-use histokin::stain::StainSetting;
-use histokin::tiling::{TileGrid, TileIndex, TileSettings};
+use made_descriptors::{Clusters, WIDTH, gaussian};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use support::percentile;
 
-/// Length of a descriptor.
-const WIDTH: usize = 128;
 /// Number of matches per query.
 const K: usize = 20;
 const QUERIES: usize = 200;
@@ -95,11 +95,12 @@ fn heat_map() {
             started.elapsed().as_secs_f64() * 1e3
         })
         .collect();
+    times.sort_by(f64::total_cmp);
     println!(
         "heat map, {} tiles: median {:.2} ms, 95 % {:.2} ms",
         2 * SLIDE,
-        share(&mut times, 0.5),
-        share(&mut times, 0.95)
+        percentile(&times, 0.5),
+        percentile(&times, 0.95)
     );
 }
 
@@ -170,8 +171,10 @@ fn measure(kind: &str, source: &Source, count: usize) {
         answers.push(found);
     }
     let peers = peers(&sets, &queries, &answers);
-    let (median, ninety_five, most) = (share(&mut own, 0.5), share(&mut own, 0.95), share(&mut own, 1.0));
-    let brute = share(&mut brute, 0.5);
+    own.sort_by(f64::total_cmp);
+    brute.sort_by(f64::total_cmp);
+    let [median, ninety_five, most] = [0.5, 0.95, 1.0].map(|p| percentile(&own, p));
+    let brute = percentile(&brute, 0.5);
     let result =
         |name: &str| peers.as_ref().and_then(|peers| peers.get(name)).and_then(|value| value.as_f64());
     let number =
@@ -210,7 +213,9 @@ impl Archive {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("target/ can be written to");
         let store = DescriptorStore::new(folder.path());
         let keep = |slide: usize| {
-            let set = made_set(slide, source, SLIDE.min(count - slide * SLIDE), random);
+            let rows: Vec<Vec<f32>> =
+                (0..SLIDE.min(count - slide * SLIDE)).map(|_| source.draw(random)).collect();
+            let set = made_descriptors::set(slide, &rows);
             store.save(&set).expect("there is room for the descriptors");
             set.header.clone()
         };
@@ -225,39 +230,9 @@ impl Archive {
     }
 }
 
-/// Quantile of `values` at `share`, 0 to 1.
-fn share(values: &mut [f64], share: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * share).round() as usize]
-}
-
-fn made_set(slide: usize, source: &Source, count: usize, random: &mut ChaCha8Rng) -> DescriptorSet {
-    let tiles = TileSettings { tile_px: 224, mpp: 1.0 };
-    let columns = 250;
-    let grid = TileGrid {
-        tile_px: 224,
-        tile_level0: 224,
-        tile_level0_y: 224,
-        effective_mpp: 1.0,
-        columns,
-        rows: (count as u32).div_ceil(columns),
-    };
-    let recipe = Recipe {
-        encoder_id: EncoderId("bench".to_owned()),
-        encoder_name: "bench".to_owned(),
-        tiles,
-        stain: StainSetting::None,
-    };
-    let header =
-        DescriptorHeader::new(SlideId(format!("{slide:08x}{slide:08x}")), recipe, WIDTH, &grid, count as u32);
-    let rows: Vec<Vec<f32>> = (0..count).map(|_| source.draw(random)).collect();
-    let rows: Vec<(TileIndex, &[f32])> = (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
-    DescriptorSet::from_rows(header, &rows, 0)
-}
-
 /// Source of descriptors.
 enum Source {
-    Clustered(Vec<Vec<f32>>),
+    Clustered(Clusters),
     Own(Vec<Vec<f32>>),
     Gaussian,
 }
@@ -266,11 +241,7 @@ impl Source {
     fn new(kind: &str) -> Option<Self> {
         let mut random = ChaCha8Rng::seed_from_u64(3);
         Some(match kind {
-            "clustered" => Self::Clustered(
-                (0..2000)
-                    .map(|_| (0..WIDTH).map(|axis| gaussian(&mut random) * decay(axis)).collect())
-                    .collect(),
-            ),
+            "clustered" => Self::Clustered(Clusters::new(2000, &mut random)),
             "own" => Self::Own(own_descriptors()?),
             _ => Self::Gaussian,
         })
@@ -278,10 +249,9 @@ impl Source {
 
     fn draw(&self, random: &mut ChaCha8Rng) -> Vec<f32> {
         match self {
-            Self::Clustered(centres) => {
-                let centre = &centres[random.random_range(0..centres.len())];
-                let near = |(axis, value): (usize, &f32)| value + 0.25 * gaussian(random) * decay(axis);
-                centre.iter().enumerate().map(near).collect()
+            Self::Clustered(clusters) => {
+                let cluster = random.random_range(0..clusters.count());
+                clusters.near(cluster, 0.25, random)
             }
             Self::Own(rows) => {
                 let (a, b) = (random.random_range(0..rows.len()), random.random_range(0..rows.len()));
@@ -292,17 +262,6 @@ impl Source {
             Self::Gaussian => (0..WIDTH).map(|_| gaussian(random)).collect(),
         }
     }
-}
-
-/// Standard deviation along an axis, similar to that of real descriptors.
-fn decay(axis: usize) -> f32 {
-    0.93f32.powi(axis as i32)
-}
-
-/// Normally distributed random number (Box and Muller 1958).
-fn gaussian(random: &mut ChaCha8Rng) -> f32 {
-    let (radius, turn): (f64, f64) = (random.random_range(1e-12..1.0), random.random_range(0.0..1.0));
-    ((-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()) as f32
 }
 
 fn own_descriptors() -> Option<Vec<Vec<f32>>> {

@@ -13,17 +13,20 @@
 //! with the columns slide and patient. The rankings are compared on tiles of other patients, with right marks and with
 //! one mark in ten wrong.
 
+#[path = "support/made_descriptors.rs"]
+mod made_descriptors;
 mod support;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use histokin::descriptors::{DescriptorHeader, DescriptorSet, Recipe, Row};
-use histokin::encoder::{self, EncoderId};
+use histokin::descriptors::{DescriptorSet, Row};
+use histokin::encoder;
 use histokin::evaluation::feedback::{JUDGEMENTS, Ranking, Simulation, simulate};
 use histokin::evaluation::intervals::Resampling;
 use histokin::evaluation::labels::{Patients, read_labels};
+use histokin::evaluation::retrieval::Figure;
 use histokin::evaluation::sample::Sample;
 use histokin::evaluation::{Exclude, gather};
 use histokin::geometry::Level0Point;
@@ -31,19 +34,15 @@ use histokin::index::{Snapshot, TileFilter, TileRef, brute_force};
 use histokin::project::Project;
 use histokin::query::similarity_map::{MapRequest, Reference, typical_distance};
 use histokin::query::{self, AnnotationsBySlide, Example, Judgement, Mark, Query};
-use histokin::slide::SlideId;
-use histokin::stain::StainSetting;
-use histokin::tiling::{TileGrid, TileIndex, TileSettings};
+use made_descriptors::Clusters;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use strum::IntoEnumIterator;
 
-/// Length of a descriptor.
-const WIDTH: usize = 128;
 /// Number of tiles per slide.
 const SLIDE: usize = 50_000;
 /// Number of clusters.
-const CLUSTERS: u32 = 2000;
+const CLUSTERS: usize = 2000;
 /// Number of clicks, and of marks for each: five at a time.
 const CLICKS: u32 = 20;
 const ROUNDS: usize = 10;
@@ -67,11 +66,9 @@ fn main() {
 
 fn measure(count: usize) {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let centres: Vec<Vec<f32>> = (0..CLUSTERS)
-        .map(|_| (0..WIDTH).map(|axis| gaussian(&mut random) * 0.93f32.powi(axis as i32)).collect())
-        .collect();
-    let (sets, clusters): (Vec<Arc<DescriptorSet>>, Vec<Vec<u32>>) = (0..count.div_ceil(SLIDE))
-        .map(|slide| slide_of(slide, SLIDE.min(count), &centres, &mut random))
+    let made = Clusters::new(CLUSTERS, &mut random);
+    let (sets, clusters): (Vec<Arc<DescriptorSet>>, Vec<Vec<usize>>) = (0..count.div_ceil(SLIDE))
+        .map(|slide| slide_of(slide, SLIDE.min(count - slide * SLIDE), &made, &mut random))
         .unzip();
     let index = Arc::new(Snapshot::build(sets.clone(), None, None));
     index.grow_trees();
@@ -113,14 +110,17 @@ fn measure(count: usize) {
             std::hint::black_box(request.maps(scale));
             maps.push(started.elapsed().as_secs_f64() * 1e3);
         }
-        let hits = answer.matches.iter().filter(|found| {
+        let correct = answer.matches.iter().filter(|found| {
             let set = index.set_index(&found.slide).expect("of this index") as usize;
             let row = sets[set].row_at(found.rect.center()).expect("embedded");
             clusters[set][row.0 as usize] == cluster
         });
-        right.push(hits.count() as f64 / answer.matches.len() as f64);
+        right.push(correct.count() as f64 / answer.matches.len() as f64);
     }
-    let at = |times: &mut Vec<f64>| [0.5, 0.95, 1.0].map(|part| share(times, part));
+    let at = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        [0.5, 0.95, 1.0].map(|p| support::percentile(times, p))
+    };
     let [median, most, worst] = at(&mut marks);
     let [scan, ..] = at(&mut scans);
     let [map, ..] = at(&mut maps);
@@ -140,53 +140,21 @@ fn example(sets: &[Arc<DescriptorSet>], tile: TileRef) -> Example {
     Example::Tile { slide: set.header.slide_id.clone(), at }
 }
 
-/// Makes a slide, and the cluster of each of its tiles.
+/// Makes a slide of `count` tiles, and the cluster of each.
 fn slide_of(
     slide: usize,
     count: usize,
-    centres: &[Vec<f32>],
+    made: &Clusters,
     random: &mut ChaCha8Rng,
-) -> (Arc<DescriptorSet>, Vec<u32>) {
-    let (columns, tiles) = (250, TileSettings { tile_px: 224, mpp: 1.0 });
-    let grid = TileGrid {
-        tile_px: 224,
-        tile_level0: 224,
-        tile_level0_y: 224,
-        effective_mpp: 1.0,
-        columns,
-        rows: (count as u32).div_ceil(columns),
-    };
-    let recipe = Recipe {
-        encoder_id: EncoderId("bench".to_owned()),
-        encoder_name: "bench".to_owned(),
-        tiles,
-        stain: StainSetting::None,
-    };
-    let id = SlideId(format!("{slide:08x}{slide:08x}"));
-    let header = DescriptorHeader::new(id, recipe, WIDTH, &grid, count as u32);
-    let clusters: Vec<u32> = (0..count).map(|_| random.random_range(0..centres.len() as u32)).collect();
-    let row = |cluster: &u32| -> Vec<f32> {
-        let centre = centres[*cluster as usize].iter().enumerate();
-        let near = |(axis, value): (usize, &f32)| value + 0.5 * gaussian(random) * 0.93f32.powi(axis as i32);
-        let row: Vec<f32> = centre.map(near).collect();
+) -> (Arc<DescriptorSet>, Vec<usize>) {
+    let clusters: Vec<usize> = (0..count).map(|_| random.random_range(0..CLUSTERS)).collect();
+    let row = |cluster: &usize| -> Vec<f32> {
+        let row = made.near(*cluster, 0.5, random);
         let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
         row.iter().map(|value| value / length).collect()
     };
     let rows: Vec<Vec<f32>> = clusters.iter().map(row).collect();
-    let rows: Vec<(TileIndex, &[f32])> = (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
-    (Arc::new(DescriptorSet::from_rows(header, &rows, 0)), clusters)
-}
-
-/// Quantile of `values` at `share`, 0 to 1.
-fn share(values: &mut [f64], share: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * share).round() as usize]
-}
-
-/// Normally distributed random number (Box and Muller 1958).
-fn gaussian(random: &mut ChaCha8Rng) -> f32 {
-    let (radius, turn): (f64, f64) = (random.random_range(1e-12..1.0), random.random_range(0.0..1.0));
-    ((-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()) as f32
+    (Arc::new(made_descriptors::set(slide, &rows)), clusters)
 }
 
 /// Prints the precision over simulated marks for each ranking.
@@ -196,13 +164,13 @@ fn compare(project: &Path, labels: &Path, patients: Option<&Path>) {
     let slides = gather::slides_of(&project).expect("slides that can be read");
     let candidate = gather::of_project(&project, &spec, &slides).expect("embedded slides");
     let infos = gather::infos(&project);
-    let (mut sample, described) = Sample::gather(slides, vec![candidate]).expect("tiles");
+    let (mut sample, encoders) = Sample::gather(slides, vec![candidate]).expect("tiles");
     let labels = read_labels(labels, &|name| infos.get(name).cloned()).expect("labels");
     sample.label(&labels, 0.5, true).expect("labels of these slides");
     if let Some(patients) = patients {
         sample.set_patients(&Patients::read(patients).expect("patients")).expect("a patient of every slide");
     }
-    let descriptors = described[0].descriptors().expect("finite numbers");
+    let descriptors = encoders[0].descriptors().expect("finite numbers");
     println!(
         "{} on {} tiles, other patients; P@20 after {JUDGEMENTS:?} marks",
         spec.name,
@@ -214,16 +182,14 @@ fn compare(project: &Path, labels: &Path, patients: Option<&Path>) {
             let simulation = Simulation { exclude: Exclude::Patient, ranking, wrong, seed: 0, resampling };
             let curve = simulate(descriptors, &sample.tiles, &simulation).expect("of these tiles");
             let Some(curve) = curve else { return println!("no class occurs in two patients") };
-            let line = |figures: [Option<histokin::evaluation::retrieval::Figure>; 4]| {
-                let text = |figure: &Option<histokin::evaluation::retrieval::Figure>| match figure {
-                    Some(figure) => match figure.ci95 {
-                        Some([low, high]) => format!("{:.3} [{low:.2}, {high:.2}]", figure.value),
-                        None => format!("{:.3}", figure.value),
-                    },
-                    None => "-".to_owned(),
-                };
-                figures.iter().map(text).collect::<Vec<_>>().join("  ")
+            let text = |figure: Option<Figure>| match figure {
+                Some(Figure { value, ci95: Some([low, high]) }) => {
+                    format!("{value:.3} [{low:.2}, {high:.2}]")
+                }
+                Some(Figure { value, ci95: None }) => format!("{value:.3}"),
+                None => "-".to_owned(),
             };
+            let line = |figures: [Option<Figure>; 4]| figures.map(text).join("  ");
             let name: &'static str = ranking.into();
             println!("{name:12} {:>3.0} % wrong          {}", wrong * 100.0, line(curve.precision));
             println!("{name:12} {:>3.0} % wrong, unmarked {}", wrong * 100.0, line(curve.elsewhere));

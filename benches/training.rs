@@ -16,7 +16,7 @@ use std::time::Instant;
 use histokin::descriptors::{DescriptorStore, Recipe};
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::{self, DeviceChoice, Encoder};
-use histokin::pipeline::{EmbedControl, EmbedSettings, embed_slide};
+use histokin::pipeline::{EmbedControl, EmbedRequest, EmbedSettings, TileSelection, embed_slide};
 use histokin::slide;
 use histokin::stain::StainSetting;
 use histokin::tiling::{TileGrid, TileSettings};
@@ -188,11 +188,16 @@ fn pipeline(encoder: &mut dyn Encoder) {
         }));
         let folder = tempfile::tempdir().expect("a folder");
         let store = DescriptorStore::new(folder.path());
-        let (settings, control) = (EmbedSettings::default(), EmbedControl::default());
-        let known = Some(&tissue);
+        let request = EmbedRequest {
+            slide: source.as_ref(),
+            selection: &TileSelection::default(),
+            tissue: Some(&tissue),
+            recipe: &recipe,
+            store: &store,
+            settings: EmbedSettings::default(),
+        };
         whole = whole.max(rate(count, || {
-            embed_slide(source.as_ref(), known, encoder, &recipe, &store, settings, &control, &mut |_| {})
-                .expect("an embedded slide");
+            embed_slide(&request, encoder, &EmbedControl::default(), &mut |_| {}).expect("an embedded slide");
         }));
     }
     println!("whole pipeline {whole:.1} tiles/s, encoder alone {alone:.1}, ratio {:.2}", whole / alone);

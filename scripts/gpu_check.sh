@@ -16,9 +16,9 @@ histokin=$PWD/target/release/histokin
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cargo bench --bench gpu | tee "$out/table"
-begun=$(date +%s.%N)
+begun=$SECONDS
 "$histokin" train "$out/project" assets/slides/CMU-1-Small-Region.svs --backbone resnet50 --init random --steps 200 --loss nt_xent \
   --device cuda-half:0 --json > "$out/training.json"
-echo "200 training steps of ResNet-50, mixed precision | $(echo "$(date +%s.%N) - $begun" | bc) s" | tee -a "$out/table"
+echo "200 training steps of ResNet-50, mixed precision | $((SECONDS - begun)) s" | tee -a "$out/table"
 echo
 column -t -s '|' "$out/table"

@@ -24,12 +24,21 @@ pub fn machine() -> String {
 }
 
 /// Returns the CPU time that this thread has used so far.
-#[expect(unsafe_code, reason = "the clock is a C call")]
 pub fn thread_cpu() -> Duration {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Returns the CPU time that all threads of this process have used so far.
+pub fn process_cpu() -> Duration {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+#[expect(unsafe_code, reason = "the clock is a C call")]
+fn clock(id: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the clock exists on Linux, and `time` is a valid pointer for the call to write to.
-    let outcome = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(outcome, 0, "the clock of this thread");
+    // SAFETY: the clocks exist on Linux, and `time` is a valid pointer for the call to write to.
+    let outcome = unsafe { libc::clock_gettime(id, &mut time) };
+    assert_eq!(outcome, 0, "the clock can be read");
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 

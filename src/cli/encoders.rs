@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::backbones::vit::{VitActivation, VitOutput};
-use crate::encoder::facts::{facts, network, recognised};
-use crate::encoder::model::{ModelFile, read_description};
+use crate::encoder::facts::{examine, network, summary};
+use crate::encoder::model::ModelFile;
 use crate::encoder::vit_settings::RecognisedVit;
-use crate::encoder::{self, DeviceChoice, ModelSummary, user_models};
+use crate::encoder::{self, Described, DeviceChoice, ModelSummary, user_models};
 use crate::paths;
 
 /// Options of `histokin encoders`.
@@ -119,16 +119,8 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
         return super::print_json(&models.iter().map(listed).collect());
     }
     for model in &models {
-        let described = match (&model.problem, read_description(&model.folder)) {
-            (Some(problem), _) => problem.clone(),
-            (None, Err(error)) => error.to_string(),
-            (None, Ok(file)) => {
-                let tiles = &file.preprocessing;
-                format!("{}, tiles of {} px at {} µm/px", network(&file), tiles.tile_px, tiles.mpp)
-            }
-        };
         let default = if model.name == encoder::DEFAULT { " (default)" } else { "" };
-        outln!("{}{default}: {described}; {}", model.name, origin(model));
+        outln!("{}{default}: {}; {}", model.name, summary(model), origin(model));
     }
     Ok(())
 }
@@ -141,8 +133,8 @@ fn listed(model: &ModelSummary) -> Value {
         "problem": model.problem,
     });
     paths::put(&mut entry, "folder", &model.folder);
-    if let Ok(file) = read_description(&model.folder) {
-        entry["network"] = network(&file).into();
+    if let Some(file) = &model.file {
+        entry["network"] = network(file).into();
         entry["features"] = file.feature_width().into();
         entry["tile_px"] = file.preprocessing.tile_px.into();
         entry["mpp"] = file.preprocessing.mpp.into();
@@ -151,17 +143,15 @@ fn listed(model: &ModelSummary) -> Value {
 }
 
 fn origin(model: &ModelSummary) -> &'static str {
-    let is_own = user_models::folder().is_some_and(|own| model.folder.starts_with(own));
-    if is_own { "added by you" } else { "ships with histokin" }
+    if model.is_own() { "added by you" } else { "ships with histokin" }
 }
 
 fn show(args: &ShowArgs) -> anyhow::Result<()> {
     if !args.json {
         return print(&args.encoder);
     }
-    let file = encoder::describe(&args.encoder)?;
-    let spec = encoder::spec(&args.encoder)?;
-    let mut shown = described(&file, recognised(Path::new(&args.encoder), &file)?.as_ref());
+    let Described { file, spec, recognised } = encoder::describe(&args.encoder)?;
+    let mut shown = described(&file, recognised.as_ref());
     shown["encoder_id"] = spec.id.to_string().into();
     shown["width"] = spec.width.into();
     super::print_json(&shown)
@@ -169,8 +159,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
 
 fn add(args: &AddArgs) -> anyhow::Result<()> {
     let which = args.file.to_string_lossy();
-    let mut file = encoder::describe(&which)?;
-    let recognised = recognised(&args.file, &file)?;
+    let Described { mut file, recognised, .. } = encoder::describe(&which)?;
     if let BackboneKind::Vit(architecture) = &mut file.backbone {
         architecture.heads = args.heads.unwrap_or(architecture.heads);
         architecture.activation = args.activation.unwrap_or(architecture.activation);
@@ -204,9 +193,9 @@ fn add(args: &AddArgs) -> anyhow::Result<()> {
 
 /// Has the encoder describe a grey tile, so that one that cannot work is not added.
 fn try_out(file: &ModelFile) -> anyhow::Result<()> {
+    let mut encoder = encoder::load_embedded(file.clone(), Path::new(""), DeviceChoice::Cpu)?;
     let edge = file.preprocessing.tile_px;
     let grey = RgbImage::from_pixel(edge, edge, image::Rgb([200, 170, 190]));
-    let mut encoder = encoder::load_embedded(file.clone(), Path::new(""), DeviceChoice::Cpu)?;
     encoder.encode(&[grey]).with_context(|| file.weights.display().to_string())?;
     Ok(())
 }
@@ -246,7 +235,7 @@ fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
 
 /// Prints what is known of an encoder, one line each.
 fn print(which: &str) -> anyhow::Result<()> {
-    for (label, text) in facts(which)? {
+    for (label, text) in examine(which)?.facts {
         outln!("{label:<24}{text}");
     }
     Ok(())

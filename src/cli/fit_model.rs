@@ -258,7 +258,7 @@ fn published(args: &FitModelArgs) -> anyhow::Result<ModelFile> {
     if !which.exists() {
         return Err(EncoderError::WeightsMissing { path: which.clone() }.into());
     }
-    let found = encoder::describe(&which.to_string_lossy())?;
+    let found = encoder::describe(&which.to_string_lossy())?.file;
     if let Some(wanted) = args.backbone {
         ensure!(
             wanted == found.backbone,

@@ -28,8 +28,8 @@ fn parameters(seed: i64) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     store.variables().into_iter().map(read).collect()
 }
 
-/// A safetensors file of networks under prefixes, with `second_encoder` as further vectors of two numbers.
-fn write(path: &Path, networks: &[(&str, i64)], second_encoder: &[&str]) {
+/// A safetensors file of networks under prefixes, with `others` as further vectors of two numbers.
+fn write(path: &Path, networks: &[(&str, i64)], others: &[&str]) {
     let mut all: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
     for (prefix, seed) in networks {
         for (name, (shape, values)) in parameters(*seed) {
@@ -37,7 +37,7 @@ fn write(path: &Path, networks: &[(&str, i64)], second_encoder: &[&str]) {
             all.insert(format!("{prefix}{name}"), (shape, bytes));
         }
     }
-    all.extend(second_encoder.iter().map(|name| ((*name).to_owned(), (vec![2], vec![0; 8]))));
+    all.extend(others.iter().map(|name| ((*name).to_owned(), (vec![2], vec![0; 8]))));
     let mut views: Vec<(String, TensorView)> = all
         .iter()
         .map(|(name, (shape, bytes))| {
@@ -64,17 +64,15 @@ fn whatever_wraps_a_state_dict_its_descriptors_are_the_same() {
     let path = |name: &str| folder.path().join(name);
     write(&path("plain.safetensors"), &[("", 1)], &[]);
     let plain = descriptor(&path("plain.safetensors"));
-    let second_encoder =
+    let others =
         ["fc.weight", "projector.0.weight", "head.weight", "queue", "module.encoder_q.predictor.weight"];
     for prefix in
         ["", "module.", "backbone.", "model.", "encoder.", "module.encoder_q.", "state_dict.net.backbone."]
     {
         // A head of the network itself would be its readout.
-        let second_encoder: Vec<&str> = second_encoder
-            .into_iter()
-            .filter(|name| !(prefix.is_empty() && name.starts_with("head")))
-            .collect();
-        write(&path("wrapped.safetensors"), &[(prefix, 1)], &second_encoder);
+        let others: Vec<&str> =
+            others.into_iter().filter(|name| !(prefix.is_empty() && name.starts_with("head"))).collect();
+        write(&path("wrapped.safetensors"), &[(prefix, 1)], &others);
         assert_eq!(descriptor(&path("wrapped.safetensors")), plain, "{prefix}");
     }
     let pairs =

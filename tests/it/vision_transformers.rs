@@ -224,6 +224,30 @@ fn an_added_encoder_has_a_name_until_it_is_removed() {
 }
 
 #[test]
+fn settings_that_cannot_work_are_refused_and_add_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let weights = small("timm_plain.safetensors");
+    for (setting, words) in [
+        ("--heads=0", "0 heads"),
+        ("--heads=3", "3 heads"),
+        ("--tile-px=4000000000", "8 to 4096"),
+        ("--tile-px=33", "patches of 8 px"),
+        ("--mpp=-1", "mpp is -1"),
+        ("--std=0,1,1", "standard deviation"),
+    ] {
+        let add = ["encoders", "add", text(&weights), "--name", "wrong", setting];
+        let refused = histokin(&add, data.path()).assert().failure().get_output().stderr.clone();
+        let refused = String::from_utf8(refused).unwrap();
+        assert!(
+            refused.contains("timm_plain.safetensors") && refused.contains(words),
+            "{setting}: {refused}"
+        );
+    }
+    let listed = json(&["encoders", "list", "--json"], data.path());
+    assert!(listed.as_array().unwrap().iter().all(|entry| entry["name"] != "wrong"), "{listed}");
+}
+
+#[test]
 fn what_is_assumed_of_an_unknown_file_is_said() {
     let data = tempfile::tempdir().unwrap();
     let shown = json(&["encoders", "show", text(&small("timm_plain.safetensors")), "--json"], data.path());

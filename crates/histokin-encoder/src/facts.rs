@@ -1,22 +1,64 @@
 //! What is known of an encoder, in words for the user.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use super::EncoderError;
 use super::backbones::BackboneKind;
 use super::backbones::vit::{VitArchitecture, VitOutput};
-use super::model::ModelFile;
-use super::vit_settings::{RecognisedVit, recognise};
+use super::model::{Location, Model, ModelFile, ModelSummary, locate, sidecar};
+use super::{Described, EncoderError, EncoderSpec};
+use histokin_core::tiling::TileSettings;
 
-/// Returns what is known of the encoder of this name or path, as labels and texts in the order in which they are
-/// shown. Reads headers of weights only, except of files of PyTorch.
+/// An encoder that could be used, with what is known of it.
+#[derive(Debug)]
+pub struct Examined {
+    /// Its display name.
+    pub name: String,
+    /// Tiles that it was made for.
+    pub tiles: TileSettings,
+    /// Labels and texts, in the order in which they are shown.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// Reads what is known of the encoder of this name or path. A TorchScript module is run only if the user has allowed
+/// it.
 ///
 /// # Errors
-/// As [`super::describe`].
-pub fn facts(which: &str) -> Result<Vec<(&'static str, String)>, EncoderError> {
-    let file = super::describe(which)?;
-    let recognised = recognised(Path::new(which), &file)?;
-    let settings = &file.preprocessing;
+/// As [`super::load`], except that a module may be one that was not allowed to run.
+pub fn examine(which: &str) -> Result<Examined, EncoderError> {
+    match locate(which)? {
+        Location::TorchScript(path) => examine_module(path),
+        location => {
+            let described = super::described(Model::at(location)?);
+            let EncoderSpec { name, tiles, .. } = described.spec.clone();
+            Ok(Examined { name, tiles, facts: facts(&described) })
+        }
+    }
+}
+
+fn examine_module(path: PathBuf) -> Result<Examined, EncoderError> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let tiles = sidecar(&path)?.0.tiles();
+    let shown = path.display().to_string();
+    let last = match super::spec_at(Location::TorchScript(path)) {
+        Ok(spec) => ("Features", format!("{} numbers", spec.width)),
+        Err(EncoderError::Untrusted { .. }) => {
+            ("Permission", "it is asked for before the module runs".to_owned())
+        }
+        Err(error) => return Err(error),
+    };
+    let network = "TorchScript module, which is a program".to_owned();
+    let facts = vec![
+        ("Name", name.clone()),
+        ("Network", network),
+        ("Tiles", tiles_text(tiles)),
+        last,
+        ("Module", shown),
+    ];
+    Ok(Examined { name, tiles, facts })
+}
+
+/// Returns what is known of an encoder, as labels and texts in the order in which they are shown.
+fn facts(Described { file, recognised, .. }: &Described) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let mut add = |label: &'static str, text: String| {
         if !text.is_empty() {
@@ -26,36 +68,37 @@ pub fn facts(which: &str) -> Result<Vec<(&'static str, String)>, EncoderError> {
     add("Name", file.name.clone());
     let known = recognised.as_ref().and_then(|found| found.known);
     add("Known as", known.map(|known| known.name.clone()).unwrap_or_default());
-    add("Network", network(&file));
-    add("Tiles", format!("{} px at {} µm/px", settings.tile_px, settings.mpp));
-    add("Features", features(&file));
+    add("Network", network(file));
+    add("Tiles", tiles_text(file.preprocessing.tiles()));
+    add("Features", features(file));
     if let Some(known) = known {
         add("Source", known.source.clone());
         add("Licence", known.licence.clone());
         add("Commercial use", known.commercial.to_string());
         add("Not confirmed", known.unconfirmed.join("; "));
     }
-    if let Some(found) = &recognised {
+    if let Some(found) = recognised {
         add("Parameters named as by", found.naming.to_owned());
         add("Settings from", found.settings.join(", "));
         add("Assumed", found.assumed.join("; "));
         add("Same shapes", found.similar.join(", "));
     }
     add("Weights", file.weights.display().to_string());
-    Ok(facts)
+    facts
 }
 
-/// Returns what was recognised in a file of a vision transformer; `None` of a model that was set up, whose description
-/// has settled what a file leaves open, and of other networks.
-///
-/// # Errors
-/// As [`recognise`].
-pub fn recognised(path: &Path, file: &ModelFile) -> Result<Option<RecognisedVit>, EncoderError> {
-    let is_set_up = !path.exists() || path.join(super::model::MODEL_FILE).is_file() || file.head.is_some();
-    match file.backbone {
-        BackboneKind::Vit(_) if !is_set_up => recognise(&file.weights).map(Some),
-        _ => Ok(None),
+/// Returns the network and the tiles of a model in a few words, or why it cannot be used.
+pub fn summary(model: &ModelSummary) -> String {
+    match (&model.problem, &model.file) {
+        (None, Some(file)) => {
+            format!("{}, tiles of {}", network(file), tiles_text(file.preprocessing.tiles()))
+        }
+        (problem, _) => problem.clone().unwrap_or_default(),
     }
+}
+
+fn tiles_text(TileSettings { tile_px, mpp }: TileSettings) -> String {
+    format!("{tile_px} px at {mpp} µm/px")
 }
 
 /// Returns the network in a few words.
@@ -80,4 +123,20 @@ fn features(file: &ModelFile) -> String {
         _ => "",
     };
     format!("{} numbers{which}", file.feature_width())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_was_not_allowed_is_shown_without_running_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("module.pt");
+        std::fs::write(&path, "never read as a module").unwrap();
+        std::fs::write(folder.path().join("module.pt.toml"), "tile_px = 256\nmpp = 0.5\n").unwrap();
+        let found = examine(path.to_str().unwrap()).unwrap();
+        assert_eq!((found.name.as_str(), found.tiles), ("module", TileSettings { tile_px: 256, mpp: 0.5 }));
+        assert!(found.facts.iter().any(|(label, _)| *label == "Permission"), "{:?}", found.facts);
+    }
 }

@@ -329,15 +329,30 @@ pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, Encod
     }
 }
 
-/// Returns the description of an encoder given by name or path, as a model's folder has it; the paths of weights and
-/// head lead there from the current folder.
+/// An encoder as its files describe it.
+#[derive(Debug)]
+pub struct Described {
+    /// Its description, as a model's folder has it; the paths of weights and head lead there from the current folder.
+    pub file: model::ModelFile,
+    /// Its properties.
+    pub spec: EncoderSpec,
+    /// What was recognised in a file of a vision transformer; `None` of other networks, and of a model that was set up,
+    /// whose description has settled what a file leaves open.
+    pub recognised: Option<vit_settings::RecognisedVit>,
+}
+
+/// Describes an encoder given by name or path.
 ///
 /// # Errors
 /// As [`load`]; [`EncoderError::TorchScript`] for a TorchScript module, which has no description.
-pub fn describe(which: &str) -> Result<model::ModelFile, EncoderError> {
-    let model = Model::find(which)?;
-    let head = model.head_path().map(Path::to_owned);
-    Ok(model::ModelFile { weights: model.weights.path().to_owned(), head, ..model.file })
+pub fn describe(which: &str) -> Result<Described, EncoderError> {
+    Model::find(which).map(described)
+}
+
+fn described(model: Model) -> Described {
+    let (weights, head) = (model.weights.path().to_owned(), model.head_path().map(Path::to_owned));
+    let file = model::ModelFile { weights, head, ..model.file };
+    Described { file, spec: model.spec, recognised: model.recognised }
 }
 
 /// Loads the encoder that `file`, a description in memory, specifies. Its paths are relative to `folder`.

@@ -100,7 +100,7 @@ pub(super) fn prefix_in_files(files: &WeightFiles) -> Result<String, EncoderErro
 }
 
 /// Returns the kind of an unsupported network, recognised by its parameter names.
-pub(super) fn foreign_kind<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
+fn foreign_kind<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
     let has = |part: &str| names.clone().any(|name| name.contains(part));
     let kinds: [(&str, &[&str]); 13] = [
         ("a Swin transformer", &["relative_position_bias_table"]),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::EncoderError;
-use super::model::{self, MODEL_FILE, ModelFile};
+use super::model::{self, MODEL_FILE, ModelFile, ModelSummary};
 use super::weights::write_whole;
 
 /// Returns the folder of the user's encoders, unless the user's home folder is unknown. It may not exist yet.
@@ -67,9 +67,7 @@ pub fn remove(name: &str) -> Result<(), EncoderError> {
 
 /// Returns the names of the user's encoders.
 fn names() -> Vec<String> {
-    let own = folder();
-    let is_own = |path: &Path| own.as_deref().is_some_and(|own| path.starts_with(own));
-    model::available().into_iter().filter(|model| is_own(&model.folder)).map(|model| model.name).collect()
+    model::available().into_iter().filter(ModelSummary::is_own).map(|model| model.name).collect()
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
+use super::EncoderError;
 use super::backbones::BackboneKind;
 use super::backbones::vit::VitArchitecture;
 use super::config_json::Published;
 use super::known::{self, KnownEncoder};
 use super::model::{Preprocessing, SelfDescription};
 use super::vit_weights::VitWeights;
-use super::{EncoderError, weight_files::WeightFiles};
 use histokin_core::stain::StainSetting;
 
 /// A vision transformer as recognised in a file.
@@ -31,20 +31,6 @@ pub struct RecognisedVit {
     pub settings: Vec<String>,
     /// What was assumed, since nothing told it; each with its value.
     pub assumed: Vec<String>,
-}
-
-/// Recognises the vision transformer in the file of weights at `path`, or in the index of its parts.
-///
-/// # Errors
-/// [`EncoderError`] if the file cannot be read, or holds no vision transformer that can be used.
-pub fn recognise(path: &Path) -> Result<RecognisedVit, EncoderError> {
-    let files = WeightFiles::read(path)?;
-    let found = VitWeights::find(&files)?.ok_or_else(|| EncoderError::UnknownNetwork {
-        path: path.to_owned(),
-        kind: super::state_dict::foreign_kind(files.names()).unwrap_or("another network"),
-        known: "vision transformers".into(),
-    })?;
-    complete(path, &found)
 }
 
 /// Completes what names and shapes tell of the transformer in the file at `path`.
@@ -110,9 +96,9 @@ pub(super) fn complete(path: &Path, weights: &VitWeights) -> Result<RecognisedVi
 
 impl RecognisedVit {
     /// Returns the description of an encoder without a head.
-    pub(super) fn description(self) -> SelfDescription {
-        let plain = SelfDescription::plain(self.name, BackboneKind::Vit(self.architecture));
-        SelfDescription { preprocessing: self.preprocessing, ..plain }
+    pub(super) fn description(&self) -> SelfDescription {
+        let plain = SelfDescription::plain(self.name.clone(), BackboneKind::Vit(self.architecture));
+        SelfDescription { preprocessing: self.preprocessing.clone(), ..plain }
     }
 }
 

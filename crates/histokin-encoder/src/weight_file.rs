@@ -115,6 +115,9 @@ impl WeightFile {
                 let mut piece = vec![0; PIECE];
                 loop {
                     match rest.read(&mut piece) {
+                        Ok(0) if rest.limit() > 0 => {
+                            return Err(self.failed(&io::Error::from(ErrorKind::UnexpectedEof)));
+                        }
                         Ok(0) => break,
                         Ok(count) => to(&piece[..count]),
                         Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -126,7 +129,8 @@ impl WeightFile {
         Ok(())
     }
 
-    /// Returns the SHA-256 of the content after its length. Of a large file it is kept, so that the file is not read each time.
+    /// Returns the SHA-256 of the content after its length. Of a large file it is kept, so that the file is not
+    /// read each time.
     ///
     /// # Errors
     /// [`EncoderError::File`] if the content cannot be read.

@@ -150,7 +150,7 @@ impl WeightFiles {
 
     /// Returns a text that the first file's header holds under `key`.
     pub fn text(&self, key: &str) -> Option<&str> {
-        let texts = self.files[0].header().metadata().as_ref()?;
+        let texts = self.files.first()?.header().metadata().as_ref()?;
         texts.get(key).map(String::as_str)
     }
 

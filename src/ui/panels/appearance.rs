@@ -1,18 +1,18 @@
 //! Colour settings of the view, in a small card over the canvas so that changes are visible on the slide at
 //! once.
 
-use egui::{Align, Button, Frame, Layout, Margin, Pos2, Rect, RichText, Slider, Stroke, Ui, Vec2};
-use egui_material_icons::icons;
+use egui::{Button, Pos2, Rect, RichText, Slider, Ui, Vec2};
 
-use super::{chip_ui, icon_button};
+use super::card::card_ui;
+use super::chip_ui;
 use crate::session::{Colours, EncoderState, Profile, Session};
 use crate::ui::actions::ViewAction;
 use crate::ui::app::Requests;
 use crate::ui::slide_view::{Appearance, Colouring};
-use crate::ui::theme::{self, Palette};
+use crate::ui::theme::Palette;
 
 /// Width of the card in points.
-pub const WIDTH: f32 = 292.0;
+const WIDTH: f32 = 292.0;
 
 /// Draws the card with its upper right corner at `corner`; returns the rectangle that it covers.
 pub fn appearance_ui(
@@ -23,50 +23,25 @@ pub fn appearance_ui(
     palette: &Palette,
     requests: &mut Requests,
 ) -> Rect {
-    // A separate layer: clicks and drags on the card do not reach the canvas below.
-    let area = egui::Area::new(egui::Id::unique("appearance")).pivot(egui::Align2::RIGHT_TOP);
-    let shown = area.fixed_pos(corner).movable(false).show(ui.ctx(), |ui| {
-        let card = Frame::new()
-            .fill(palette.panel)
-            .stroke(Stroke::new(1.0, palette.line))
-            .corner_radius(10)
-            .inner_margin(Margin { left: 14, right: 14, top: 8, bottom: 14 })
-            .shadow(palette.shadow);
-        card.show(ui, |ui| {
-            ui.set_width(WIDTH - 28.0);
-            ui.horizontal(|ui| {
-                ui.label(
-                    RichText::new("Brightness/contrast")
-                        .family(theme::bold())
-                        .size(15.0)
-                        .color(palette.strong),
-                );
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    let close = icon_button(ui, icons::ICON_CLOSE, "close brightness/contrast", palette.weak);
-                    if close.clicked() {
-                        requests.action(ViewAction::ToggleAppearance);
-                    }
-                });
-            });
-            colouring_ui(ui, appearance, session, palette);
-            profile_ui(ui, appearance, session, palette);
-            ui.add_space(8.0);
-            tone_ui(ui, appearance, palette);
-            ui.add_space(8.0);
-            ui.horizontal(|ui| {
-                ui.label(RichText::new("Beyond 1:1").color(palette.weak));
-                for (smooth, name) in [(false, "Pixels"), (true, "Smooth")] {
-                    choice_ui(ui, &mut appearance.smooth, smooth, name, palette);
-                }
-            });
-            ui.add_space(8.0);
-            let own = *appearance == Appearance { smooth: appearance.smooth, ..Appearance::default() };
-            if ui.add_enabled(!own, Button::new("Reset to original colours")).clicked() {
-                appearance.reset();
+    let title = ("Brightness/contrast", WIDTH);
+    card_ui(ui, corner, title, ViewAction::ToggleAppearance, palette, requests, |ui, _| {
+        colouring_ui(ui, appearance, session, palette);
+        profile_ui(ui, appearance, session, palette);
+        ui.add_space(8.0);
+        tone_ui(ui, appearance, palette);
+        ui.add_space(8.0);
+        ui.horizontal(|ui| {
+            ui.label(RichText::new("Beyond 1:1").color(palette.weak));
+            for (smooth, name) in [(false, "Pixels"), (true, "Smooth")] {
+                choice_ui(ui, &mut appearance.smooth, smooth, name, palette);
             }
         });
-    });
-    shown.response.rect
+        ui.add_space(8.0);
+        let own = *appearance == Appearance { smooth: appearance.smooth, ..Appearance::default() };
+        if ui.add_enabled(!own, Button::new("Reset to original colours")).clicked() {
+            appearance.reset();
+        }
+    })
 }
 
 fn choice_ui<T: PartialEq>(ui: &mut Ui, current: &mut T, value: T, name: &str, palette: &Palette) {

@@ -1,20 +1,14 @@
 //! The card of encoders: those that ship, those that the user added, and one from a file.
 
-use std::path::Path;
+use egui::{Button, Grid, Pos2, Rect, RichText, ScrollArea, Spinner, Ui};
 
-use egui::{
-    Align, Button, Frame, Grid, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Spinner, Stroke, Ui,
-};
-use egui_material_icons::icons;
-
-use super::icon_button;
-use crate::encoder::facts::network;
-use crate::encoder::model::read_description;
-use crate::encoder::{self, user_models};
+use super::card::card_ui;
+use crate::encoder;
+use crate::encoder::facts::summary;
 use crate::session::{EmbeddingCommand, EncoderChoice, EncoderOffer, EncoderState, Session};
 use crate::ui::actions::EmbeddingAction;
 use crate::ui::app::Requests;
-use crate::ui::theme::{self, Palette};
+use crate::ui::theme::Palette;
 
 /// Width of the card in points.
 const WIDTH: f32 = 440.0;
@@ -41,22 +35,11 @@ struct Listed {
 impl EncodersCard {
     /// Lists the encoders again; called when the card is opened.
     pub fn opened(&mut self) {
-        let own = user_models::folder();
-        let listed = encoder::available().into_iter().map(|model| {
-            let read = read_description(&model.folder).map_err(|error| error.to_string());
-            let described = model.problem.map_or(read, Err);
-            Listed {
-                is_usable: described.is_ok(),
-                summary: described.map_or_else(
-                    |problem| problem,
-                    |file| {
-                        let tiles = &file.preprocessing;
-                        format!("{}; tiles of {} px at {} µm/px", network(&file), tiles.tile_px, tiles.mpp)
-                    },
-                ),
-                is_own: own.as_deref().is_some_and(|own: &Path| model.folder.starts_with(own)),
-                name: model.name,
-            }
+        let listed = encoder::available().into_iter().map(|model| Listed {
+            summary: summary(&model),
+            is_usable: model.problem.is_none(),
+            is_own: model.is_own(),
+            name: model.name,
         });
         self.listed = listed.collect();
     }
@@ -71,48 +54,26 @@ pub fn encoders_ui(
     palette: &Palette,
     requests: &mut Requests,
 ) -> Rect {
-    let area = egui::Area::new(egui::Id::unique("encoders")).pivot(egui::Align2::RIGHT_TOP);
-    let shown = area.fixed_pos(corner).movable(false).show(ui.ctx(), |ui| {
-        let frame = Frame::new()
-            .fill(palette.panel)
-            .stroke(Stroke::new(1.0, palette.line))
-            .corner_radius(10)
-            .inner_margin(Margin { left: 14, right: 14, top: 8, bottom: 14 })
-            .shadow(palette.shadow);
-        frame.show(ui, |ui| {
-            ui.set_width(WIDTH - 28.0);
-            title_ui(ui, palette, requests);
-            present_ui(ui, session, palette);
-            ui.add_space(6.0);
-            match session.embedding().choice() {
-                EncoderChoice::None => list_ui(ui, card, session, palette, requests),
-                EncoderChoice::Reading(which) => {
-                    ui.horizontal(|ui| {
-                        ui.add(Spinner::new());
-                        ui.label(format!("Reading {which}"));
-                    });
-                    cancel_ui(ui, requests);
-                }
-                EncoderChoice::Refused(reason) => {
-                    ui.label(RichText::new(reason).color(palette.query));
-                    cancel_ui(ui, requests);
-                }
-                EncoderChoice::Offered(offer) => offer_ui(ui, offer, palette, requests),
+    let title = ("Encoders", WIDTH);
+    card_ui(ui, corner, title, EmbeddingAction::ToggleEncoders, palette, requests, |ui, requests| {
+        present_ui(ui, session, palette);
+        ui.add_space(6.0);
+        match session.embedding().choice() {
+            EncoderChoice::None => list_ui(ui, card, session, palette, requests),
+            EncoderChoice::Reading(which) => {
+                ui.horizontal(|ui| {
+                    ui.add(Spinner::new());
+                    ui.label(format!("Reading {which}"));
+                });
+                cancel_ui(ui, requests);
             }
-        });
-    });
-    shown.response.rect
-}
-
-fn title_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
-    ui.horizontal(|ui| {
-        ui.label(RichText::new("Encoders").family(theme::bold()).size(15.0).color(palette.strong));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if icon_button(ui, icons::ICON_CLOSE, "close encoders", palette.weak).clicked() {
-                requests.action(EmbeddingAction::ToggleEncoders);
+            EncoderChoice::Refused(reason) => {
+                ui.label(RichText::new(reason).color(palette.query));
+                cancel_ui(ui, requests);
             }
-        });
-    });
+            EncoderChoice::Offered(offer) => offer_ui(ui, offer, palette, requests),
+        }
+    })
 }
 
 /// Draws what the project uses.

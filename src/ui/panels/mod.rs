@@ -5,6 +5,7 @@ pub mod appearance;
 pub mod annotation_tools;
 mod archive;
 pub mod annotations;
+mod card;
 pub mod concept_dialog;
 pub mod dialogs;
 pub mod encoders;

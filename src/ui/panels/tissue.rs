@@ -1,18 +1,16 @@
 //! Settings of tissue detection and tile selection, in a card over the canvas so that changes of the mask are
 //! visible.
 
-use egui::{
-    Align, Button, ComboBox, DragValue, Frame, Layout, Margin, Pos2, Rect, RichText, Slider, Stroke, Ui,
-};
-use egui_material_icons::icons;
+use egui::{Button, ComboBox, DragValue, Pos2, Rect, RichText, Slider, Ui};
 
-use super::{chip_ui, icon_button};
+use super::card::card_ui;
+use super::chip_ui;
 use crate::annotation::AnnotationClass;
 use crate::session::{EmbeddingCommand, Session};
 use crate::tissue::{Detection, TISSUE_FRACTION, TissueSettings, Within};
 use crate::ui::actions::{EmbeddingAction, ViewAction};
 use crate::ui::app::Requests;
-use crate::ui::theme::{self, Palette};
+use crate::ui::theme::Palette;
 
 /// Width of the card in points.
 const WIDTH: f32 = 316.0;
@@ -32,46 +30,24 @@ pub fn tissue_ui(
     palette: &Palette,
     requests: &mut Requests,
 ) -> Rect {
-    let area = egui::Area::new(egui::Id::unique("embedding settings")).pivot(egui::Align2::RIGHT_TOP);
-    let shown = area.fixed_pos(corner).movable(false).show(ui.ctx(), |ui| {
-        let frame = Frame::new()
-            .fill(palette.panel)
-            .stroke(Stroke::new(1.0, palette.line))
-            .corner_radius(10)
-            .inner_margin(Margin { left: 14, right: 14, top: 8, bottom: 14 })
-            .shadow(palette.shadow);
-        frame.show(ui, |ui| {
-            ui.set_width(WIDTH - 28.0);
-            title_ui(ui, palette, requests);
-            let kept = session.tissue_settings();
-            let mut settings = card.draft.take().unwrap_or_else(|| kept.clone());
-            settings_ui(ui, &mut settings, session, palette);
-            ui.add_space(6.0);
-            let mut is_shown = mask_shown;
-            let shade = ui.checkbox(&mut is_shown, "Show tissue mask");
-            if shade
-                .on_hover_text("Shade everything that does not count as tissue with the applied settings")
-                .changed()
-            {
-                requests.action(ViewAction::ToggleTissue);
-            }
-            ui.add_space(8.0);
-            buttons_ui(ui, &mut settings, kept, palette, requests);
-            card.draft = (settings != *kept).then_some(settings);
-        });
-    });
-    shown.response.rect
-}
-
-fn title_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
-    ui.horizontal(|ui| {
-        ui.label(RichText::new("Embedding settings").family(theme::bold()).size(15.0).color(palette.strong));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if icon_button(ui, icons::ICON_CLOSE, "close embedding settings", palette.weak).clicked() {
-                requests.action(EmbeddingAction::ToggleSettings);
-            }
-        });
-    });
+    let title = ("Embedding settings", WIDTH);
+    card_ui(ui, corner, title, EmbeddingAction::ToggleSettings, palette, requests, |ui, requests| {
+        let kept = session.tissue_settings();
+        let mut settings = card.draft.take().unwrap_or_else(|| kept.clone());
+        settings_ui(ui, &mut settings, session, palette);
+        ui.add_space(6.0);
+        let mut is_shown = mask_shown;
+        let shade = ui.checkbox(&mut is_shown, "Show tissue mask");
+        if shade
+            .on_hover_text("Shade everything that does not count as tissue with the applied settings")
+            .changed()
+        {
+            requests.action(ViewAction::ToggleTissue);
+        }
+        ui.add_space(8.0);
+        buttons_ui(ui, &mut settings, kept, palette, requests);
+        card.draft = (settings != *kept).then_some(settings);
+    })
 }
 
 fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, palette: &Palette) {

@@ -257,13 +257,13 @@ pub struct LayoutDefaults {
 /// Returns the number of blocks, all of which have to be there.
 fn depth(shapes: &Shapes) -> Result<usize, String> {
     let numbers =
-        shapes.keys().filter_map(|name| name.strip_prefix("blocks.")?.split('.').next()?.parse().ok());
+        shapes.keys().filter_map(|name| name.strip_prefix("blocks.")?.split('.').next()?.parse::<u32>().ok());
     let Some(last) = numbers.max() else {
         return Err(
             "it has a patch embedding but no block; expected the blocks of a vision transformer".into()
         );
     };
-    let last: usize = last;
+    let last = last as usize;
     match (0..last).find(|index| !shapes.contains_key(&format!("blocks.{index}.attn.qkv.weight"))) {
         Some(lost) => Err(format!("block {lost} of {} is missing; expected all of them", last + 1)),
         None => Ok(last + 1),

@@ -31,17 +31,13 @@ impl Session {
     /// Changes the project's encoder to `name` and embeds all slides again. If the project already uses this
     /// encoder, it is only recorded in the project's settings as an explicit choice.
     pub(super) fn choose_encoder(&mut self, name: String) -> Vec<Job> {
-        self.messages.withdraw(&Remedy::NewerEncoder(self.project.encoder_name()));
-        let is_kept = self.project.encoder_name() == name;
         let settings = ProjectSettings { encoder: Some(name.clone()), ..self.project.settings().clone() };
-        if is_kept {
+        if self.project.encoder_name() == name {
+            self.messages.withdraw(&Remedy::NewerEncoder(name));
             self.project.set_settings(settings);
             return vec![self.save_project()];
         }
-        let text = format!(
-            "The slides are embedded again with {name}; until that is done, searches use the present descriptors"
-        );
-        self.embed_again(settings, text)
+        self.embed_again(settings, embedded_again_with(&name))
     }
 
     /// Allows the encoder to run, or continues without one.
@@ -61,6 +57,7 @@ impl Session {
 
     /// Embeds all slides again with `settings`. Searches use the existing descriptors until that is done.
     pub(in crate::session) fn embed_again(&mut self, settings: ProjectSettings, text: String) -> Vec<Job> {
+        self.messages.withdraw(&Remedy::NewerEncoder(self.project.encoder_name()));
         self.project.set_settings(settings);
         self.embedding.encoder = EncoderState::Unknown;
         self.embedding.incoming.clear();
@@ -73,6 +70,13 @@ impl Session {
         let which = self.project.encoder_name();
         vec![self.save_project(), Job::Open(OpenJob::ReadEncoderSpec(which))]
     }
+}
+
+/// Returns the message that the slides are embedded again with the encoder of this name.
+pub(super) fn embedded_again_with(name: &str) -> String {
+    format!(
+        "The slides are embedded again with {name}; until that is done, searches use the present descriptors"
+    )
 }
 
 #[cfg(test)]
@@ -114,6 +118,15 @@ mod tests {
         assert_eq!(session.messages()[0].remedy.as_ref(), Some(&remedy));
         let jobs = session.choose_encoder(encoder::DEFAULT.to_owned());
         assert_eq!(learned(&jobs), Some(encoder::DEFAULT));
+        assert!(session.messages().iter().all(|message| message.remedy.is_none()));
+    }
+
+    #[test]
+    fn any_change_of_the_encoder_withdraws_the_suggestion() {
+        let (_folder, mut session) = session(None);
+        let settings =
+            ProjectSettings { encoder: Some("mine".into()), ..session.project().settings().clone() };
+        session.embed_again(settings, "embedded again".into());
         assert!(session.messages().iter().all(|message| message.remedy.is_none()));
     }
 

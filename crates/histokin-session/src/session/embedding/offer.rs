@@ -2,6 +2,7 @@
 
 use super::super::{Job, OpenJob, Session};
 use super::EmbeddingState;
+use super::encoder::embedded_again_with;
 use histokin_core::tiling::TileSettings;
 use histokin_project::project::ProjectSettings;
 
@@ -64,10 +65,7 @@ impl Session {
         let EncoderOffer { which, name, tiles, .. } = *offer;
         let kept = self.project.settings().clone();
         let settings = ProjectSettings { encoder: Some(which), tiles, ..kept };
-        let text = format!(
-            "The slides are embedded again with {name}; until that is done, searches use the present descriptors"
-        );
-        self.embed_again(settings, text)
+        self.embed_again(settings, embedded_again_with(&name))
     }
 }
 

@@ -1,0 +1,193 @@
+//! A model's description file, `model.toml`.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Preprocessing, SelfDescription};
+use crate::EncoderError;
+use crate::backbones::BackboneKind;
+use crate::readout::{FeatureScaling, HeadOutput};
+use histokin_core::untrusted;
+
+/// Name of the description file; a folder that contains one is a model.
+pub const MODEL_FILE: &str = "model.toml";
+
+/// A model as described by `model.toml`: a backbone with its weights, a linear head, and the processing of
+/// tiles before and of descriptors after the network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFile {
+    /// Display name, also used for `--encoder`; equal to the folder's name.
+    pub name: String,
+    /// Architecture of the backbone.
+    pub backbone: BackboneKind,
+    /// Safetensors file with the backbone's published parameter names; relative to the folder.
+    pub weights: PathBuf,
+    /// Blocks of the backbone (ascending, counted from 0) whose outputs, averaged over the tile and
+    /// concatenated, form the features. Empty for the last block only, the network's usual features.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<usize>,
+    /// Scaling of the backbone's pooled features before the head.
+    #[serde(default)]
+    pub feature_scaling: FeatureScaling,
+    /// Safetensors file with `head.weight` `[D, F]` and `head.bias` `[D]`; relative to the folder. Without a
+    /// head, the pooled features are the descriptor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<PathBuf>,
+    /// Conversion of the head's output to a descriptor.
+    #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
+    pub output: HeadOutput,
+    /// Height of the stain switch, if there is one. With it, the darkness of the tile's nuclei is appended to
+    /// the pooled features, and the descriptor's last value is this height times the tanh of the head's last
+    /// output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stain_switch: Option<f32>,
+    /// Processing of tiles before the network and of descriptors after it.
+    #[serde(default)]
+    pub preprocessing: Preprocessing,
+}
+
+impl ModelFile {
+    /// Returns the number of features that the head takes as input.
+    pub fn feature_width(&self) -> usize {
+        self.described().feature_width()
+    }
+
+    /// Returns this description in the form that is stored in a single weights file.
+    pub(crate) fn described(&self) -> SelfDescription {
+        let Self { name, backbone, blocks, feature_scaling, output, stain_switch, .. } = self.clone();
+        let preprocessing = self.preprocessing.clone();
+        SelfDescription { name, backbone, blocks, feature_scaling, output, stain_switch, preprocessing }
+    }
+
+    /// Checks that the settings go together; `has_head` is whether there is a head, in whichever file.
+    pub(super) fn check(&self, has_head: bool) -> Result<(), String> {
+        let count = self.backbone.block_widths().len();
+        if let BackboneKind::Vit(architecture) = self.backbone {
+            architecture.check()?;
+            if !self.blocks.is_empty() || self.feature_scaling == FeatureScaling::Hellinger {
+                return Err("blocks and the hellinger scaling are for convolutional networks".into());
+            }
+            let Preprocessing { tile_px, .. } = self.preprocessing;
+            if !(tile_px as usize).is_multiple_of(architecture.patch_px) {
+                return Err(format!(
+                    "tile_px is {tile_px}; patches of {} px have to fill a tile",
+                    architecture.patch_px
+                ));
+            }
+        }
+        if !self.blocks.iter().all(|block| *block < count) || !self.blocks.is_sorted_by(|a, b| a < b) {
+            return Err(format!(
+                "blocks are {:?}; {} has the blocks 0 to {}, to be named in ascending order",
+                self.blocks,
+                self.backbone,
+                count - 1
+            ));
+        }
+        if !self.blocks.is_empty() && self.feature_scaling == FeatureScaling::Hellinger {
+            return Err(
+                "the hellinger scaling is for the last block only: earlier ones have negative features"
+                    .into(),
+            );
+        }
+        if self.output == HeadOutput::Memberships && !has_head {
+            return Err("memberships need a head that tells the prototypes".into());
+        }
+        if let Some(height) = self.stain_switch {
+            if !has_head {
+                return Err("a stain switch needs a head that tells its sides".into());
+            }
+            if !(height.is_finite() && height > 0.0) {
+                return Err(format!("stain_switch is {height}; its height has to be above 0"));
+            }
+        }
+        self.preprocessing.check()
+    }
+}
+
+/// Reads the description of the model in `folder`, without its weights.
+///
+/// # Errors
+/// [`EncoderError::File`] if it cannot be read or is invalid.
+pub fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
+    let path = folder.join(MODEL_FILE);
+    let file: ModelFile = read_toml(&path)?;
+    file.check(file.head.is_some()).map_err(|reason| EncoderError::File { path, reason })?;
+    Ok(file)
+}
+
+/// Maximum size of a settings file, in bytes.
+const MOST_SETTINGS: u64 = 1 << 20;
+
+/// Reads a TOML file of settings.
+pub(super) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, EncoderError> {
+    let file = |reason: String| EncoderError::File { path: path.to_owned(), reason };
+    let text = untrusted::read_text(path, MOST_SETTINGS).map_err(|error| file(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| file(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use histokin_core::stain::StainSetting;
+
+    #[test]
+    fn descriptions_read_back_as_written() {
+        let file = ModelFile {
+            name: "mine".into(),
+            backbone: BackboneKind::EfficientnetLite0,
+            feature_scaling: FeatureScaling::Hellinger,
+            weights: "../weights/efficientnet_lite0.safetensors".into(),
+            blocks: Vec::new(),
+            head: Some("head.safetensors".into()),
+            output: HeadOutput::Linear,
+            stain_switch: None,
+            preprocessing: Preprocessing { l2_normalise: true, ..Preprocessing::default() },
+        };
+        let text = toml::to_string(&file).unwrap();
+        assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
+        assert!(
+            ["blocks", "output", "stain_switch", "stain ="].iter().all(|key| !text.contains(key)),
+            "what is as ever is not written: {text}"
+        );
+        assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
+        let fitted = ModelFile {
+            blocks: vec![3, 5],
+            output: HeadOutput::Memberships,
+            stain_switch: Some(0.5),
+            preprocessing: Preprocessing { stain: StainSetting::None, ..Preprocessing::default() },
+            ..file
+        };
+        assert_eq!(toml::from_str::<ModelFile>(&toml::to_string(&fitted).unwrap()).unwrap(), fitted);
+    }
+
+    #[test]
+    fn every_backbone_is_written_by_its_name() {
+        for kind in BackboneKind::PUBLISHED.into_iter().chain([BackboneKind::Tiny]) {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
+        }
+    }
+
+    #[test]
+    fn unknown_and_impossible_settings_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let described = |text: &str| {
+            std::fs::write(folder.path().join(MODEL_FILE), text).unwrap();
+            read_description(folder.path()).unwrap_err().to_string()
+        };
+        let base = "name = \"m\"\nbackbone = \"resnet18\"\nweights = \"w.safetensors\"\n";
+        assert!(described(&format!("{base}wieghts = 1\n")).contains("wieghts"));
+        assert!(described(&format!("{base}[preprocessing]\nmpp = 0.0\n")).contains("mpp"));
+        assert!(described(&format!("{base}blocks = [4, 3]\n")).contains("ascending"));
+        assert!(described(&format!("{base}blocks = [10]\n")).contains("0 to 9"));
+        assert!(described(&format!("{base}output = \"memberships\"\n")).contains("head"));
+        assert!(described(&format!("{base}stain_switch = 1.0\n")).contains("head"));
+        let headed = format!("{base}head = \"h.safetensors\"\n");
+        assert!(described(&format!("{headed}stain_switch = 0.0\n")).contains("above 0"));
+        let scaled = format!("{base}blocks = [3]\nfeature_scaling = \"hellinger\"\n");
+        assert!(described(&scaled).contains("last block"));
+        assert!(described("name = \"m\"\nbackbone = \"resnet19\"\nweights = \"w\"\n").contains("resnet19"));
+    }
+}

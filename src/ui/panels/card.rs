@@ -1,0 +1,49 @@
+//! The frame of a card over the canvas.
+
+use egui::{Align, Align2, Area, Frame, Id, Layout, Margin, Pos2, Rect, RichText, Stroke, Ui};
+use egui_material_icons::icons;
+
+use super::icon_button;
+use crate::ui::actions::Action;
+use crate::ui::app::Requests;
+use crate::ui::theme::{self, Palette};
+
+/// Margin at the left and right of the contents in points.
+const SIDE: i8 = 14;
+
+/// Draws a card of `width` points with its upper right corner at `corner`: a title, a button that requests
+/// `close`, and below them what `add` draws. Returns the rectangle that it covers.
+pub fn card_ui(
+    ui: &mut Ui,
+    corner: Pos2,
+    (title, width): (&str, f32),
+    close: impl Into<Action>,
+    palette: &Palette,
+    requests: &mut Requests,
+    add: impl FnOnce(&mut Ui, &mut Requests),
+) -> Rect {
+    // A separate layer: clicks and drags on the card do not reach the canvas below.
+    let area = Area::new(Id::unique(title)).pivot(Align2::RIGHT_TOP).fixed_pos(corner).movable(false);
+    let frame = Frame::new()
+        .fill(palette.panel)
+        .stroke(Stroke::new(1.0, palette.line))
+        .corner_radius(10)
+        .inner_margin(Margin { left: SIDE, right: SIDE, top: 8, bottom: 14 })
+        .shadow(palette.shadow);
+    let shown = area.show(ui.ctx(), |ui| {
+        frame.show(ui, |ui| {
+            ui.set_width(width - 2.0 * f32::from(SIDE));
+            ui.horizontal(|ui| {
+                ui.label(RichText::new(title).family(theme::bold()).size(15.0).color(palette.strong));
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    let name = format!("close {}", title.to_lowercase());
+                    if icon_button(ui, icons::ICON_CLOSE, &name, palette.weak).clicked() {
+                        requests.action(close);
+                    }
+                });
+            });
+            add(ui, requests);
+        });
+    });
+    shown.response.rect
+}
