@@ -262,7 +262,7 @@ fn with_encoder(mut project: Project, encoder: Option<&str>) -> Project {
 }
 
 /// The annotations of all slides.
-fn annotations(project: &Project) -> anyhow::Result<AnnotationsBySlide> {
+pub fn annotations(project: &Project) -> anyhow::Result<AnnotationsBySlide> {
     let store = project.annotations();
     let mut annotations = AnnotationsBySlide::new();
     for entry in project.slides() {

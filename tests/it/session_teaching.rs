@@ -8,6 +8,7 @@ use histokin::geometry::Level0Point;
 use histokin::query::{self, Example, Judgement, Order, QuerySettings, RankBy, TilePosition};
 use histokin::session::{
     ConceptCommand, ConceptEvent, ConceptJob, HistoryJob, Job, MatchCommand, QueryCommand, QueryEvent,
+    SlideCommand,
 };
 
 use crate::session::TestSession;
@@ -112,6 +113,29 @@ fn marks_are_removed_one_by_one_and_belong_to_their_query() {
 }
 
 #[test]
+fn undoing_brings_back_no_mark_that_was_removed_or_whose_slide_was_closed() {
+    let mut test = asked(plain());
+    for rank in [0, 0, 0] {
+        assert!(judge(&mut test, rank, Judgement::Same));
+    }
+    let marked = |test: &TestSession| -> Vec<TilePosition> {
+        let marks = test.session.query().unwrap().marks.iter();
+        marks.map(|mark| mark.shown.position.clone().unwrap()).collect()
+    };
+    let first = marked(&test);
+    let jobs = test.session.handle(QueryCommand::RemoveMark(0));
+    assert!(answer(&mut test, &jobs));
+    test.session.handle(MatchCommand::UndoJudgement);
+    assert_eq!(marked(&test), first[1..2].to_vec());
+    let slide = first[1].slide.clone();
+    assert_ne!(slide, test.id(0), "the query's slide stays open");
+    assert!(judge(&mut test, 0, Judgement::Different));
+    test.session.handle(SlideCommand::Remove(slide));
+    test.session.handle(MatchCommand::UndoJudgement);
+    assert!(marked(&test).is_empty());
+}
+
+#[test]
 fn judgements_change_nothing_when_the_nearest_example_ranks() {
     let mut test = asked(QuerySettings { rank_by: RankBy::Nearest, ..plain() });
     let first = best(&test);
@@ -144,8 +168,11 @@ fn keep(test: &mut TestSession, jobs: Vec<Job>) {
             ConceptJob::Teach { name, class, index, query } => {
                 store.save(&Concept::taught(&name, class, &index, &query).unwrap()).unwrap();
             }
-            ConceptJob::Save(concept) => store.save(&concept).unwrap(),
-            ConceptJob::Rename { mut concept, to } => store.rename(&mut concept, &to).unwrap(),
+            ConceptJob::SetThreshold { name, distance } => {
+                let concept = store.get(&name).unwrap();
+                store.save(&Concept { threshold: distance, ..concept }).unwrap();
+            }
+            ConceptJob::Rename { name, to } => store.rename(&mut store.get(&name).unwrap(), &to).unwrap(),
             ConceptJob::Remove(name) => store.remove(&name).unwrap(),
             ConceptJob::Load | ConceptJob::Apply { .. } | ConceptJob::Export { .. } => {}
         }

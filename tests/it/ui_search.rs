@@ -5,9 +5,10 @@ use std::path::Path;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use histokin::annotation::AnnotationClass;
 use histokin::query::similarity_map::Reference;
 use histokin::query::{Example, Judgement};
-use histokin::session::{QueryCommand, QueryState, SlideStatus};
+use histokin::session::{ConceptCommand, QueryCommand, QueryState, SlideStatus};
 use histokin::ui::App;
 
 use crate::support::asset;
@@ -306,6 +307,36 @@ fn filters_act_and_are_taken_away() {
     });
     harness.run_steps(2);
     assert!(harness.query_by_label_contains("similar slide 1").is_some());
+}
+
+#[test]
+fn the_threshold_of_a_concept_is_dragged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let place = on_screen(&harness, 5);
+    click(&mut harness, place, Modifiers::NONE);
+    answered(&mut harness);
+    let teach = ConceptCommand::Teach { name: "Liver".to_owned(), class: AnnotationClass::named("Liver") };
+    harness.state_mut().command(teach);
+    wait(&mut harness, "the concept is kept", |app| app.session().concept("Liver").is_some());
+    assert_eq!(harness.state().session().concept("Liver").unwrap().threshold, None);
+    harness.key_press_modifiers(Modifiers::SHIFT, Key::B);
+    harness.run_steps(20);
+    assert!(harness.query_by_label_contains("too few marks").is_some());
+    let at = harness.get_by_label("Threshold").rect().center();
+    harness.event(Event::PointerMoved(at));
+    harness.step();
+    button(&mut harness, at, true, Modifiers::NONE);
+    let end = at + Vec2::new(200.0, 0.0);
+    for share in [0.5, 1.0, 1.0] {
+        harness.event(Event::PointerMoved(at + share * (end - at)));
+        harness.step();
+    }
+    button(&mut harness, end, false, Modifiers::NONE);
+    wait(&mut harness, "the threshold is kept", |app| {
+        let concept = app.session().concept("Liver");
+        concept.is_some_and(|concept| concept.threshold.is_some_and(|threshold| threshold > 0.1))
+    });
 }
 
 #[test]

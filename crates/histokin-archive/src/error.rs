@@ -149,7 +149,7 @@ pub enum ArchiveError {
     },
     /// The server's disk is full.
     #[error(
-        "{url}: the server's disk is full ({reason}); nothing was partly written; free some space there and try again"
+        "{url}: the server's disk is full ({reason}); no slide was stored in part; free some space there and try again"
     )]
     Full {
         /// Address of the archive.
@@ -159,8 +159,8 @@ pub enum ArchiveError {
     },
     /// The connection was lost.
     #[error(
-        "{url}: the connection was lost while {doing} ({reason}); nothing was partly written; run the same \
-         command again to continue"
+        "{url}: the connection was lost while {doing} ({reason}); no slide was stored in part; run the \
+         same command again to continue"
     )]
     Lost {
         /// Address of the archive.

@@ -18,10 +18,9 @@ use super::{Archive, ArchiveError};
 use histokin_core::descriptors::{DescriptorHeader, DescriptorSet, Recipe};
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::index::Snapshot;
-use histokin_core::query::AnnotationsBySlide;
 use histokin_core::query::{
-    self, Answer, ArchiveSlide, ArchiveTile, Compared, FromArchive, Patients, Query, QueryError, Scope,
-    SlideElsewhere, TilePosition,
+    self, AnnotationsBySlide, Answer, ArchiveSlide, ArchiveTile, Compared, FromArchive, Patients, Query,
+    QueryError, Scope, SlideElsewhere, TilePosition,
 };
 use histokin_core::slide::SlideId;
 use histokin_core::tiling::TileIndex;

@@ -30,6 +30,17 @@ fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// Removes a file and syncs its folder, so that a file that is removed next cannot be gone while this one is back after a
+/// power failure.
+///
+/// # Errors
+/// Returns the error of the system with advice ([`advised`]).
+pub fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path).map_err(advised)?;
+    sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        .map_err(advised)
+}
+
 /// Makes a temporary file for `path` in `folder`. By default, only the owner can access temporary files. This
 /// one gets the permissions of the file that it replaces, or those of a new file in this folder, so that
 /// shared projects stay accessible to other users.

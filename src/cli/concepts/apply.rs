@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -25,7 +26,7 @@ pub struct ApplyArgs {
     /// Name of the concept.
     name: String,
     /// Largest distance of a tile that belongs to the concept [default: the concept's threshold].
-    #[arg(long)]
+    #[arg(long, value_parser = super::parse_distance)]
     threshold: Option<f32>,
     /// Write one JSON document.
     #[arg(long)]
@@ -150,6 +151,12 @@ pub fn class_map(args: &ClassMapArgs) -> anyhow::Result<()> {
         [] => loaded.concepts.iter().filter(applies).collect(),
         names => names.iter().map(|name| loaded.find(name)).collect::<Result<_, _>>()?,
     };
+    if concepts.is_empty() {
+        bail!(
+            "no concept of this project has both a threshold and the encoder of the embedded slides; see histokin concepts \
+             list"
+        );
+    }
     let mut slides = Vec::new();
     for set in index.sets() {
         slides.push((set.header.slide_id.clone(), concept::class_areas(set, &concepts)?));

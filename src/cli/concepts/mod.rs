@@ -82,7 +82,9 @@ struct ThresholdArgs {
     project: PathBuf,
     /// Name of the concept.
     name: String,
-    /// Largest distance of a tile that belongs to the concept [default: the one that the marks give].
+    /// Largest distance of a tile that belongs to the concept [default: the one that the marks give; none if there
+    /// are too few of them].
+    #[arg(value_parser = parse_distance)]
     distance: Option<f32>,
     /// Write one JSON document.
     #[arg(long)]
@@ -125,9 +127,11 @@ fn writable(path: &std::path::Path) -> anyhow::Result<Project> {
     Ok(project)
 }
 
-/// Returns the concepts of a project; reports damaged ones.
+/// Returns the concepts of a project; reports damaged ones. Unless the project was claimed, they are left as they are.
 fn load(project: &Project) -> anyhow::Result<LoadedConcepts> {
-    let loaded = project.concepts().load()?;
+    let store = project.concepts();
+    let store = if project.shared_claim().is_some() { store } else { store.read_only() };
+    let loaded = store.load()?;
     loaded.trouble.iter().for_each(|trouble| noteln!("{trouble}"));
     Ok(loaded)
 }
@@ -148,9 +152,6 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
 fn threshold(args: &ThresholdArgs) -> anyhow::Result<()> {
     let project = writable(&args.project)?;
     let mut concept = load(&project)?.find(&args.name)?.clone();
-    if args.distance.is_some_and(|distance| !(distance.is_finite() && distance >= 0.0)) {
-        bail!("a threshold is a distance of descriptors: 0 or more");
-    }
     concept.threshold = args.distance.or(concept.estimate.map(|estimate| estimate.distance));
     project.concepts().save(&concept)?;
     show(&concept, args.json)
@@ -184,6 +185,12 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
     }
     project.concepts().save(&concept)?;
     show(&concept, args.json)
+}
+
+/// Parses a threshold.
+fn parse_distance(text: &str) -> Result<f32, String> {
+    let distance = text.parse::<f32>().ok().filter(|distance| distance.is_finite() && *distance >= 0.0);
+    distance.ok_or_else(|| "a threshold is a distance of descriptors: 0 or more".to_owned())
 }
 
 /// Writes one concept to standard output.
@@ -221,7 +228,7 @@ fn print(concept: &Concept) {
     outln!("{} (class {}): {same} tiles the same, {different} different", concept.name, concept.class.name);
     match concept.threshold {
         Some(threshold) => outln!("    threshold {threshold:.3}"),
-        None => outln!("    no threshold"),
+        None => outln!("    no threshold; set one with histokin concepts threshold, or mark more tiles"),
     }
     outln!("    {}", precision(concept));
 }

@@ -1,7 +1,6 @@
 //! `histokin concepts teach`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
@@ -12,7 +11,7 @@ use crate::annotation::AnnotationClass;
 use crate::concept::Concept;
 use crate::project::Project;
 use crate::query::builder::{QueryBuilder, SlideGeometry};
-use crate::query::{AnnotationsBySlide, Judgement, Mark, Query, ShownExample};
+use crate::query::{Judgement, Mark, Query, ShownExample};
 use crate::slide::SlideId;
 use crate::tiling::TileGrid;
 
@@ -24,7 +23,7 @@ pub struct TeachArgs {
     /// Name of the concept.
     #[arg(long)]
     name: String,
-    /// Annotation class of what it finds [default: the concept's name].
+    /// Annotation class of what it finds [default: the concept's name, or with --add the class that it has].
     #[arg(long)]
     class: Option<String>,
     #[command(flatten)]
@@ -60,11 +59,13 @@ pub fn run(args: &TeachArgs) -> anyhow::Result<()> {
     if !says_same && known.is_none() {
         bail!("nothing to teach: give tiles of the same tissue with --same, or --from-annotations");
     }
-    let named = args.class.as_deref().unwrap_or(&args.name);
-    let class = known.as_ref().map(|known| known.class.clone()).unwrap_or_else(|| class_of(&project, named));
+    let class = match (&args.class, &known) {
+        (None, Some(known)) => known.class.clone(),
+        (named, _) => class_of(&project, named.as_deref().unwrap_or(&args.name)),
+    };
     let concept = match known {
         None => Concept::taught(&args.name, class.clone(), &index, &query)?,
-        Some(known) => known.with_marks(&index, &query)?,
+        Some(known) => Concept { class: class.clone(), ..known.with_marks(&index, &query)? },
     };
     project.concepts().save(&concept)?;
     if project.add_classes([&class]) {
@@ -81,11 +82,7 @@ fn class_of(project: &Project, name: &str) -> AnnotationClass {
 
 /// Returns the annotations of a class as marks of the same tissue, and those of all other classes as different.
 fn annotated(project: &Project, index: &crate::index::Snapshot, class: &str) -> anyhow::Result<Vec<Mark>> {
-    let store = project.annotations();
-    let mut annotations = AnnotationsBySlide::new();
-    for entry in project.slides() {
-        annotations.insert(entry.id.clone(), Arc::new(store.load(&entry.id)?.set));
-    }
+    let annotations = super::super::query::annotations(project)?;
     let build = QueryBuilder { index, annotations: &annotations, slides: &EmbeddedOnly };
     let mark = |judgement: Judgement| move |shown: ShownExample| Mark { example: shown.example, judgement };
     let mut marks: Vec<Mark> = build.class(class)?.into_iter().map(mark(Judgement::Same)).collect();

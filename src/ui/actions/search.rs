@@ -10,7 +10,7 @@ use crate::ui::region_tool::RegionShape;
 /// An action on the query or its matches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SearchAction {
-    /// Searches with the tile under the cursor.
+    /// Searches with the tile under the pointer.
     FindSimilar,
     /// Draws a region to search with.
     DrawRegion(RegionShape),
@@ -54,7 +54,7 @@ pub enum SearchAction {
     ExportMatches,
     /// Shows or hides the query history.
     ToggleHistory,
-    /// Switches the heat map under the cursor on or off.
+    /// Switches the heat map under the pointer on or off.
     ToggleHeatMap,
     /// Writes the heat map to files.
     ExportHeatMap,

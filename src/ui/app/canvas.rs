@@ -36,7 +36,7 @@ pub(super) struct Canvas {
     pub(super) region_tool: RegionTool,
     pub(super) annotator: Annotator,
     pub(super) view_histories: ViewHistories,
-    /// Slide and level-0 position under the cursor in the last frame.
+    /// Slide and level-0 position under the pointer in the last frame.
     pub(super) hovered: Option<(SlideId, Level0Point)>,
     /// Slides whose last view has been restored, or that were shown already.
     pub(super) restored: HashSet<SlideId>,

@@ -47,7 +47,9 @@ impl App {
         if let Some(ViewTarget { slide, field }) = destination {
             let is_tile = self.session.query().is_some_and(|query| {
                 let matches = query.answer.iter().flat_map(|answer| &answer.matches);
-                let mut examples = query.examples().filter_map(|(_, shown)| shown.position.as_ref());
+                let marked = query.marks.iter().map(|mark| &mark.shown);
+                let examples = query.examples().map(|(_, shown)| shown).chain(marked);
+                let mut examples = examples.filter_map(|shown| shown.position.as_ref());
                 examples.any(|position| position.slide == slide && position.rect == field)
                     || matches.into_iter().any(|found| found.slide == slide && found.rect == field)
             });

@@ -1,4 +1,4 @@
-//! Comparing descriptors on the GPU, where the descriptors of the slides in view stay between cursor
+//! Comparing descriptors on the GPU, where the descriptors of the slides in view stay between pointer
 //! positions.
 
 use std::sync::{Arc, Weak};

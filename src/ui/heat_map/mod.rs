@@ -1,4 +1,4 @@
-//! The heat map: how similar every tile is to the query, a concept or the tile under the cursor.
+//! The heat map: how similar every tile is to the query, a concept or the tile under the pointer.
 
 mod card;
 
@@ -60,7 +60,7 @@ pub struct Heat {
 /// What the heat map shows similarity to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HeatSource {
-    /// The tile under the cursor.
+    /// The tile under the pointer.
     Pointer,
     /// The direction of the query, or its first example if it has no marks.
     Query,
@@ -165,7 +165,7 @@ impl HeatMap {
         Some((reference, maps.maps.iter().map(|map| map.slide.clone()).collect()))
     }
 
-    /// Follows its source: `under` is the slide and position under the cursor. Between tiles, and on slides without
+    /// Follows its source: `under` is the slide and position under the pointer. Between tiles, and on slides without
     /// descriptors, the last map stays.
     pub fn follow(
         &mut self,
@@ -220,6 +220,7 @@ impl HeatMap {
             }
             HeatSource::Concept(name) => {
                 let concept = session.concept(name)?;
+                concept.require(&index.sets().first()?.header.recipe).ok()?;
                 Some(Reference::Point(concept.direction.as_slice().into()))
             }
             HeatSource::AllConcepts => {
@@ -236,7 +237,12 @@ impl HeatMap {
     fn previous(&self, index: &Snapshot) -> Option<Reference> {
         let requested = self.requested.as_ref()?;
         match &requested.reference {
-            Reference::Point(_) | Reference::Concepts(_) => Some(requested.reference.clone()),
+            Reference::Point(_) | Reference::Concepts(_) => {
+                // Descriptors of two recipes do not compare.
+                let before = requested.index.sets().first().map(|set| &set.header.recipe);
+                let now = index.sets().first().map(|set| &set.header.recipe);
+                (before == now).then(|| requested.reference.clone())
+            }
             Reference::Tile(tile) => {
                 let set = requested.index.sets().get(tile.set as usize)?;
                 let current = index.set_index(&set.header.slide_id)?;
@@ -257,7 +263,7 @@ impl HeatMap {
     /// Updates the textures of the maps.
     fn paint(&mut self, context: &Context) {
         let Some(maps) = &self.maps else { return };
-        let colours = self.colours();
+        let colours = self.colours(&maps.reference);
         self.shown.retain(|slide, _| maps.maps.iter().any(|map| map.slide == *slide));
         for map in &maps.maps {
             let (image, span) = picture(map, &colours);
@@ -274,9 +280,9 @@ impl HeatMap {
         }
     }
 
-    /// Returns the colour of each similarity value; 0 is no tile.
-    fn colours(&self) -> [Color32; 256] {
-        if let Some(concepts) = self.concepts() {
+    /// Returns the colour of each value of a map of similarity to `reference`; 0 is no tile.
+    fn colours(&self, reference: &Reference) -> [Color32; 256] {
+        if let Reference::Concepts(concepts) = reference {
             return std::array::from_fn(|value| {
                 match value.checked_sub(2).and_then(|index| concepts.get(index)) {
                     Some(concept) => class_colour(concept),
@@ -340,6 +346,10 @@ impl HeatMap {
                         None if self.source == HeatSource::Pointer => {
                             "Move the pointer over embedded tissue".to_owned()
                         }
+                        None if matches!(self.source, HeatSource::Concept(_)) => {
+                            "No embedded tissue is in view, or the concept was taught with another encoder"
+                                .to_owned()
+                        }
                         None => "No embedded tissue is in view".to_owned(),
                         Some(maps) => {
                             let tiles: usize = maps.maps.iter().map(SimilarityMap::tiles).sum();
@@ -354,7 +364,9 @@ impl HeatMap {
                     };
                     ui.label(text(status));
                     let export = actions::entry(SearchAction::ExportHeatMap);
-                    if let Some(keys) = export.shortcut_label(ui.ctx()) {
+                    if self.source != HeatSource::AllConcepts
+                        && let Some(keys) = export.shortcut_label(ui.ctx())
+                    {
                         ui.label(text(format!("{keys} exports the map")));
                     }
                 });
@@ -383,7 +395,7 @@ fn classes_ui(ui: &mut Ui, concepts: &[Arc<Concept>], palette: &Palette) {
         });
     }
     let text = match concepts.is_empty() {
-        true => "No concept has a threshold yet",
+        true => "No concept of this project's encoder has a threshold yet",
         false => "Not coloured: none of them",
     };
     ui.label(RichText::new(text).small().color(palette.on_chip));

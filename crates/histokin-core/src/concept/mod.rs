@@ -21,7 +21,7 @@ use crate::query::{self, Example, Judgement, Mark, Query, QueryError, direction,
 use crate::slide::SlideId;
 
 pub use areas::{Areas, PatientAreas, areas, by_patient};
-pub use class_map::{Classified, class_areas, class_map};
+pub use class_map::{class_areas, class_map};
 pub use store::{ConceptStore, LoadedConcepts};
 pub use threshold::{Estimate, FEWEST_MARKS, LeftOut, TaughtTile, choose_threshold, wilson};
 
@@ -67,8 +67,8 @@ pub enum ConceptError {
     Query(#[from] QueryError),
     /// The concept was taught with other descriptors.
     #[error(
-        "the concept {name:?} was taught with the encoder {taught} and other tiles or stains do not compare; teach it \
-         again with this project's encoder, {used}"
+        "the concept {name:?} was taught with descriptors of another encoder, tile size or stain setting (encoder \
+         {taught}); teach it again with those of this project (encoder {used})"
     )]
     OtherRecipe {
         /// Name of the concept.
@@ -217,15 +217,18 @@ impl Concept {
     }
 
     /// Returns the query that the concept was taught by, to go on teaching: its first tile that shows what is
-    /// taught as the example, and all others as marks.
+    /// taught as the example, and all others as marks. If the concept was taught with descriptors of another recipe,
+    /// tiles that the index does not have are left out.
     pub fn taught_by(&self, index: &Snapshot) -> Query {
         let mut query = Query::default();
+        let applies = index.sets().first().is_none_or(|set| self.require(&set.header.recipe).is_ok());
         for tile in &self.tiles {
             let embedded = tile.slide.as_ref().filter(|slide| {
                 index.set_index(slide).is_some_and(|set| index.sets()[set as usize].row_at(tile.at).is_some())
             });
             let example = match embedded {
                 Some(slide) => Example::Tile { slide: slide.clone(), at: tile.at },
+                None if !applies => continue,
                 None => Example::Descriptors {
                     name: self.name.clone(),
                     position: None,
@@ -261,9 +264,9 @@ fn tiles_of(index: &Snapshot, query: &Query) -> Result<(Recipe, Vec<ConceptTile>
         query.negatives.iter().cloned().chain(marked(Judgement::Different)).collect();
     let mut tiles = Vec::new();
     for (examples, is_same) in [(&same, true), (&different, false)] {
-        tiles.extend(query::tiles_of(index, examples)?.into_iter().map(|(place, descriptor)| {
-            let at = place.as_ref().map_or_else(Level0Point::default, |place| place.rect.center());
-            ConceptTile { slide: place.map(|place| place.slide), at, is_same, descriptor }
+        tiles.extend(query::tiles_of(index, examples)?.into_iter().map(|(position, descriptor)| {
+            let at = position.as_ref().map_or_else(Level0Point::default, |position| position.rect.center());
+            ConceptTile { slide: position.map(|position| position.slide), at, is_same, descriptor }
         }));
     }
     Ok((recipe, tiles))

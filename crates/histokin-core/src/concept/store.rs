@@ -115,6 +115,10 @@ impl ConceptStore {
                 }
                 Err(Unread::Damaged(reason)) => {
                     let aside = durable::set_aside(&path).map_err(|source| io(&path, source))?;
+                    // A concept taught under the same name would remove them.
+                    for numbers in numbers_of(&path) {
+                        durable::set_aside(&numbers).map_err(|source| io(&numbers, source))?;
+                    }
                     loaded.trouble.push(format!(
                         "{}: damaged concept ({reason}); it was kept as {}, teach it again",
                         path.display(),
@@ -124,6 +128,14 @@ impl ConceptStore {
             }
         }
         Ok(loaded)
+    }
+
+    /// Reads the concept of this name.
+    ///
+    /// # Errors
+    /// [`ConceptError::Nameless`], and as [`Concept::read`].
+    pub fn get(&self, name: &str) -> Result<Concept, ConceptError> {
+        Concept::read(&self.path(name)?)
     }
 
     /// Saves a concept, replacing the one of the same name (durable writes).
@@ -167,7 +179,7 @@ impl ConceptStore {
         if self.read_only {
             return Err(io(&path, durable::refused()));
         }
-        fs::remove_file(&path).map_err(|source| io(&path, durable::advised(source)))?;
+        durable::remove(&path).map_err(|source| io(&path, source))?;
         remove_numbers(&path, None);
         Ok(())
     }
@@ -221,21 +233,26 @@ fn numbers_path(text: &Path, sha256: &str) -> PathBuf {
     text.with_file_name(format!("{stem}-{hash}.safetensors"))
 }
 
-/// Removes the numbers of earlier versions of a concept. A file that cannot be removed is never read again.
-fn remove_numbers(text: &Path, keep: Option<&Path>) {
+/// Returns the paths of all numbers of a concept, those of earlier versions included.
+fn numbers_of(text: &Path) -> Vec<PathBuf> {
     let stem = format!("{}-", text.file_stem().unwrap_or_default().to_string_lossy());
-    let is_old = |path: &Path| {
+    let is_of_text = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let hash = name.strip_prefix(&stem).and_then(|rest| rest.strip_suffix(".safetensors"));
         let is_hash = |hash: &str| hash.len() == HASH_DIGITS && hash.chars().all(|c| c.is_ascii_hexdigit());
-        hash.is_some_and(is_hash) && Some(path) != keep
+        hash.is_some_and(is_hash)
     };
     let entries = fs::read_dir(text.parent().unwrap_or(Path::new("."))).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| is_old(path)).for_each(|path| {
+    entries.map(|entry| entry.path()).filter(is_of_text).collect()
+}
+
+/// Removes the numbers of earlier versions of a concept. A file that cannot be removed is never read again.
+fn remove_numbers(text: &Path, keep: Option<&Path>) {
+    for path in numbers_of(text).into_iter().filter(|path| Some(path.as_path()) != keep) {
         if let Err(error) = fs::remove_file(&path) {
             tracing::warn!("{}: no longer needed, and cannot be removed: {error}", path.display());
         }
-    });
+    }
 }
 
 /// Returns the numbers of a concept as safetensors.
@@ -263,11 +280,31 @@ fn damaged(reason: impl ToString) -> Unread {
 
 /// Reads a concept from its two files.
 fn read(path: &Path) -> Result<Concept, Unread> {
-    let text = untrusted::read_text(path, MOST_BYTES).map_err(|error| match error.kind() {
+    let mut text = read_text(path)?;
+    loop {
+        let read = read_numbers(path, &text);
+        if !matches!(read, Err(Unread::Damaged(_))) {
+            return read;
+        }
+        // Another program may have saved the concept since, and removed the numbers that this text names.
+        let now = read_text(path)?;
+        if now == text {
+            return read;
+        }
+        text = now;
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Unread> {
+    untrusted::read_text(path, MOST_BYTES).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => damaged(error),
         _ => Unread::Io(error),
-    })?;
-    let text: ConceptText = toml::from_str(&text).map_err(damaged)?;
+    })
+}
+
+/// Reads the numbers that belong to the text of a concept, which is that of the file `path`.
+fn read_numbers(path: &Path, text: &str) -> Result<Concept, Unread> {
+    let text: ConceptText = toml::from_str(text).map_err(damaged)?;
     let beside = numbers_path(path, &text.sha256);
     let bytes = match untrusted::read(&beside, MOST_BYTES) {
         Ok(bytes) => bytes,
@@ -457,6 +494,10 @@ mod tests {
         assert_eq!((loaded.concepts, loaded.trouble.len()), (vec![concept("d")], 3));
         assert!(folder.path().join("b.toml.damaged-1").exists());
         assert!(store.load().unwrap().trouble.is_empty());
+        store.save(&Concept { direction: vec![9.0, 9.0], ..concept("a") }).unwrap();
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let aside = names.filter(|name| name.to_string_lossy().ends_with(".safetensors.damaged-1")).count();
+        assert_eq!(aside, 2, "the numbers of a and b are kept when a is taught again");
         assert!(store.read_only().save(&concept("e")).is_err());
     }
 }

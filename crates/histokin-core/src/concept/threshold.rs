@@ -1,6 +1,6 @@
 //! The threshold of a concept, chosen from its marks by cross-validation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -101,8 +101,8 @@ pub fn choose_threshold(tiles: &[TaughtTile<'_>], is_unit: bool) -> Option<Estim
     let mut estimate = Estimate { distance, within: 0, same: 0, left_out };
     for part in parts.iter().collect::<BTreeSet<_>>() {
         let others: Vec<Measured> = measured.iter().filter(|tile| tile.part != *part).copied().collect();
-        // Without this part there may be marks of one kind only.
-        let limit = separating(&others).unwrap_or(distance);
+        // Without this part there may be marks of one kind only, and nothing to count it within.
+        let Some(limit) = separating(&others) else { continue };
         let within = || measured.iter().filter(|tile| tile.part == *part && tile.distance <= limit);
         estimate.within += within().count();
         estimate.same += within().filter(|tile| tile.is_same).count();
@@ -120,16 +120,15 @@ struct Measured {
 
 /// Divides marks into the parts that are left out in turn.
 fn parts(tiles: &[TaughtTile<'_>]) -> (Vec<usize>, LeftOut) {
-    let slides = |is_wanted: &dyn Fn(&&TaughtTile<'_>) -> bool| -> Vec<Option<&SlideId>> {
-        let slides: BTreeSet<_> = tiles.iter().filter(is_wanted).map(|tile| tile.slide).collect();
-        slides.into_iter().collect()
-    };
-    if slides(&|tile| tile.is_same).len() < FEWEST_SLIDES {
+    let of_same: BTreeSet<_> = tiles.iter().filter(|tile| tile.is_same).map(|tile| tile.slide).collect();
+    if of_same.len() < FEWEST_SLIDES {
         return ((0..tiles.len()).map(|tile| tile % PARTS).collect(), LeftOut::Marks);
     }
-    let all = slides(&|_| true);
-    let part = |tile: &TaughtTile<'_>| all.binary_search(&tile.slide).unwrap_or(0) % PARTS;
-    (tiles.iter().map(part).collect(), LeftOut::Slides)
+    let others: BTreeSet<_> =
+        tiles.iter().map(|tile| tile.slide).filter(|slide| !of_same.contains(slide)).collect();
+    // Slides with tiles marked as the same come first, so that no part holds all of them.
+    let number: HashMap<_, _> = of_same.into_iter().chain(others).zip(0_usize..).collect();
+    (tiles.iter().map(|tile| number[&tile.slide] % PARTS).collect(), LeftOut::Slides)
 }
 
 /// Returns the distance of each tile from the direction of the tiles of other parts; `None` if a part holds all
@@ -234,6 +233,21 @@ mod tests {
         assert_eq!(chosen(&many, &[50.0; 4], 1), None);
         assert_eq!(chosen(&many[..4], &[50.0; 9], 1), None);
         assert!(chosen(&many, &[50.0; 5], 1).is_some());
+    }
+
+    #[test]
+    fn slides_with_the_same_tissue_are_left_out_one_by_one_however_many_others_there_are() {
+        let ids: Vec<SlideId> = (0..=2 * PARTS).map(|slide| SlideId(format!("slide{slide:02}"))).collect();
+        let (near, far) = (at(&[0.0, 5.0]), at(&[60.0]));
+        let mut tiles: Vec<TaughtTile<'_>> = Vec::new();
+        for (number, slide) in ids.iter().enumerate() {
+            let is_same = number.is_multiple_of(PARTS);
+            for descriptor in if is_same { &near } else { &far } {
+                tiles.push(TaughtTile { slide: Some(slide), is_same, descriptor });
+            }
+        }
+        let estimate = choose_threshold(&tiles, true).unwrap();
+        assert_eq!((estimate.left_out, estimate.same, estimate.within), (LeftOut::Slides, 6, 6));
     }
 
     #[test]

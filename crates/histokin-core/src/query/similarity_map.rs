@@ -21,7 +21,7 @@ const SCALE_FACTOR: f32 = 1.3;
 const CHUNK: usize = 4096;
 
 /// What all tiles are compared with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Reference {
     /// A tile of the index.
     Tile(TileRef),
@@ -29,6 +29,19 @@ pub enum Reference {
     Point(Arc<[f32]>),
     /// The concepts of a class map: the map tells to which of them each tile belongs.
     Concepts(Vec<Arc<Concept>>),
+}
+
+impl PartialEq for Reference {
+    fn eq(&self, other: &Self) -> bool {
+        // The window compares in every frame, and a concept has many descriptors.
+        let is_same = |(a, b): (&Arc<Concept>, &Arc<Concept>)| Arc::ptr_eq(a, b) || a == b;
+        match (self, other) {
+            (Self::Tile(a), Self::Tile(b)) => a == b,
+            (Self::Point(a), Self::Point(b)) => a == b,
+            (Self::Concepts(a), Self::Concepts(b)) => a.len() == b.len() && a.iter().zip(b).all(is_same),
+            _ => false,
+        }
+    }
 }
 
 /// What is compared with which slides.
@@ -103,7 +116,7 @@ impl SimilarityMap {
     fn of_classes(set: &DescriptorSet, concepts: &[Arc<Concept>]) -> Self {
         let concepts: Vec<&Concept> = concepts.iter().map(|concept| &**concept).collect();
         let classes = concept::class_map(set, &concepts).unwrap_or_default().into_iter();
-        Self::on_grid(set, classes.map(|tile| tile.concept.map_or(1, |concept| 2 + concept.min(253) as u8)))
+        Self::on_grid(set, classes.map(|concept| concept.map_or(1, |concept| 2 + concept.min(253) as u8)))
     }
 
     /// Makes a map with one value for each row of a set.

@@ -95,5 +95,5 @@ fn numbers(found: TileArea, of: TileArea) -> [String; 4] {
 }
 
 fn finished(writer: csv::Writer<Vec<u8>>) -> csv::Result<Vec<u8>> {
-    writer.into_inner().map_err(|error| csv::Error::from(std::io::Error::other(error.to_string())))
+    writer.into_inner().map_err(|error| error.into_error().into())
 }

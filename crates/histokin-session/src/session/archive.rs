@@ -133,13 +133,16 @@ impl Session {
         match answer {
             Err(reason) => {
                 self.archive.progress = ArchiveProgress::Failed(reason);
+                // If the project has answered, that is the whole answer.
+                if let Some(answer) = query.answer.clone().filter(|_| !query.waiting) {
+                    self.note_settling(&answer);
+                }
                 Vec::new()
             }
             Ok(found) => {
                 self.archive.progress = ArchiveProgress::Answered;
                 query.waiting = false;
-                query.problem = None;
-                query.answer = Some(Arc::new(found.answer));
+                self.show_answer(found.answer);
                 for (tile, picture) in found.pictures {
                     let picture = TilePicture::Read(Arc::new(reserved(picture)));
                     self.slides.tile_pictures.entry((tile.slide, tile.rect)).or_insert(picture);

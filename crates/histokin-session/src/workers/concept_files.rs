@@ -20,8 +20,13 @@ pub(super) fn keep_concepts(store: &ConceptStore, job: ConceptJob, events: &Even
         ConceptJob::Teach { name, class, index, query } => {
             Concept::taught(&name, class, &index, &query).and_then(|concept| store.save(&concept))
         }
-        ConceptJob::Save(concept) => store.save(&concept),
-        ConceptJob::Rename { mut concept, to } => store.rename(&mut concept, &to),
+        // As it is stored now: it may have been taught again since the window showed it.
+        ConceptJob::SetThreshold { name, distance } => {
+            store.get(&name).and_then(|concept| store.save(&Concept { threshold: distance, ..concept }))
+        }
+        ConceptJob::Rename { name, to } => {
+            store.get(&name).and_then(|mut concept| store.rename(&mut concept, &to))
+        }
         ConceptJob::Remove(name) => store.remove(&name),
         ConceptJob::Apply { concept, index, patients } => {
             let areas = areas(&concept, &index, &patients).map_err(|error| error.to_string());

@@ -18,7 +18,9 @@ impl App {
             EmbeddingAction::ToggleSettings => self.chrome.tissue_settings_open ^= true,
             EmbeddingAction::ToggleEncoders => {
                 self.chrome.encoders_open ^= true;
-                self.chrome.encoders_card.opened();
+                if self.chrome.encoders_open {
+                    self.chrome.encoders_card.opened();
+                }
             }
             EmbeddingAction::ChooseEncoderFile => self.choose_file(context, Choose::Encoder),
             EmbeddingAction::Stop => self.command(EmbeddingCommand::Cancel),

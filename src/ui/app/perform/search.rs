@@ -44,7 +44,8 @@ impl App {
                 Some((reference, on)) => self.command(MatchCommand::ExportHeatMap { reference, on }),
                 None => self.notice(
                     context,
-                    "Switch the heat map on (D) and move the pointer over embedded tissue first.",
+                    "Switch the heat map on (D) and move the pointer over embedded tissue first. Instead of a class map, \
+                     export its concepts.",
                 ),
             },
             SearchAction::Clear => {

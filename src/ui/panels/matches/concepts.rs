@@ -103,18 +103,27 @@ fn concept_ui(ui: &mut Ui, session: &Session, concept: &Concept, palette: &Palet
 
 fn threshold_ui(ui: &mut Ui, concept: &Concept, palette: &Palette, requests: &mut Requests) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new("Threshold").small().color(palette.weak));
-        let mut distance = concept.threshold.unwrap_or(0.0);
+        let label = ui.label(RichText::new("Threshold").small().color(palette.weak));
+        let kept = concept.threshold.unwrap_or(0.0);
+        // The value while it is being dragged or typed; the concept changes at the end only.
+        let id = ui.scope_id().with("threshold");
+        let mut distance = ui.data(|data| data.get_temp::<f32>(id)).unwrap_or(kept);
         let text = |value: f64| if value > 0.0 { format!("{value:.3}") } else { "none".to_owned() };
         let field = DragValue::new(&mut distance).range(0.0..=1e6).speed(0.002);
-        let field = field.custom_formatter(|value, _| text(value));
-        let response = ui.add(field).on_hover_text(
+        let field = field.custom_formatter(|value, _| text(value)).update_while_editing(false);
+        let response = ui.add(field).labelled_by(label.id).on_hover_text(
             "Largest distance of a tile that belongs to the concept; drag to change. More tiles belong to it when it is \
              larger",
         );
-        if response.drag_stopped() || response.lost_focus() && concept.threshold != Some(distance) {
-            let distance = Some(distance).filter(|distance| *distance > 0.0);
-            requests.command(ConceptCommand::SetThreshold { name: concept.name.clone(), distance });
+        if response.dragged() || response.has_focus() {
+            ui.data_mut(|data| data.insert_temp(id, distance));
+        } else {
+            ui.data_mut(|data| data.remove::<f32>(id));
+            // A value that was not changed is read back as it is shown.
+            if text(distance.into()) != text(kept.into()) {
+                let distance = Some(distance).filter(|distance| *distance > 0.0);
+                requests.command(ConceptCommand::SetThreshold { name: concept.name.clone(), distance });
+            }
         }
         let of_marks = concept.estimate.map(|estimate| estimate.distance);
         if of_marks.is_some()
@@ -156,7 +165,12 @@ fn precision(concept: &Concept) -> String {
     let Some(estimate) = concept.estimate else { return "too few marks".to_owned() };
     match (estimate.precision(), estimate.interval()) {
         (Some(share), Some([low, high])) => {
-            format!("precision {:.0} % [{:.0}, {:.0}]", share * 100.0, low * 100.0, high * 100.0)
+            // It is that of the threshold that the marks give, and says nothing about another one.
+            let at = match concept.threshold == Some(estimate.distance) {
+                true => String::new(),
+                false => format!(" at {:.3}", estimate.distance),
+            };
+            format!("precision {:.0} % [{:.0}, {:.0}]{at}", share * 100.0, low * 100.0, high * 100.0)
         }
         _ => "precision unknown".to_owned(),
     }
@@ -174,7 +188,8 @@ fn estimate(concept: &Concept) -> String {
         LeftOut::Marks => "marks left out in turn, since those of the same tissue lie on one or two slides",
     };
     format!(
-        "Of {} marked tiles within the threshold, {} are the same tissue; {left_out}. In brackets the 95 % interval.\nMarked \
+        "Of {} marked tiles within the threshold that the marks give, {} are the same tissue; {left_out}. In brackets the 95 % \
+         interval.\nMarked \
          tiles are mostly among the most similar ones: for all tiles it may be lower.",
         estimate.within, estimate.same
     )

@@ -19,7 +19,7 @@ const ROW_HEIGHT: f32 = 76.0;
 /// Side of a match's image in points.
 const PICTURE: f32 = 60.0;
 /// Side of a judgement button in points.
-const VERDICT: f32 = 22.0;
+const JUDGEMENT: f32 = 22.0;
 
 /// Draws the list, scrolled to the match at index `to` if one is given.
 pub fn list_ui(ui: &mut Ui, mut shown: Shown<'_>, to: Option<usize>) {
@@ -142,8 +142,8 @@ fn judgement_buttons_ui(
         if !is_current && !offered {
             continue;
         }
-        let rect = Rect::from_center_size(center, Vec2::splat(VERDICT));
-        center.x -= VERDICT;
+        let rect = Rect::from_center_size(center, Vec2::splat(JUDGEMENT));
+        center.x -= JUDGEMENT;
         let id = ui.scope_id().with(("judgement", rank, name));
         let response = ui.interact(rect, id, Sense::click());
         response.widget_info(|| {

@@ -79,20 +79,20 @@ fn mark_ui(
     response.widget_info(|| {
         egui::WidgetInfo::labeled(egui::Role::Button, true, format!("mark {}: {word}", number + 1))
     });
-    let place = mark.shown.position.as_ref();
-    let picture = place.and_then(|tile| pictures.picture(session, ui.ctx(), &tile.slide, tile.rect));
+    let position = mark.shown.position.as_ref();
+    let picture = position.and_then(|tile| pictures.picture(session, ui.ctx(), &tile.slide, tile.rect));
     picture_ui(ui, rect, picture.as_ref(), palette);
     ui.painter().rect_stroke(rect, 3.0, Stroke::new(2.0, color), StrokeKind::Outside);
-    let name = place.map(|tile| slide_name(session, &tile.slide)).unwrap_or_default();
+    let name = position.map(|tile| slide_name(session, &tile.slide)).unwrap_or_default();
     let response = response.on_hover_text(format!(
         "Marked as {word}\n{name}\nClick to go there, right-click to remove the mark"
     ));
     if response.secondary_clicked() {
         requests.command(QueryCommand::RemoveMark(number));
     } else if response.clicked()
-        && let Some(place) = place
+        && let Some(position) = position
     {
-        requests.command(QueryCommand::GoToExample { position: place.clone(), from: None });
+        requests.command(QueryCommand::GoToExample { position: position.clone(), from: None });
     }
 }
 

@@ -71,12 +71,17 @@ pub enum ConceptJob {
         /// The query.
         query: Query,
     },
-    /// Saves a changed concept.
-    Save(Concept),
+    /// Sets the threshold of a concept, or removes it.
+    SetThreshold {
+        /// Name of the concept.
+        name: String,
+        /// Largest distance of a tile that belongs to it.
+        distance: Option<f32>,
+    },
     /// Saves a concept under another name.
     Rename {
-        /// The concept.
-        concept: Concept,
+        /// Name of the concept.
+        name: String,
         /// The new name.
         to: String,
     },

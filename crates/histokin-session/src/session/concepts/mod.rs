@@ -68,14 +68,9 @@ impl Session {
             ConceptCommand::Find(name) => self.find_concept(&name),
             ConceptCommand::GoOnTeaching(name) => self.go_on_teaching(&name),
             ConceptCommand::SetThreshold { name, distance } => {
-                let Some(concept) = self.concept(&name) else { return Vec::new() };
-                let concept = Concept { threshold: distance, ..Concept::clone(concept) };
-                vec![self.keep(ConceptJob::Save(concept))]
+                vec![self.keep(ConceptJob::SetThreshold { name, distance })]
             }
-            ConceptCommand::Rename { name, to } => match self.concept(&name) {
-                Some(concept) => vec![self.keep(ConceptJob::Rename { concept: Concept::clone(concept), to })],
-                None => Vec::new(),
-            },
+            ConceptCommand::Rename { name, to } => vec![self.keep(ConceptJob::Rename { name, to })],
             ConceptCommand::Remove(name) => {
                 self.concepts.areas = None;
                 vec![self.keep(ConceptJob::Remove(name))]
@@ -104,11 +99,17 @@ impl Session {
     pub(super) fn concept_event(&mut self, event: ConceptEvent) {
         match event {
             ConceptEvent::Loaded(concepts) => {
+                let before = std::mem::take(&mut self.concepts.list);
                 self.concepts.list = concepts.into_iter().map(Arc::new).collect();
-                let is_gone = |areas: &ConceptAreas| self.concept(&areas.name).is_none();
-                if self.concepts.areas.as_ref().is_some_and(|areas| areas.as_ref().is_ok_and(is_gone)) {
-                    self.concepts.areas = None;
-                }
+                // Areas are those of the concept with the threshold that it had.
+                let areas = self.concepts.areas.take();
+                self.concepts.areas = areas.filter(|areas| {
+                    let applied = |concept: &&Arc<Concept>| {
+                        areas.as_ref().is_ok_and(|areas| areas.name == concept.name)
+                    };
+                    let before = before.iter().find(applied);
+                    before.is_some() && before == self.concepts.list.iter().find(applied)
+                });
             }
             ConceptEvent::Applied(areas) => self.concepts.areas = Some(areas),
         }
@@ -117,6 +118,12 @@ impl Session {
     /// Searches for what a concept was taught.
     fn find_concept(&mut self, name: &str) -> Vec<Job> {
         let Some(concept) = self.concept(name) else { return Vec::new() };
+        let recipe = self.index().sets().first().map(|set| &set.header.recipe);
+        // Distances to the descriptors of another encoder mean nothing.
+        if let Some(Err(error)) = recipe.map(|recipe| concept.require(recipe)) {
+            self.messages.error(error.to_string());
+            return Vec::new();
+        }
         let examples = concept.query().positives.into_iter();
         let examples = examples.map(|example| ShownExample { example, position: None }).collect();
         self.ask_with_marks(examples, Vec::new(), Vec::new())
@@ -126,6 +133,14 @@ impl Session {
     fn go_on_teaching(&mut self, name: &str) -> Vec<Job> {
         let Some(concept) = self.concept(name) else { return Vec::new() };
         let query = concept.taught_by(self.index());
+        if query.positives.is_empty() {
+            let text = format!(
+                "None of the tiles that {name:?} was taught with can be used here: add their slides to the project and \
+                 embed them, or teach it again"
+            );
+            self.messages.error(text);
+            return Vec::new();
+        }
         let shown = |example| self.shown_example(example);
         let positives = query.positives.into_iter().map(shown).collect();
         let marks = query.marks.into_iter();

@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use super::super::{Job, Session};
 use super::QueryState;
-use histokin_core::geometry::Level0Rect;
 use histokin_core::query::{
     Answer, Example, JudgedMatch, Judgement, Mark, Order, Query, QuerySettings, RankBy, ShownExample,
     ShownMark, TilePosition, builder,
 };
-use histokin_core::slide::SlideId;
 
 /// Number of best matches that are compared before and after a mark.
 const COMPARED: usize = 20;
@@ -43,13 +41,11 @@ impl QueryState {
         let before = self.settling.take()?;
         let marked: HashSet<&TilePosition> =
             self.marks.iter().filter_map(|mark| mark.shown.position.as_ref()).collect();
-        let best = |answer: &Answer| -> HashSet<(SlideId, Level0Rect)> {
-            let places = answer
-                .matches
-                .iter()
-                .map(|found| TilePosition { slide: found.slide.clone(), rect: found.rect });
-            let left = places.filter(|place| !marked.contains(place)).take(COMPARED);
-            left.map(|place| (place.slide, place.rect)).collect()
+        let best = |answer: &Answer| -> HashSet<TilePosition> {
+            let matches = answer.matches.iter();
+            let positions =
+                matches.map(|found| TilePosition { slide: found.slide.clone(), rect: found.rect });
+            positions.filter(|position| !marked.contains(position)).take(COMPARED).collect()
         };
         let (before, after) = (best(&before), best(answer));
         (!before.is_empty()).then(|| before.intersection(&after).count() as f32 / before.len() as f32)
@@ -75,7 +71,7 @@ impl Session {
     }
 
     /// Compares a new answer with the one before the last mark.
-    pub(super) fn note_settling(&mut self, answer: &Arc<Answer>) {
+    pub(in crate::session) fn note_settling(&mut self, answer: &Arc<Answer>) {
         let is_ranked = self.query.settings.order == Order::Best;
         if let Some(query) = &mut self.query.current {
             let stayed = query.settled(answer).filter(|_| is_ranked);
@@ -93,6 +89,7 @@ impl Session {
         let removed = query.marks.remove(number);
         query.marks_changed(before);
         let asked = query.answer.as_ref().map(|answer| answer.tiles.clone()).unwrap_or_default();
+        self.retain_marks_for_undo(|mark| mark.shown != removed.shown);
         let is_judged = |judgement: &&JudgedMatch| {
             Some(&judgement.found) == removed.shown.position.as_ref()
                 && asked.contains(&Some(judgement.query.clone()))
@@ -101,6 +98,12 @@ impl Session {
         let pairs: Vec<_> = judgements.map(|one| (one.query.clone(), one.found.clone())).collect();
         pairs.iter().for_each(|(query, found)| _ = self.query.history.forget(query, found));
         self.examples_changed()
+    }
+
+    /// Keeps only the wanted marks among those that undoing a judgement brings back.
+    pub(super) fn retain_marks_for_undo(&mut self, is_wanted: impl Fn(&ShownMark) -> bool) {
+        let before = self.query.judged.iter_mut().filter_map(|judged| judged.marks.as_mut());
+        before.for_each(|marks| marks.retain(&is_wanted));
     }
 
     /// Continues a query with marks, such as one that a concept was taught by.

@@ -167,7 +167,12 @@ impl Session {
         else {
             return Vec::new();
         };
-        let Some((query, found_tile)) = query::pair(answer, found) else { return Vec::new() };
+        let Some((query, found_tile)) = query::pair(answer, found) else {
+            let text = "Matches of an example that lies on no slide cannot be judged. To mark more tiles for a concept, \
+                        choose Teach in the list of concepts.";
+            self.messages.note(text);
+            return Vec::new();
+        };
         let distance = found.distance;
         let before = match judgement {
             Some(judgement) => {
@@ -182,9 +187,10 @@ impl Session {
             return self.save_history().into_iter().collect();
         }
         if self.index().set_index(&change.found.slide).is_none() {
-            let text =
-                "This match is in the archive only: the judgement is kept, and the ranking stays.".to_owned();
-            self.messages.note(text);
+            if judgement.is_some() {
+                let text = "This match is in the archive only: the judgement is kept, and the ranking stays.";
+                self.messages.note(text);
+            }
             self.query.judged.push(change);
             return self.save_history().into_iter().collect();
         }

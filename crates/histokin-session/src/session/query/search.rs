@@ -151,17 +151,7 @@ impl Session {
         match answer {
             // The archive was faster, and its answer includes these matches.
             Ok(_) if self.archive.progress == ArchiveProgress::Answered => {}
-            Ok(answer) => {
-                query.problem = None;
-                let is_other = |before: &Arc<Answer>| before.matches != answer.matches;
-                if query.answer.as_ref().is_none_or(is_other) {
-                    query.chosen.clear();
-                    query.visited = query.visited.filter(|rank| *rank < answer.matches.len());
-                }
-                let answer = Arc::new(answer);
-                query.answer = Some(answer.clone());
-                self.note_settling(&answer);
-            }
+            Ok(answer) => self.show_answer(answer),
             Err(problem) => {
                 query.answer = None;
                 query.chosen.clear();
@@ -171,6 +161,23 @@ impl Session {
         }
         jobs.extend(self.read_pictures());
         jobs
+    }
+
+    /// Shows a new answer to the current query.
+    pub(in crate::session) fn show_answer(&mut self, answer: Answer) {
+        let Some(query) = &mut self.query.current else { return };
+        query.problem = None;
+        let is_other = |before: &Arc<Answer>| before.matches != answer.matches;
+        if query.answer.as_ref().is_none_or(is_other) {
+            query.chosen.clear();
+            query.visited = query.visited.filter(|rank| *rank < answer.matches.len());
+        }
+        let answer = Arc::new(answer);
+        query.answer = Some(answer.clone());
+        // Until the archive has answered, its matches are missing.
+        if self.archive.progress != ArchiveProgress::Searching {
+            self.note_settling(&answer);
+        }
     }
 
     /// Requests the thumbnails of the examples and matches that are listed.
@@ -211,6 +218,7 @@ impl Session {
             query.positives.retain(stays);
             query.negatives.retain(stays);
             query.marks.retain(|mark| stays(&mark.shown));
+            query.stayed.truncate(query.marks.len());
             let answer = query.answer.as_mut().map(Arc::make_mut);
             for answer in answer.into_iter().chain(query.second_encoder.iter_mut().flatten()) {
                 answer.matches.retain(|found| found.slide != *slide);
@@ -219,6 +227,7 @@ impl Session {
             query.chosen.clear();
             query.visited = None;
         }
+        self.retain_marks_for_undo(|mark| mark.shown.example.slide() != Some(slide));
         if self.query.current.as_ref().is_some_and(|query| query.positives.is_empty()) {
             self.clear_query();
         }
