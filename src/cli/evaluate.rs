@@ -24,7 +24,8 @@ use crate::evaluation::study::labels_of;
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::counted;
 use crate::pipeline::{
-    EmbedControl, EmbedOutcome, EmbedSettings, HSV_HISTOGRAM, HsvHistogram, TileSelection, embed_selected,
+    EmbedControl, EmbedOutcome, EmbedRequest, EmbedSettings, HSV_HISTOGRAM, HsvHistogram, TileSelection,
+    embed_slide,
 };
 use crate::project::Project;
 use crate::slide;
@@ -389,16 +390,16 @@ fn embed_if_missing(project: &Project, encoder: &mut dyn Encoder, slide: &Sample
         let source = project.open_slide(entry)?;
         let bar = EmbedBar::new(format!("{} with {}", slide.name, recipe.encoder_name));
         let selection = TileSelection::of_slide(project, &entry.id)?;
-        let outcome = embed_selected(
-            source.as_ref(),
-            (&selection, None),
-            encoder,
-            &recipe,
-            &store,
-            EmbedSettings::default(),
-            &EmbedControl::default(),
-            &mut |progress| bar.show(progress),
-        );
+        let request = EmbedRequest {
+            slide: source.as_ref(),
+            selection: &selection,
+            tissue: None,
+            recipe: &recipe,
+            store: &store,
+            settings: EmbedSettings::default(),
+        };
+        let outcome =
+            embed_slide(&request, encoder, &EmbedControl::default(), &mut |progress| bar.show(progress));
         bar.finish();
         let EmbedOutcome::Finished { .. } = outcome? else {
             bail!("{}: stopped before all tiles were done", slide.name);

@@ -91,11 +91,12 @@ impl TrainingBar {
                 self.bar.set_position(step);
                 self.say(&format!("{}: {steps} steps on {device}, starting after step {step}", self.name));
             }
-            Progress::Step { record, pairs_per_second, seconds_left, .. } => {
-                let left = Duration::from_secs_f64(seconds_left.clamp(0.0, 1e9).round());
+            Progress::Step { record, pace } => {
+                let left = Duration::from_secs_f64(pace.seconds_left.clamp(0.0, 1e9).round());
                 let text = format!(
-                    "loss {:.4}  {pairs_per_second:.1} pairs/s  {} left",
+                    "loss {:.4}  {:.1} pairs/s  {} left",
                     record.loss,
+                    pace.pairs_per_second,
                     indicatif::HumanDuration(left)
                 );
                 self.bar.set_position(record.step);

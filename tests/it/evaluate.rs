@@ -114,7 +114,7 @@ impl Study {
 fn figures_report_and_tables_come_from_one_command() {
     let study = Study::new();
     let found = study.json(&["--labels", "labels.csv", "--report", "out", "--pseudonymise"]);
-    assert!(!is_guessed(&found));
+    assert!(!is_at_chance_level(&found));
     let one = &found["encoders"][0];
     assert_eq!((&one["name"], &one["descriptor_len"]), (&"hsv-histogram".into(), &128.into()));
     assert!(one["addr"]["global"].as_f64().unwrap() > 1.0);
@@ -238,8 +238,8 @@ fn labels_without_tumour_are_measured_by_their_classes() {
     assert!(refused.contains("no labelled tile of class"), "{refused}");
 }
 
-/// Whether the report says that the class is found as well by guessing.
-fn is_guessed(found: &Value) -> bool {
+/// Whether the report says that the class is not found better than at chance level.
+fn is_at_chance_level(found: &Value) -> bool {
     let notes = found["notes"].as_array().unwrap();
     notes
         .iter()
@@ -247,7 +247,7 @@ fn is_guessed(found: &Value) -> bool {
 }
 
 #[test]
-fn a_class_that_is_found_as_by_guessing_is_named() {
+fn a_class_that_is_found_at_chance_level_is_named() {
     let study = Study::new();
     // What is called tumour on one slide looks like what is none on the other.
     study.write(
@@ -256,7 +256,7 @@ fn a_class_that_is_found_as_by_guessing_is_named() {
          alpha,50,50,520,1100,tumour\nalpha,600,50,1000,1100,stroma\n\
          beta,50,50,520,1100,stroma\nbeta,600,50,1000,1100,tumour\n",
     );
-    assert!(is_guessed(&study.json(&["--labels", "crossed.csv"])));
+    assert!(is_at_chance_level(&study.json(&["--labels", "crossed.csv"])));
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn two_textures_are_told_apart() {
     let config =
         TrainingConfig { steps: 120, validate_every: 120, validation_tiles: 200, batch: 16, ..config() };
     let outcome = run(setup(&test_folder, &config, &[&path], &[&path])).unwrap();
-    let [before, after] = &outcome.history.validations[..] else { panic!("two looks") };
+    let [before, after] = &outcome.history.validations[..] else { panic!("two validations") };
     let (before, after) = (before.addr_global.unwrap(), after.addr_global.unwrap());
     assert!(after > 3.0 && after > 1.5 * before, "ADDR {before} before, {after} after");
     let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
@@ -300,8 +300,7 @@ fn sections_that_are_too_small_are_named() {
         let slides = [prepare(&small, &config), prepare(&large, &config)];
         let (sampler, notices) = PairSampler::new(&slides, Vec::new(), &config).unwrap();
         assert!(notices.len() == 1 && notices[0].contains("small.tif"), "{notices:?}");
-        let mut drawn: Vec<usize> =
-            (0..200).map(|test_folder| sampler.group(0, test_folder, 0).tiles[0].slide).collect();
+        let mut drawn: Vec<usize> = (0..200).map(|index| sampler.group(0, index, 0).tiles[0].slide).collect();
         drawn.sort();
         drawn.dedup();
         assert_eq!(drawn.len(), slides_drawn);
@@ -319,17 +318,17 @@ fn sections_that_are_too_small_are_named() {
 }
 
 #[test]
-fn marks_of_the_user_are_drawn_as_often_as_asked() {
+fn judged_pairs_are_drawn_as_often_as_the_settings_say() {
     let test_folder = TestFolder::new();
-    let config = TrainingConfig { marks_share: 0.5, ..config() };
+    let config = TrainingConfig { judged_pairs_share: 0.5, ..config() };
     let slide = prepare(&test_folder.textures(), &config);
-    let tile = |test_folder: usize| TileRef { slide: 0, rect: slide.tiles[test_folder] };
+    let tile = |index: usize| TileRef { slide: 0, rect: slide.tiles[index] };
     let (first, second) = (tile(0), tile(90));
     let slides = [slide];
     let id = &slides[0].source.info().id;
     let row = |a: TileRef, b: TileRef, slide: &str, judgement: &str| {
-        let test_folder = |rect: Level0Rect| format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height);
-        format!("{id},{},{slide},{},{judgement},0.5,encoder\n", test_folder(a.rect), test_folder(b.rect))
+        let cells = |rect: Level0Rect| format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height);
+        format!("{id},{},{slide},{},{judgement},0.5,encoder\n", cells(a.rect), cells(b.rect))
     };
     let head = "query_slide,query_x,query_y,query_width,query_height,slide,x,y,width,height,verdict,distance,encoder\n";
     let rows = [
@@ -343,9 +342,9 @@ fn marks_of_the_user_are_drawn_as_often_as_asked() {
     let judged_pairs = judged_pairs::read(run.folder(), &slides).unwrap();
     assert_eq!(judged_pairs, [JudgedPair { tiles: [first, second], same: true }]);
     let (sampler, _) = PairSampler::new(&slides, judged_pairs, &config).unwrap();
-    let groups = (0..400).map(|test_folder| sampler.group(0, test_folder, 0));
-    let marked = groups.filter(|group| group.pairs[0].distance_mm.is_none()).count();
-    assert!((150..250).contains(&marked), "{marked}");
+    let groups = (0..400).map(|index| sampler.group(0, index, 0));
+    let judged = groups.filter(|group| group.pairs[0].distance_mm.is_none()).count();
+    assert!((150..250).contains(&judged), "{judged}");
 }
 
 pub fn histokin(arguments: &[&str]) -> std::process::Output {

@@ -123,9 +123,9 @@ fn tiles_kept_on_the_disk_change_nothing_and_are_gone_afterwards() {
         assert_eq!(device, DeviceChoice::Cpu);
         let mut kept = 0;
         let outcome = train(parts, &Control::default(), &mut |progress| {
-            if let Progress::Step { cached, memory, .. } = progress {
-                kept = cached;
-                assert!(memory.is_none_or(|bytes| bytes > 1 << 20));
+            if let Progress::Step { pace, .. } = progress {
+                kept = pace.cached;
+                assert!(pace.memory.is_none_or(|bytes| bytes > 1 << 20));
             }
         });
         assert_eq!(kept > 0, megabytes > 0);

@@ -47,7 +47,10 @@ fn what_is_measured_is_shown_and_written() {
     });
     let EvaluationState::Done(study) = harness.state().session().evaluation() else { unreachable!() };
     let study = study.clone();
-    assert!(study.comparison.encoders.iter().any(|one| one.name == "hsv-histogram"), "the floor is measured");
+    assert!(
+        study.comparison.encoders.iter().any(|one| one.name == "hsv-histogram"),
+        "the baseline is measured"
+    );
     assert!(study.comparison.encoders[0].stain.is_some(), "changes of the stain are measured");
     let addr = study.comparison.encoders[0].addr.clone().unwrap();
     assert_eq!(study.maps[0].points.len(), study.sample.tiles.len());

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::addr::{self, Addr, AddrSettings};
 use super::intervals::Resampling;
-use super::retrieval::{Figure, ratio};
+use super::retrieval::{Figure, Measure, ratio};
 use super::{Class, Descriptors, EvaluationError, Exclude, Tiles};
 
 /// Displayed name of the control.
@@ -22,6 +22,16 @@ pub struct Control {
     /// Precision of its answers to queries of the target class, the same for any number of answers; `None`
     /// without labels. All tiles of a half are equally near, so that answers are drawn from them at random.
     pub precision: Option<Figure>,
+}
+
+impl Control {
+    /// Returns the value of a measure of retrieval; `None` for those that the precision does not decide.
+    pub fn figure(&self, measure: Measure) -> Option<Figure> {
+        match measure {
+            Measure::P1 | Measure::P5 | Measure::P20 => self.precision,
+            Measure::Map | Measure::Majority5 => None,
+        }
+    }
 }
 
 /// Measures the ADDR of the control.
@@ -100,7 +110,7 @@ mod tests {
         // All far pairs lie in different halves; of 11 + 10 near pairs of a slide, 1 + 2 do.
         assert!((addr.global - 7.0).abs() < 1e-9, "{}", addr.global);
         let found = precision(&tiles, Class(0), Exclude::Slide, &Resampling::default()).unwrap();
-        assert_eq!((found.value, found.ci95), (0.5, Some([0.5, 0.5])), "as many as guessing finds");
+        assert_eq!((found.value, found.ci95), (0.5, Some([0.5, 0.5])), "the chance level");
     }
 
     #[test]

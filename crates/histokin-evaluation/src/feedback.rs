@@ -270,12 +270,12 @@ mod tests {
     }
 
     #[test]
-    fn marks_teach_what_descriptors_tell_faintly_and_nothing_where_they_tell_nothing() {
+    fn judgements_teach_what_descriptors_show_weakly_and_nothing_where_they_show_nothing() {
         let usual = simulation(Ranking::Direction, 0.0);
         let faint = curve(0.25, &usual);
         assert!(faint[0] < 0.8 && faint[1] > faint[0] && faint[3] > faint[0] + 0.1, "{faint:?}");
         let misled = curve(0.25, &simulation(Ranking::Direction, 0.3));
-        assert!(misled[3] < faint[3] - 0.05, "wrong marks cost precision: {misled:?}");
+        assert!(misled[3] < faint[3] - 0.05, "wrong judgements cost precision: {misled:?}");
         for ranking in [Ranking::Nearest, Ranking::Discriminant] {
             let other = curve(0.25, &simulation(ranking, 0.0));
             assert!(other[3] > other[0], "{ranking:?} {other:?}");
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_of_one_patient_do_not_ask() {
+    fn classes_of_one_patient_are_not_used_as_queries() {
         let (values, mut tiles) = tiles(0.5);
         for (class, patient) in tiles.classes.iter_mut().zip(&tiles.patients) {
             *class = Some(Class(*patient as u16));

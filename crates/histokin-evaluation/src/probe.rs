@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_that_say_nothing_score_as_guessing() {
+    fn descriptors_that_say_nothing_score_at_chance_level() {
         let (_, tiles) = two_classes(0.0);
         let nothing: Vec<f32> = (0..1200).map(|index| (index as f32 * 1.37).sin()).collect();
         let probe = judge(Descriptors::new(&nothing, 3).unwrap(), &tiles, Exclude::Patient).unwrap().unwrap();

@@ -22,7 +22,8 @@ use histokin_core::query::{self, Query, QueryError};
 use histokin_core::slide::SlideId;
 use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use histokin_project::pipeline::{
-    EmbedControl, EmbedError, EmbedProgress, EmbedSettings, HsvHistogram, TileSelection, embed_selected,
+    EmbedControl, EmbedError, EmbedProgress, EmbedRequest, EmbedSettings, HsvHistogram, TileSelection,
+    embed_slide,
 };
 use histokin_project::project::Project;
 
@@ -179,25 +180,26 @@ fn baseline(
         let doing = format!("colours of {}", slide.name);
         let at = |share: f64| BASELINE_DONE * (index as f64 + share) / slides.len() as f64;
         let mut update = |event: EmbedProgress| {
-            let (EmbedProgress::Started { done, total, .. } | EmbedProgress::Tiles { done, total, .. }) =
-                event
-            else {
-                return;
+            let share = match event {
+                EmbedProgress::FindingTissue { .. } => 0.0,
+                EmbedProgress::Started { done, total, .. } | EmbedProgress::Tiles { done, total, .. } => {
+                    f64::from(done) / f64::from(total.max(1))
+                }
+                _ => return,
             };
-            if !progress(at(f64::from(done) / f64::from(total.max(1))), &doing) {
+            if !progress(at(share), &doing) {
                 control.stop();
             }
         };
-        embed_selected(
-            source.as_ref(),
-            (&selection, None),
-            &mut histogram,
-            &recipe,
-            &store,
-            EmbedSettings::default(),
-            &control,
-            &mut update,
-        )?;
+        let request = EmbedRequest {
+            slide: source.as_ref(),
+            selection: &selection,
+            tissue: None,
+            recipe: &recipe,
+            store: &store,
+            settings: EmbedSettings::default(),
+        };
+        embed_slide(&request, &mut histogram, &control, &mut update)?;
         if control.is_stopped() {
             return Err(ComparisonError::Stopped.into());
         }

@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn both_encoders_answer_from_other_slides() {
         let sample = sample();
-        // The first encoder orders tiles by their place on the slide, the second in the opposite order.
+        // The first encoder tells tiles apart by their position on the slide, the second only by their slide.
         let of = |sign: f32| EncoderDescriptors {
             id: String::new(),
             name: String::new(),

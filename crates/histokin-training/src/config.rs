@@ -186,7 +186,8 @@ pub struct TrainingConfig {
     /// Number of slides in a batch; 0 for any.
     pub slides_per_batch: usize,
     /// Share (0 to 1) of pairs drawn from the user's relevance judgements.
-    pub marks_share: f64,
+    #[serde(alias = "marks_share")]
+    pub judged_pairs_share: f64,
 
     /// Number of training steps.
     pub steps: u64,
@@ -279,7 +280,7 @@ impl Preset {
             without_far: SlidesWithoutFarPairs::LeaveOut,
             slide_weighting: SlideWeighting::SquareRoot,
             slides_per_batch: 0,
-            marks_share: 0.25,
+            judged_pairs_share: 0.25,
             steps: 600,
             batch: 16,
             lr: 5e-4,
@@ -402,7 +403,7 @@ impl TrainingConfig {
         }
         for (name, value) in [
             ("npid_momentum", self.npid_momentum),
-            ("marks_share", self.marks_share),
+            ("judged_pairs_share", self.judged_pairs_share),
             ("augmentation", self.augmentation.stain_jitter),
             ("augmentation", self.augmentation.blur),
         ] {
@@ -474,8 +475,10 @@ mod tests {
 
     #[test]
     fn names_of_earlier_versions_are_read() {
-        let config: TrainingConfig = toml::from_str("spread = 0.25\nkeep = 3.0\npatience = 7\n").unwrap();
+        let text = "spread = 0.25\nkeep = 3.0\npatience = 7\nmarks_share = 0.75\n";
+        let config: TrainingConfig = toml::from_str(text).unwrap();
         assert_eq!((config.anti_collapse, config.anchor, config.early_stopping), (0.25, 3.0, 7));
+        assert_eq!(config.judged_pairs_share, 0.75);
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub const FIELDS: &[FieldHelp] = &[
         "Number of slides from which a batch is drawn; with few, tiles cannot be separated by the colours of their slides. 0 for any.",
     ),
     help(
-        "marks_share",
+        "judged_pairs_share",
         "Share (0 to 1) of pairs drawn from your relevance judgements “same” and “different”, if there are any.",
     ),
     help("steps", "Number of training steps; each uses one batch."),

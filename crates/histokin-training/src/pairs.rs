@@ -197,8 +197,8 @@ impl PairSampler {
                 instance: self.first_instance[slide] + tile,
             };
         }
-        if let Some(marked) = self.judged(&mut random) {
-            return marked;
+        if let Some(judged) = self.judged(&mut random) {
+            return judged;
         }
         match self.config.loss {
             LossKind::Triplet => self.triplet(&allowed, &mut random),
@@ -318,7 +318,7 @@ impl PairSampler {
             LossKind::Triplet => false,
         };
         let usable: Vec<&JudgedPair> = self.judged_pairs.iter().filter(usable).collect();
-        if usable.is_empty() || !random.random_bool(self.config.marks_share) {
+        if usable.is_empty() || !random.random_bool(self.config.judged_pairs_share) {
             return None;
         }
         let judged = usable[random.random_range(0..usable.len())];

@@ -52,6 +52,8 @@ pub struct Setup {
 pub enum Progress {
     /// The training loop starts or continues.
     Started {
+        /// ID of the run.
+        run: String,
         /// Steps done before.
         step: u64,
         /// Steps in total.
@@ -65,14 +67,8 @@ pub enum Progress {
     Step {
         /// Values of the step.
         record: StepRecord,
-        /// Current speed.
-        pairs_per_second: f64,
-        /// Estimated seconds to the end.
-        seconds_left: f64,
-        /// Bytes of memory used by the process, if known.
-        memory: Option<usize>,
-        /// Bytes of tiles cached on disk.
-        cached: u64,
+        /// Speed and resources.
+        pace: Pace,
     },
     /// Some pairs of the last batch, for display.
     Pairs(Vec<ShownPair>),
@@ -87,6 +83,19 @@ pub enum Progress {
     },
     /// A message for the user; the training continues.
     Notice(String),
+}
+
+/// Speed of a training and the resources it uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pace {
+    /// Pairs per second.
+    pub pairs_per_second: f64,
+    /// Estimated seconds to the end of the run.
+    pub seconds_left: f64,
+    /// Memory used by the process, in bytes, if known.
+    pub memory: Option<usize>,
+    /// Bytes of tiles cached on disk.
+    pub cached: u64,
 }
 
 /// Result of a training.
@@ -182,6 +191,7 @@ fn run(
     setup.run.card.device = learner.network.device_name();
     setup.run.set_status(RunStatus::Running)?;
     send(Progress::Started {
+        run: setup.run.card.id.clone(),
         step: header.step,
         steps: config.steps,
         device: learner.network.device_name(),
@@ -355,13 +365,13 @@ impl TrainingLoop<'_> {
         let batch_size = self.config.batch.min(self.limit.load(Ordering::Relaxed));
         let left = (self.config.steps - self.header.step) as f64 * batch_size as f64;
         let pairs_per_second = self.speed.pairs_per_second();
-        (self.send)(Progress::Step {
-            record: learned.record,
+        let pace = Pace {
             pairs_per_second,
             seconds_left: left / pairs_per_second.max(1e-9),
             memory: memory::resident_bytes(),
             cached: self.reader.cached_bytes(),
-        });
+        };
+        (self.send)(Progress::Step { record: learned.record, pace });
         if self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY) {
             self.shown = Some(Instant::now());
             (self.send)(Progress::Pairs(shown_pairs(batch, &learned.distances, &self.setup.slides)));

@@ -73,8 +73,8 @@ pub fn pca_of(encoders: &[EncoderDescriptors], comparison: &Comparison) -> Optio
 }
 
 /// Writes `report.html`, `report.pdf`, `report.json` and the tables `across_patients.csv`, `feedback.csv`,
-/// `encoders.csv`, `paired.csv`, `classes.csv`, `queries.csv` to `folder`, which is created if necessary. All content is composed before
-/// the first file is written, and each file is written durably: complete or not at all.
+/// `encoders.csv`, `paired.csv`, `classes.csv`, `queries.csv` to `folder`, which is created if necessary. All
+/// content is composed before the first file is written, and each file is written durably: complete or not at all.
 ///
 /// # Errors
 /// When a file cannot be written.

@@ -144,10 +144,10 @@ fn control_row(control: &Control, columns: usize) -> Vec<String> {
     let mut row: Vec<String> = start.into_iter().chain([end(0), end(1)]).collect();
     row.push(cell(Some(addr.median_per_slide).filter(|median| median.is_finite())));
     row.extend([String::new(), String::new()]);
-    // P@1, P@5 and P@20 are the first measures and equal for the control.
-    for _ in 0..3 {
-        let interval = control.precision.and_then(|precision| precision.ci95);
-        row.push(cell(control.precision.map(|precision| precision.value)));
+    for measure in Measure::ALL {
+        let figure = control.figure(measure);
+        let interval = figure.and_then(|figure| figure.ci95);
+        row.push(cell(figure.map(|figure| figure.value)));
         row.extend([0, 1].map(|end| cell(interval.map(|interval| interval[end]))));
     }
     row.resize(columns, String::new());

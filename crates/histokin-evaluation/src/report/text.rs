@@ -81,22 +81,28 @@ pub fn is_certain(ci95: Option<[f64; 2]>) -> bool {
     ci95.is_some_and(|[low, high]| low > 0.0 || high < 0.0)
 }
 
-/// Returns the comparison as lines of text.
-pub fn table(sample: &Sample, comparison: &Comparison) -> String {
-    let mut lines = vec![format!(
-        "{} of {} of {}{}",
+/// Returns the numbers of tiles, slides and patients.
+pub fn data_summary(sample: &Sample) -> String {
+    format!(
+        "{} of {} of {}",
         counted(sample.tiles.len() as u64, "tile"),
         counted(sample.slides.len() as u64, "slide"),
-        counted(sample.patient_count() as u64, "patient"),
-        if sample.classes.is_empty() {
-            String::new()
-        } else {
-            format!(
-                "; {} labelled, {} in two classes, {} in none",
-                sample.label_counts.labelled, sample.label_counts.conflicting, sample.label_counts.uncovered
-            )
-        }
-    )];
+        counted(sample.patient_count() as u64, "patient")
+    )
+}
+
+/// Returns the comparison as lines of text.
+pub fn table(sample: &Sample, comparison: &Comparison) -> String {
+    let labels = if sample.classes.is_empty() {
+        String::new()
+    } else {
+        let counts = sample.label_counts;
+        format!(
+            "; {} labelled, {} in two classes, {} in none",
+            counts.labelled, counts.conflicting, counts.uncovered
+        )
+    };
+    let mut lines = vec![data_summary(sample) + &labels];
     if let Some(headline) = Headline::of(comparison) {
         lines.extend([String::new(), format!("{}: P@5", headline.title())]);
         lines.extend(aligned(&headline_rows(&headline, sample, comparison)));
@@ -144,9 +150,9 @@ fn addr_rows(comparison: &Comparison) -> Vec<Vec<String>> {
             |addr| format!("{} {}", ratio(addr.global), ratio_interval(addr.ci95)).trim_end().to_owned(),
         )
     };
+    let shown = [Measure::P1, Measure::P5, Measure::P20, Measure::Map];
     let row = |one: &EncoderResult| {
         let score = one.target.as_ref().map(|target| &target.score);
-        let shown = [Measure::P1, Measure::P5, Measure::P20, Measure::Map];
         let figures = shown.map(|measure| figure(score.and_then(|score| score.figure(measure))));
         let chance = score.map_or_else(|| "–".to_owned(), |score| percent(score.chance_level));
         let start = [one.name.clone(), addr(one.addr.as_ref())];
@@ -155,10 +161,9 @@ fn addr_rows(comparison: &Comparison) -> Vec<Vec<String>> {
     let mut rows = vec![head.to_vec()];
     rows.extend(comparison.encoders.iter().map(row));
     if let Some(control) = &comparison.control {
-        let found = figure(control.precision);
-        let cells =
-            [control::NAME.to_owned(), addr(Some(&control.addr)), found.clone(), found.clone(), found];
-        rows.push(cells.into_iter().chain(["–", "–"].map(str::to_owned)).collect());
+        let start = [control::NAME.to_owned(), addr(Some(&control.addr))];
+        let figures = shown.map(|measure| figure(control.figure(measure)));
+        rows.push(start.into_iter().chain(figures).chain(["–".to_owned()]).collect());
     }
     rows
 }

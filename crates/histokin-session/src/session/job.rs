@@ -197,9 +197,9 @@ pub enum OpenJob {
         /// Folders to search.
         folders: Vec<PathBuf>,
     },
-    /// Reads the specification of an encoder, given by name or path, without loading libtorch.
+    /// Reads the specification of an encoder, given by name or path. libtorch is loaded only for a TorchScript module.
     ReadEncoderSpec(String),
-    /// Reads what is known of an encoder, given by name or path, without loading libtorch.
+    /// Reads what is known of an encoder, given by name or path. libtorch is loaded only for a TorchScript module.
     ExamineEncoder(String),
     /// Records that the user allows a TorchScript module to run, and reads its specification.
     TrustEncoder {

@@ -60,8 +60,8 @@ pub use query::{
 };
 pub use slides::{Colours, Profile, SlideCommand, SlideEvent, SlideState, TilePicture};
 pub use training::{
-    Pace, PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd,
-    TrainingEvent, TrainingJob, TrainingPlan, TrainingState, TrainingTarget, TrialRequest, TrialState,
+    PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd, TrainingEvent,
+    TrainingJob, TrainingPlan, TrainingState, TrainingTarget, TrialRequest, TrialState,
 };
 pub use view::{ViewCommand, ViewTarget};
 

@@ -11,10 +11,10 @@ use crate::session::{
 };
 use histokin_core::query::{Example, ShownExample, TilePosition};
 use histokin_core::slide::{self, SlideId};
-use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError};
+use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError, EncoderId};
 use histokin_project::pipeline::{
-    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, embed_picture, embed_selected,
-    embed_tiles, write_picture,
+    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedRequest, EmbedSettings, embed_picture,
+    embed_slide, embed_tiles, write_picture,
 };
 
 /// The plan and the urgent requests for the embedder, and what it is doing.
@@ -154,15 +154,23 @@ impl EmbedderQueue {
 struct Loaded(Option<(String, Box<dyn Encoder>)>);
 
 impl Loaded {
-    /// Returns the encoder of that name; loads it if it is not loaded yet.
+    /// Returns the encoder `id` of that name; loads it if it is not loaded yet.
+    ///
+    /// # Errors
+    /// [`EncoderError`] if it cannot be loaded, or its files are by now those of an encoder other than `id`.
     fn get(
         &mut self,
         name: &str,
+        id: &EncoderId,
         device: DeviceChoice,
         events: &EventSender,
     ) -> Result<&mut dyn Encoder, EncoderError> {
-        if self.0.as_ref().is_none_or(|(loaded, _)| loaded != name) {
+        if self.0.as_ref().is_none_or(|(loaded, encoder)| loaded != name || encoder.spec().id != *id) {
             let encoder = encoder::load(name, device)?;
+            if encoder.spec().id != *id {
+                let reason = "the encoder has changed since the project read it; choose it again (Encoders…)";
+                return Err(EncoderError::File { path: name.into(), reason: reason.into() });
+            }
             events.send(EmbeddingEvent::EncoderRuns { device: encoder.device() });
             self.0 = Some((name.to_owned(), encoder));
         }
@@ -178,8 +186,9 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
         match work {
             Work::EmbedTiles(Urgent::Picture(request)) => {
                 let embedded = crash::catch("Embedding an image", || {
-                    let encoder =
-                        loaded.get(&request.encoder, device, events).map_err(|error| error.to_string())?;
+                    let encoder = loaded
+                        .get(&request.encoder, &request.recipe.encoder_id, device, events)
+                        .map_err(|error| error.to_string())?;
                     picture_example(&request, encoder)
                 });
                 let embedded = embedded.unwrap_or_else(|crash| {
@@ -191,8 +200,9 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
             }
             Work::EmbedTiles(Urgent::Tiles(request)) => {
                 let embedded = crash::catch("Embedding tiles", || {
-                    let encoder =
-                        loaded.get(&request.encoder, device, events).map_err(|error| error.to_string())?;
+                    let encoder = loaded
+                        .get(&request.encoder, &request.recipe.encoder_id, device, events)
+                        .map_err(|error| error.to_string())?;
                     describe(&request, encoder)
                 });
                 let descriptors = embedded.unwrap_or_else(|crash| {
@@ -205,7 +215,7 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
             }
             Work::Embed(plan, target, control) => {
                 let embedded = crash::catch("Embedding a slide", || {
-                    let encoder = loaded.get(&plan.encoder, device, events)?;
+                    let encoder = loaded.get(&plan.encoder, &plan.recipe.encoder_id, device, events)?;
                     Ok::<bool, EncoderError>(embed(&plan, &target, encoder, &control, events))
                 });
                 match embedded {
@@ -276,16 +286,15 @@ fn embed(
 ) -> bool {
     let slide = &target.slide.info().id;
     let mut report = |progress| _ = event(slide, progress).map(|event| events.send(event));
-    let outcome = embed_selected(
-        target.slide.as_ref(),
-        (&target.selection, target.tissue.as_deref()),
-        encoder,
-        &plan.recipe,
-        &plan.store,
-        EmbedSettings::default(),
-        control,
-        &mut report,
-    );
+    let request = EmbedRequest {
+        slide: target.slide.as_ref(),
+        selection: &target.selection,
+        tissue: target.tissue.as_deref(),
+        recipe: &plan.recipe,
+        store: &plan.store,
+        settings: EmbedSettings::default(),
+    };
+    let outcome = embed_slide(&request, encoder, control, &mut report);
     match outcome {
         Ok(EmbedOutcome::Finished { set, summary }) => {
             events.send(EmbeddingEvent::DescriptorsReady { set, finished: true });
@@ -326,4 +335,30 @@ fn event(slide: &SlideId, progress: EmbedProgress) -> Option<Event> {
         EmbedProgress::Coarser { .. } | EmbedProgress::FindingTissue { .. } => return None,
         EmbedProgress::Notice(text) => Event::Messages(MessageEvent::Note(text)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoder_whose_files_have_changed_is_never_taken_for_the_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../histokin-encoder/tests/fixtures/vit");
+        let weights = folder.path().join("small.safetensors");
+        std::fs::copy(fixtures.join("timm_plain.safetensors"), &weights).unwrap();
+        let name = weights.to_str().unwrap();
+        let (sender, _received) = crossbeam_channel::unbounded();
+        let events = EventSender { events: sender, waker: Arc::new(|| {}) };
+        let mut loaded = Loaded::default();
+        let first = encoder::spec(name).unwrap().id;
+        loaded.get(name, &first, DeviceChoice::Cpu, &events).unwrap();
+        std::fs::write(folder.path().join("config.json"), r#"{"num_attention_heads": 4}"#).unwrap();
+        let second = encoder::spec(name).unwrap().id;
+        assert_ne!(first, second);
+        let found = loaded.get(name, &second, DeviceChoice::Cpu, &events).unwrap().spec().id.clone();
+        assert_eq!(found, second);
+        let refused = loaded.get(name, &first, DeviceChoice::Cpu, &events).err().expect("it is refused");
+        assert!(refused.to_string().contains("has changed"), "{refused}");
+    }
 }

@@ -18,6 +18,7 @@ use histokin_core::slide::{self, SlideError, SlideSource};
 use histokin_core::stain::LabStatistics;
 use histokin_core::tiling::read_tile;
 use histokin_core::tissue::TissueMask;
+use histokin_encoder::facts::Examined;
 use histokin_encoder::{self as encoder, EncoderError};
 use histokin_project::pipeline::{self, find_slides};
 use histokin_project::project::Project;
@@ -80,10 +81,9 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
 
 /// Reads what is known of an encoder.
 fn examine_encoder(which: &str) -> Result<EncoderOffer, EncoderError> {
-    let spec = encoder::spec(which)?;
-    let facts = encoder::facts::facts(which)?;
+    let Examined { name, tiles, facts } = encoder::facts::examine(which)?;
     let facts = facts.into_iter().map(|(label, text)| (label.to_owned(), text)).collect();
-    Ok(EncoderOffer { which: which.to_owned(), name: spec.name, tiles: spec.tiles, facts })
+    Ok(EncoderOffer { which: which.to_owned(), name, tiles, facts })
 }
 
 fn learn_encoder(which: &str, events: &EventSender) {

@@ -7,19 +7,18 @@ use super::EventSender;
 use super::job_queue::JobQueue;
 use crate::crash;
 use crate::session::{
-    Event, MessageEvent, Pace, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan,
+    Event, MessageEvent, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan,
     TrainingTarget,
 };
 use histokin_core::durable;
 use histokin_core::memory;
-use histokin_encoder::DeviceChoice;
 use histokin_encoder::model::Preprocessing;
 use histokin_training::config::TrainingConfig;
-use histokin_training::run::{History, Run, RunSlide};
+use histokin_training::run::{Run, RunSlide};
 use histokin_training::slides::TrainingSlide;
 use histokin_training::{
-    self as training, Control, Outcome, Progress, Setup, ShownPair, TrainingError, judged_pairs, labels,
-    pairs, speed, train,
+    self as training, Control, Progress, Setup, ShownPair, TrainingError, judged_pairs, labels, pairs, speed,
+    train,
 };
 
 /// Job queues of the training threads.
@@ -64,7 +63,7 @@ pub fn run(queue: &TrainerQueue, events: &EventSender) {
         let project = plan.project.clone();
         let trained = crash::catch("Training", || carry_out(plan, &control, events));
         let end = match trained {
-            Ok(Ok(outcome)) => Ok(TrainingEnd { step: outcome.steps, stopped: outcome.stopped }),
+            Ok(Ok(end)) => Ok(end),
             Ok(Err(error)) => Err(error.to_string()),
             Err(crash) => {
                 events.send(MessageEvent::Crashed(crash.clone()));
@@ -150,64 +149,43 @@ fn export(project: &Path, run: &str) -> Result<std::path::PathBuf, TrainingError
     Ok(path)
 }
 
-fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Result<Outcome, TrainingError> {
-    let (run, targets, resume) = match plan.what {
+fn carry_out(
+    plan: TrainingPlan,
+    control: &Control,
+    events: &EventSender,
+) -> Result<TrainingEnd, TrainingError> {
+    let project = &plan.project;
+    let (run, slides, validation, resume) = match plan.what {
         PlannedRun::New { targets, mut config, seconds } => {
             config.check()?;
-            if let Some(seconds) = seconds
-                && !fit_into(seconds, &targets, &mut config, (&plan.project, plan.device), control, events)?
-            {
-                let history = History::default();
-                return Ok(Outcome {
-                    steps: 0,
-                    stopped: true,
-                    seconds: 0.0,
-                    pairs_per_second: 0.0,
-                    history,
-                    encoder: None,
-                });
+            let known = targets.iter().map(used).collect();
+            // The run is created last, so that one that could not be started leaves no folder.
+            let (slides, validation) = prepare(project, targets, &config, events)?;
+            if let Some(seconds) = seconds {
+                events.send(TrainingEvent::Preparing { what: "Measuring the speed of training".to_owned() });
+                let (slides, device) = (slides.clone(), plan.device);
+                let measured = speed::seconds_per_step(project, &config, slides, device, threads(), control)?;
+                let Some(measured) = measured else {
+                    return Ok(TrainingEnd { step: 0, stopped: true });
+                };
+                config.fit_into(seconds, measured, validation.len());
+                let (steps, minutes) = (config.steps, seconds / 60.0);
+                let text = format!("{steps} steps fit into {minutes:.0} minutes, at {measured:.2} s a step");
+                notice(text, events);
             }
-            let slides = targets.iter().map(used).collect();
-            (Run::create(&plan.project, *config, slides)?, targets, false)
+            (Run::create(project, *config, known)?, slides, validation, false)
         }
         PlannedRun::Continued { run, targets } => {
-            let run = Run::find(&plan.project, &run)?;
+            let run = Run::find(project, &run)?;
             let targets = targets_of(&run, targets)?;
-            (run, targets, true)
+            let (slides, validation) = prepare(project, targets, &run.config, events)?;
+            (run, slides, validation, true)
         }
     };
-    let (mut slides, mut validation) = (Vec::new(), Vec::new());
-    for target in targets {
-        let name = target.slide.info().name();
-        events.send(TrainingEvent::Preparing { what: format!("Finding tissue and pairs of {name}") });
-        let slide = TrainingSlide::prepare(target.slide, run.config.tiles(), target.tissue.as_deref());
-        // A run that could not be started leaves no folder.
-        let slide = match slide {
-            Err(error) if !resume => {
-                run.delete()?;
-                return Err(error);
-            }
-            other => other?,
-        };
-        if target.validation { validation.push(slide) } else { slides.push(slide) }
-    }
-    let labelled = labels::apply(&plan.project, &run.config.labels, &mut validation);
-    let labelled = match labelled {
-        Err(error) if !resume => {
-            run.delete()?;
-            return Err(error);
-        }
-        other => other?,
-    };
-    if labelled > 0 {
-        let text = format!("{labelled} tiles of the validation slides are labelled: retrieval is measured");
-        events.send(TrainingEvent::Notice(text));
-    }
-    let id = run.card.id.clone();
     let judged_pairs = judged_pairs::read(run.folder(), &slides)?;
     if !judged_pairs.is_empty() {
         let text = format!("{} pairs that you judged are used for training too", judged_pairs.len());
-        events.send(TrainingEvent::Notice(text));
+        notice(text, events);
     }
     let setup = Setup {
         slides,
@@ -217,36 +195,38 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
         threads: threads(),
         resume,
         model: run.model(),
-        model_name: id.clone(),
+        model_name: run.card.id.clone(),
         run,
     };
-    train(setup, control, &mut |progress| events.send(event(&id, progress)))
+    let outcome = train(setup, control, &mut |progress| events.send(TrainingEvent::Progress(progress)))?;
+    Ok(TrainingEnd { step: outcome.steps, stopped: outcome.stopped })
 }
 
-/// Measures the speed of training with the settings, and sets the steps that fit into `seconds`. Returns false if
-/// it was stopped.
-fn fit_into(
-    seconds: f64,
-    targets: &[TrainingTarget],
-    config: &mut TrainingConfig,
-    (project, device): (&Path, DeviceChoice),
-    control: &Control,
+/// Prepares the slides to train on and, with their labels, those to validate on.
+fn prepare(
+    project: &Path,
+    targets: Vec<TrainingTarget>,
+    config: &TrainingConfig,
     events: &EventSender,
-) -> Result<bool, TrainingError> {
-    let (validation, learned): (Vec<_>, Vec<_>) = targets.iter().partition(|target| target.validation);
-    events.send(TrainingEvent::Preparing { what: "Measuring the speed of training".to_owned() });
-    let slides = learned
-        .into_iter()
-        .map(|target| TrainingSlide::prepare(target.slide.clone(), config.tiles(), target.tissue.as_deref()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let Some(measured) = speed::seconds_per_step(project, config, slides, device, threads(), control)? else {
-        return Ok(false);
-    };
-    config.fit_into(seconds, measured, validation.len());
-    let minutes = seconds / 60.0;
-    let text = format!("{} steps fit into {minutes:.0} minutes, at {measured:.2} s a step", config.steps);
-    events.send(TrainingEvent::Notice(text));
-    Ok(true)
+) -> Result<(Vec<TrainingSlide>, Vec<TrainingSlide>), TrainingError> {
+    let (mut slides, mut validation) = (Vec::new(), Vec::new());
+    for target in targets {
+        let name = target.slide.info().name();
+        events.send(TrainingEvent::Preparing { what: format!("Finding tissue and pairs of {name}") });
+        let slide = TrainingSlide::prepare(target.slide, config.tiles(), target.tissue.as_deref())?;
+        if target.validation { validation.push(slide) } else { slides.push(slide) }
+    }
+    let labelled = labels::apply(project, &config.labels, &mut validation)?;
+    if labelled > 0 {
+        let text = format!("{labelled} tiles of the validation slides are labelled: retrieval is measured");
+        notice(text, events);
+    }
+    Ok((slides, validation))
+}
+
+/// Sends a message for the log of the run.
+fn notice(text: String, events: &EventSender) {
+    events.send(TrainingEvent::Progress(Progress::Notice(text)));
 }
 
 /// Returns the number of threads that read tiles; some cores are left for the window.
@@ -274,20 +254,4 @@ fn targets_of(run: &Run, open: Vec<TrainingTarget>) -> Result<Vec<TrainingTarget
         )
     };
     run.card.slides.iter().map(find).collect()
-}
-
-fn event(run: &str, progress: Progress) -> TrainingEvent {
-    match progress {
-        Progress::Started { step, steps, device, history } => {
-            TrainingEvent::Started { run: run.to_owned(), step, steps, device, history }
-        }
-        Progress::Step { record, pairs_per_second, seconds_left, memory, cached } => {
-            TrainingEvent::Step { record, pace: Pace { pairs_per_second, seconds_left, memory, cached } }
-        }
-        Progress::Pairs(pairs) => TrainingEvent::Pairs(pairs),
-        Progress::Validating => TrainingEvent::Validating,
-        Progress::Validated(validation) => TrainingEvent::Validated(validation),
-        Progress::Saved { step } => TrainingEvent::Saved { step },
-        Progress::Notice(text) => TrainingEvent::Notice(text),
-    }
 }

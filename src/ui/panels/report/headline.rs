@@ -7,10 +7,10 @@ use super::heading_ui;
 use crate::evaluation::comparison::Comparison;
 use crate::evaluation::feedback;
 use crate::evaluation::headline::Headline;
-use crate::evaluation::report::text::{figure, percent};
+use crate::evaluation::report::text::{data_summary, figure, percent};
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
-use crate::number_format::{counted, grouped};
+use crate::number_format::grouped;
 use crate::ui::theme::{self, Palette};
 
 /// Height of a row of a table in points.
@@ -20,10 +20,8 @@ const ROW: f32 = 22.0;
 pub fn headline_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     let sample = &study.sample;
     let summary = format!(
-        "{} of {} of {}, {} of them labelled",
-        counted(sample.tiles.len() as u64, "tile"),
-        counted(sample.slides.len() as u64, "slide"),
-        counted(sample.patient_count() as u64, "patient"),
+        "{}, {} of them labelled",
+        data_summary(sample),
         grouped(sample.label_counts.labelled as u64)
     );
     ui.label(RichText::new(summary).color(palette.weak));

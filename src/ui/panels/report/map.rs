@@ -60,7 +60,7 @@ pub struct MapView {
     /// Counter of changes of `chosen`.
     selection: u32,
     /// Generation of the query whose distances were requested.
-    requests: Option<u64>,
+    requested: Option<u64>,
 }
 
 impl MapView {
@@ -293,8 +293,8 @@ fn legend_ui(
         }
     });
     let query = session.query().map(|_| session.generation());
-    if view.coloured == Coloured::Distance && session.distances().is_none() && view.requests != query {
-        view.requests = query;
+    if view.coloured == Coloured::Distance && session.distances().is_none() && view.requested != query {
+        view.requested = query;
         requests.command(EvaluationCommand::MeasureDistances);
     }
 }

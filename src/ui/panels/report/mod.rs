@@ -196,7 +196,7 @@ fn settings_ui(
     });
 }
 
-#[expect(clippy::too_many_arguments, reason = "what is shown, on what, and what is asked for")]
+#[expect(clippy::too_many_arguments, reason = "what is shown, on what, and what is requested")]
 fn study_ui(
     ui: &mut Ui,
     session: &Session,

@@ -78,8 +78,7 @@ fn addr_table_ui(ui: &mut Ui, comparison: &Comparison, palette: &Palette) {
             addr_cells(ui, Some(&control.addr));
             if has_target {
                 for measure in Measure::ALL {
-                    let has_many = matches!(measure, Measure::Map | Measure::Majority5);
-                    ui.label(if has_many { "–".to_owned() } else { figure(control.precision) });
+                    ui.label(figure(control.figure(measure)));
                 }
             }
             ui.end_row();

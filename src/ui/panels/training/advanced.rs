@@ -1,6 +1,6 @@
 //! The settings of a training run that most runs leave as they are, each with its meaning.
 
-use egui::{Align, ComboBox, DragValue, Grid, Layout, RichText, TextEdit, Ui, Vec2};
+use egui::{ComboBox, DragValue, Grid, RichText, TextEdit, Ui, Vec2};
 
 use super::{Duration, TrainingPanel};
 use crate::encoder::DeviceChoice;
@@ -35,28 +35,23 @@ pub fn advanced_ui(
 
 fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, requests: &mut Requests) {
     ui.horizontal(|ui| {
-        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-            ui.menu_button("Preset", |ui| {
-                for preset in Preset::ALL {
-                    if ui.button(preset.label()).clicked() {
-                        panel.config = preset.config();
-                        ui.close();
-                    }
+        ui.menu_button("Preset", |ui| {
+            for preset in Preset::ALL {
+                if ui.button(preset.label()).clicked() {
+                    panel.config = preset.config();
+                    ui.close();
                 }
-            })
-            .response
-            .on_hover_text("Fill in all settings at once");
-            if ui
-                .button("Save…")
-                .on_hover_text("Save these settings to a TOML file with explanations")
-                .clicked()
-            {
-                requests.action(EmbeddingAction::SaveTrainingSettings);
             }
-            if ui.button("Load…").on_hover_text("Load settings from a TOML file").clicked() {
-                requests.action(EmbeddingAction::LoadTrainingSettings);
-            }
-        });
+        })
+        .response
+        .on_hover_text("Fill in all settings at once");
+        if ui.button("Save…").on_hover_text("Save these settings to a TOML file with explanations").clicked()
+        {
+            requests.action(EmbeddingAction::SaveTrainingSettings);
+        }
+        if ui.button("Load…").on_hover_text("Load settings from a TOML file").clicked() {
+            requests.action(EmbeddingAction::LoadTrainingSettings);
+        }
     });
 }
 
@@ -251,8 +246,8 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
         field_ui(ui, "Slides per batch", "slides_per_batch", |ui| {
             ui.add(DragValue::new(&mut config.slides_per_batch).range(0..=1000));
         });
-        field_ui(ui, "Share of judged pairs", "marks_share", |ui| {
-            ui.add(DragValue::new(&mut config.marks_share).range(0.0..=1.0).speed(0.01));
+        field_ui(ui, "Share of judged pairs", "judged_pairs_share", |ui| {
+            ui.add(DragValue::new(&mut config.judged_pairs_share).range(0.0..=1.0).speed(0.01));
         });
         field_ui(ui, "Warm-up", "warmup_steps", |ui| {
             ui.add(DragValue::new(&mut config.warmup_steps).range(0..=1_000_000).suffix(" steps"));

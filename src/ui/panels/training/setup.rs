@@ -198,7 +198,7 @@ fn duration_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
             ui.set_width(ui.available_width());
             ui.visuals_mut().widgets.inactive.bg_stroke = Stroke::new(1.0, palette.weak);
             let chosen = ui.radio(is_chosen, RichText::new(duration.name()).color(palette.strong)).clicked();
-            if let Some(text) = buys(duration, panel, measured, validation) {
+            if let Some(text) = steps_within(duration, panel, measured, validation) {
                 ui.add(egui::Label::new(RichText::new(text).small().color(palette.weak)).wrap());
             }
             chosen
@@ -216,8 +216,9 @@ fn duration_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
     }
 }
 
-/// Says what a training of this duration amounts to, from the measured seconds per step; `None` without them.
-fn buys(
+/// Returns how many steps a training of this duration has, in words, from the measured seconds per step; `None`
+/// without them.
+fn steps_within(
     duration: Duration,
     panel: &TrainingPanel,
     measured: Option<f64>,

@@ -57,15 +57,12 @@ fn addr_cells(addr: Option<&Addr>) -> [Cell; 2] {
     }
 }
 
-/// Returns the row of the control; its precision is the same for any number of answers.
+/// Returns the row of the control.
 fn control_row(control: &Control, comparison: &Comparison, has_target: bool) -> Vec<Cell> {
     let mut row = vec![Cell::from(control::NAME), Cell::from("1")];
     row.extend(addr_cells(Some(&control.addr)));
     if has_target {
-        row.extend(Measure::ALL.map(|measure| match measure {
-            Measure::P1 | Measure::P5 | Measure::P20 => Cell::from(control.precision),
-            Measure::Map | Measure::Majority5 => Cell::from("–"),
-        }));
+        row.extend(Measure::ALL.map(|measure| Cell::from(control.figure(measure))));
         let score = comparison.encoders.iter().find_map(|one| Some(&one.target.as_ref()?.score));
         row.push(Cell::from(score.map_or_else(String::new, |score| percent(score.chance_level))));
     }

@@ -13,7 +13,7 @@ use super::super::retrieval::{Figure, PoolKind};
 use super::super::sample::{Sample, SampleSlide};
 use super::drawing::Drawing;
 use super::gallery::Pictures;
-use super::text::{addr_title, percent, percent_interval};
+use super::text::{addr_title, data_summary, percent, percent_interval};
 use super::{Map, plots};
 use histokin_core::number_format::{counted, grouped};
 
@@ -181,12 +181,7 @@ impl Content {
 }
 
 fn lead(sample: &Sample) -> String {
-    let mut text = format!(
-        "{} of {} of {}",
-        counted(sample.tiles.len() as u64, "tile"),
-        counted(sample.slides.len() as u64, "slide"),
-        counted(sample.patient_count() as u64, "patient")
-    );
+    let mut text = data_summary(sample);
     if !sample.classes.is_empty() {
         text += &format!(", {} of them labelled", grouped(sample.label_counts.labelled as u64));
     }

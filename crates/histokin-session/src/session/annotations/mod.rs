@@ -231,19 +231,18 @@ impl Session {
             ];
             of_slide.entry(slide).or_default().push(Polygon::new(corners.to_vec()));
         }
-        let mark = |(slide, polygons): (SlideId, Vec<Polygon>)| {
+        let annotate = |(slide, polygons): (SlideId, Vec<Polygon>)| {
             // Merges tiles that touch into one area.
             let shape = Shape::Polygons(polygons).union(&Shape::Polygons(Vec::new()));
             let edit = Edit::Add(vec![Annotation::new(shape, Some(class.clone()))]);
             self.annotation_command(AnnotationCommand::Edit { slide, edit })
         };
-        of_slide.into_iter().flat_map(mark).collect()
+        of_slide.into_iter().flat_map(annotate).collect()
     }
 
     /// Records the result of saving annotations, and reports it if it has changed.
     fn annotations_saved(&mut self, slide: &SlideId, problem: Option<String>) {
-        let name =
-            self.slide(slide).map_or_else(|| slide.short().to_owned(), |state| state.source.info().name());
+        let name = self.slides.name(slide);
         let Some(annotations) = self.annotations.slides.get_mut(slide) else { return };
         let before = std::mem::replace(&mut annotations.unsaved, problem.clone());
         if before == problem {

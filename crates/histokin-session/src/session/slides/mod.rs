@@ -112,9 +112,9 @@ impl SlideList {
         }
     }
 
-    /// Name of a slide for messages; empty if it is not open.
+    /// Name of a slide for messages; the short ID if it is not open.
     pub(super) fn name(&self, id: &SlideId) -> String {
-        self.get(id).map(|state| state.source.info().name()).unwrap_or_default()
+        self.get(id).map_or_else(|| id.short().to_owned(), |state| state.source.info().name())
     }
 
     /// Whether slides are still being opened.

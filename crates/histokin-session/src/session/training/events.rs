@@ -8,8 +8,7 @@ use histokin_core::slide::SlideId;
 use histokin_evaluation::trial::Trial;
 use histokin_training::config::TrainingConfig;
 use histokin_training::pairs::PairCount;
-use histokin_training::run::{History, StepRecord};
-use histokin_training::{ShownPair, Validation};
+use histokin_training::{Progress, ShownPair};
 
 /// A report of the training workers.
 pub enum TrainingEvent {
@@ -35,39 +34,8 @@ pub enum TrainingEvent {
         /// What is being done, for display.
         what: String,
     },
-    /// The training loop has started.
-    Started {
-        /// ID of the run.
-        run: String,
-        /// Step from which it starts; 0 for a new run.
-        step: u64,
-        /// Number of steps of the run.
-        steps: u64,
-        /// Name of the device.
-        device: String,
-        /// Steps and validations so far.
-        history: Box<History>,
-    },
-    /// A step was recorded.
-    Step {
-        /// Losses and other values of the step.
-        record: StepRecord,
-        /// Speed and resources.
-        pace: Pace,
-    },
-    /// Pairs of the current batch, for display.
-    Pairs(Vec<ShownPair>),
-    /// A validation has started.
-    Validating,
-    /// A validation has finished.
-    Validated(Box<Validation>),
-    /// A checkpoint was saved.
-    Saved {
-        /// Step of the checkpoint.
-        step: u64,
-    },
-    /// A message for the log of the run.
-    Notice(String),
+    /// The training made progress.
+    Progress(Progress),
     /// The training has ended or failed; [`TrainingEvent::Listed`] follows.
     Ended(Result<TrainingEnd, String>),
     /// A comparison of a run's encoder with the project's goes on.
@@ -93,19 +61,6 @@ pub enum TrainingEvent {
         /// File of the copy.
         path: PathBuf,
     },
-}
-
-/// Speed of a training and the resources it uses.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Pace {
-    /// Pairs per second.
-    pub pairs_per_second: f64,
-    /// Estimated seconds to the end of the run.
-    pub seconds_left: f64,
-    /// Memory used by the process, in bytes, if known.
-    pub memory: Option<usize>,
-    /// Bytes of tiles cached on disk.
-    pub cached: u64,
 }
 
 /// How a training ended.

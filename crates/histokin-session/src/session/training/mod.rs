@@ -9,7 +9,7 @@ mod trial;
 use std::sync::Arc;
 
 pub use commands::TrainingCommand;
-pub use events::{Pace, TrainingEnd, TrainingEvent};
+pub use events::{TrainingEnd, TrainingEvent};
 pub use jobs::{PairLimits, PlannedRun, TrainingJob, TrainingPlan, TrainingTarget};
 pub use state::{Preview, RunView, RunningState, TrainingState};
 pub use trial::{TrialRequest, TrialState};
@@ -113,39 +113,7 @@ impl Session {
                 self.messages.note(format!("Settings were written to {}", path.display()));
             }
             TrainingEvent::Preparing { what } => running.doing = Some(what),
-            TrainingEvent::Started { run, step, steps, device, history } => {
-                running.log(format!("{run}: {steps} steps on {device}, beginning after step {step}"));
-                running.run = Some(run);
-                (running.step, running.steps, running.saved) = (step, steps, step);
-                running.device = device;
-                running.history = *history;
-                running.doing = None;
-            }
-            TrainingEvent::Step { record, pace } => {
-                running.step = record.step;
-                running.history.steps.push(record);
-                running.pace = pace;
-                running.doing = None;
-            }
-            TrainingEvent::Pairs(pairs) => {
-                running.pairs = Arc::new(pairs);
-                running.pairs_shown += 1;
-            }
-            TrainingEvent::Validating => running.doing = Some("Validating".into()),
-            TrainingEvent::Validated(validation) => {
-                let addr = validation.addr_global.map_or("none".into(), |addr| format!("{addr:.3}"));
-                let p_at_5 = validation.retrieval.map(|found| format!(", P@5 {:.1} %", 100.0 * found.p_at_5));
-                running.log(format!(
-                    "step {}: ADDR {addr}{} on {} validation tiles",
-                    validation.step,
-                    p_at_5.unwrap_or_default(),
-                    validation.tiles
-                ));
-                running.history.validations.push(*validation);
-                running.doing = None;
-            }
-            TrainingEvent::Saved { step } => running.saved = step,
-            TrainingEvent::Notice(text) => running.log(text),
+            TrainingEvent::Progress(progress) => running.progressed(progress),
             TrainingEvent::Ended(end) => return self.training_ended(end),
             TrainingEvent::TrialProgress { run, share, doing } => self.trial_goes_on(&run, share, doing),
             TrainingEvent::Tried { run, result } => self.tried(&run, result),

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Pace, PairLimits, TrialState};
+use super::{PairLimits, TrialState};
 use histokin_core::slide::SlideId;
 use histokin_training::config::TrainingConfig;
 use histokin_training::pairs::PairCount;
 use histokin_training::run::{History, Run, RunCard, RunStatus};
-use histokin_training::{ShownPair, Validation};
+use histokin_training::{Pace, Progress, ShownPair, Validation};
 
 /// Number of log lines that are kept.
 const LOG_LINES: usize = 500;
@@ -174,6 +174,44 @@ impl TrainingState {
 }
 
 impl RunningState {
+    pub(super) fn progressed(&mut self, progress: Progress) {
+        match progress {
+            Progress::Started { run, step, steps, device, history } => {
+                self.log(format!("{run}: {steps} steps on {device}, beginning after step {step}"));
+                self.run = Some(run);
+                (self.step, self.steps, self.saved) = (step, steps, step);
+                self.device = device;
+                self.history = *history;
+                self.doing = None;
+            }
+            Progress::Step { record, pace } => {
+                self.step = record.step;
+                self.history.steps.push(record);
+                self.pace = pace;
+                self.doing = None;
+            }
+            Progress::Pairs(pairs) => {
+                self.pairs = Arc::new(pairs);
+                self.pairs_shown += 1;
+            }
+            Progress::Validating => self.doing = Some("Validating".into()),
+            Progress::Validated(validation) => {
+                let addr = validation.addr_global.map_or("none".into(), |addr| format!("{addr:.3}"));
+                let p_at_5 = validation.retrieval.map(|found| format!(", P@5 {:.1} %", 100.0 * found.p_at_5));
+                self.log(format!(
+                    "step {}: ADDR {addr}{} on {} validation tiles",
+                    validation.step,
+                    p_at_5.unwrap_or_default(),
+                    validation.tiles
+                ));
+                self.history.validations.push(*validation);
+                self.doing = None;
+            }
+            Progress::Saved { step } => self.saved = step,
+            Progress::Notice(text) => self.log(text),
+        }
+    }
+
     pub(super) fn log(&mut self, line: String) {
         if self.log.len() >= LOG_LINES {
             self.log.remove(0);
