@@ -24,7 +24,7 @@
 //! use histokin::encoder::{self, DeviceChoice};
 //! use histokin::geometry::Level0Point;
 //! use histokin::index::Snapshot;
-//! use histokin::pipeline::{EmbedControl, EmbedSettings, embed_slide};
+//! use histokin::pipeline::{EmbedControl, EmbedRequest, EmbedSettings, TileSelection, embed_slide};
 //! use histokin::project::Project;
 //! use histokin::query::{self, AnnotationsBySlide, Example, Query};
 //! use histokin::slide;
@@ -35,8 +35,15 @@
 //! let mut encoder = encoder::load(encoder::DEFAULT, DeviceChoice::Auto)?;
 //! let recipe = project.recipe(encoder.spec());
 //! let store = project.descriptors();
-//! let (settings, control) = (EmbedSettings::default(), EmbedControl::default());
-//! embed_slide(slide.as_ref(), None, encoder.as_mut(), &recipe, &store, settings, &control, &mut |_| ())?;
+//! let request = EmbedRequest {
+//!     slide: slide.as_ref(),
+//!     selection: &TileSelection::default(),
+//!     tissue: None,
+//!     recipe: &recipe,
+//!     store: &store,
+//!     settings: EmbedSettings::default(),
+//! };
+//! embed_slide(&request, encoder.as_mut(), &EmbedControl::default(), &mut |_| ())?;
 //!
 //! let id = slide.info().id.clone();
 //! let set = store.open(&id, &recipe)?.ok_or("no tissue was found")?;

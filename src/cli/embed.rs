@@ -18,7 +18,7 @@ use crate::geometry::MicronsPerPixel;
 use crate::number_format::{counted, grouped};
 use crate::paths;
 use crate::pipeline::{
-    EmbedControl, EmbedOutcome, EmbedSettings, TileSelection, embed_selected, find_slides,
+    EmbedControl, EmbedOutcome, EmbedRequest, EmbedSettings, TileSelection, embed_slide, find_slides,
 };
 use crate::project::{Project, ProjectSettings};
 use crate::slide;
@@ -232,16 +232,15 @@ fn embed(
         ..EmbedSettings::default()
     };
     let selection = TileSelection::of_slide(project, &info.id)?;
-    let outcome = embed_selected(
-        source.as_ref(),
-        (&selection, None),
-        encoder,
+    let request = EmbedRequest {
+        slide: source.as_ref(),
+        selection: &selection,
+        tissue: None,
         recipe,
-        &project.descriptors(),
+        store: &project.descriptors(),
         settings,
-        control,
-        &mut |progress| bar.show(progress),
-    );
+    };
+    let outcome = embed_slide(&request, encoder, control, &mut |progress| bar.show(progress));
     bar.finish();
     let EmbedOutcome::Finished { summary, .. } = outcome? else {
         bail!("{}: stopped before all tiles were done", path.display());

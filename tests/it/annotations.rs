@@ -1,4 +1,4 @@
-//! Annotations from the user's wish to the file, and between programs.
+//! Annotations from the user's command to the file, and between programs.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -51,9 +51,9 @@ impl Running {
         self.session.handle(command).into_iter().for_each(|job| self.workers.dispatch(job));
     }
 
-    fn annotate(&mut self, wish: impl FnOnce(SlideId) -> AnnotationCommand) {
-        let wish = wish(self.slide());
-        self.handle(Command::Annotations(wish));
+    fn annotate(&mut self, command: impl FnOnce(SlideId) -> AnnotationCommand) {
+        let command = command(self.slide());
+        self.handle(command);
     }
 
     fn edit(&mut self, edit: Edit) {

@@ -70,8 +70,8 @@ impl TestFolder {
         let project = Project::open(&root).unwrap();
         project.descriptors().save(&set(slide, &former)).unwrap();
         project.annotations().save(&former, &rectangle()).unwrap();
-        let test_folder = |x| TilePosition { slide: former.clone(), rect: Level0Rect::new(x, 0, 224, 224) };
-        let (query, found) = (test_folder(0), test_folder(224));
+        let tile = |x| TilePosition { slide: former.clone(), rect: Level0Rect::new(x, 0, 224, 224) };
+        let (query, found) = (tile(0), tile(224));
         let mut query_history = QueryHistory::default();
         query_history.judge(JudgedMatch {
             query,

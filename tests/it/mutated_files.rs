@@ -28,10 +28,10 @@ const EDGES: [u64; 10] =
 fn run(target: &str, read: fn(&[u8])) {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/fuzz_seeds.py");
-    let made = Command::new("python3").arg(script).arg(folder.path()).status();
-    if !made.is_ok_and(|status| status.success()) {
+    let Ok(made) = Command::new("python3").arg(script).arg(folder.path()).status() else {
         return skip(format_args!("without Python there are no valid files to start from"));
-    }
+    };
+    assert!(made.success(), "the files to start from were not made");
     let files = std::fs::read_dir(folder.path().join(target)).unwrap();
     let seeds: Vec<Vec<u8>> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
     let seconds = std::env::var("HISTOKIN_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);

@@ -8,8 +8,8 @@ use histokin::descriptors::{DescriptorSet, DescriptorStore, Recipe, Row};
 use histokin::encoder::{Encoder, EncoderSpec};
 use histokin::geometry::{LevelRect, MicronsPerPixel};
 use histokin::pipeline::{
-    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, HsvHistogram,
-    TileSelection, embed_selected, embed_slide, find_slides,
+    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedRequest, EmbedSettings, EmbedSummary,
+    HsvHistogram, TileSelection, embed_slide, find_slides,
 };
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
 use histokin::tiling::TileSettings;
@@ -55,7 +55,17 @@ fn embed(
     control: &EmbedControl,
     mut tell: impl FnMut(EmbedProgress),
 ) -> Result<EmbedOutcome, EmbedError> {
-    embed_slide(slide, None, encoder, &recipe(), store, SETTINGS, control, &mut tell)
+    let (selection, recipe) = (TileSelection::default(), recipe());
+    embed_slide(&request(slide, &selection, &recipe, store), encoder, control, &mut tell)
+}
+
+fn request<'a>(
+    slide: &'a dyn SlideSource,
+    selection: &'a TileSelection,
+    recipe: &'a Recipe,
+    store: &'a DescriptorStore,
+) -> EmbedRequest<'a> {
+    EmbedRequest { slide, selection, tissue: None, recipe, store, settings: SETTINGS }
 }
 
 fn embedded(slide: &dyn SlideSource, store: &DescriptorStore) -> Arc<DescriptorSet> {
@@ -118,21 +128,12 @@ fn the_colour_histogram_is_kept_from_the_tiles_that_are_embedded_anyway() {
     let folder = tempfile::tempdir().unwrap();
     let source = slide::open(&tissue_slide(folder.path()), None).unwrap();
     let settings = EmbedSettings { baseline: true, ..SETTINGS };
-    let mut histogram = HsvHistogram::new(recipe().tiles);
+    let (all, recipe) = (TileSelection::default(), recipe());
+    let mut histogram = HsvHistogram::new(recipe.tiles);
     let of_histogram = recipe_of(histogram.spec());
     let mut by_itself = |store: &DescriptorStore| {
-        let control = EmbedControl::default();
-        let outcome = embed_slide(
-            source.as_ref(),
-            None,
-            &mut histogram,
-            &of_histogram,
-            store,
-            settings,
-            &control,
-            &mut |_| {},
-        );
-        match outcome.unwrap() {
+        let request = EmbedRequest { settings, ..request(source.as_ref(), &all, &of_histogram, store) };
+        match embed_slide(&request, &mut histogram, &EmbedControl::default(), &mut |_| {}).unwrap() {
             EmbedOutcome::Finished { set, summary } => (set, summary),
             EmbedOutcome::Interrupted => panic!("nobody interrupted"),
         }
@@ -150,7 +151,8 @@ fn the_colour_histogram_is_kept_from_the_tiles_that_are_embedded_anyway() {
                 control.stop();
             }
         };
-        embed_slide(source.as_ref(), None, &mut encoder, &recipe(), &store, settings, &control, &mut tell)
+        let request = EmbedRequest { settings, ..request(source.as_ref(), &all, &recipe, &store) };
+        embed_slide(&request, &mut encoder, &control, &mut tell)
     };
     assert!(matches!(run(true).unwrap(), EmbedOutcome::Interrupted));
     assert!(matches!(run(false).unwrap(), EmbedOutcome::Finished { .. }));
@@ -170,34 +172,17 @@ fn tiles_embedded_without_the_histogram_get_it_when_it_is_asked_for() {
     let store = DescriptorStore::new(folder.path().join("descriptors"));
     let (half, _) =
         selected(source.as_ref(), &within(0.0, 0.0, 256.0, 512.0), &store, &mut QuarterColours::new());
-    let all = TileSelection::default();
+    let (all, recipe) = (TileSelection::default(), recipe());
     let (mut encoder, control) = (QuarterColours::new(), EmbedControl::default());
     let settings = EmbedSettings { baseline: true, ..SETTINGS };
-    embed_selected(
-        source.as_ref(),
-        (&all, None),
-        &mut encoder,
-        &recipe(),
-        &store,
-        settings,
-        &control,
-        &mut |_| {},
-    )
-    .unwrap();
-    let mut histogram = HsvHistogram::new(recipe().tiles);
+    let beside = EmbedRequest { settings, ..request(source.as_ref(), &all, &recipe, &store) };
+    embed_slide(&beside, &mut encoder, &control, &mut |_| {}).unwrap();
+    let mut histogram = HsvHistogram::new(recipe.tiles);
     let of_histogram = recipe_of(histogram.spec());
     let kept = store.open(&source.info().id, &of_histogram).unwrap();
     assert!(kept.is_none(), "half of it is missing");
-    let outcome = embed_slide(
-        source.as_ref(),
-        None,
-        &mut histogram,
-        &of_histogram,
-        &store,
-        settings,
-        &control,
-        &mut |_| {},
-    );
+    let outcome =
+        embed_slide(&EmbedRequest { recipe: &of_histogram, ..beside }, &mut histogram, &control, &mut |_| {});
     let EmbedOutcome::Finished { set, summary } = outcome.unwrap() else { panic!("nobody interrupted") };
     assert_eq!(summary.tiles_kept as usize, set.len() - half.len(), "only the other half is read");
 }
@@ -317,11 +302,9 @@ fn selected(
     store: &DescriptorStore,
     encoder: &mut QuarterColours,
 ) -> (Arc<DescriptorSet>, EmbedSummary) {
-    let control = EmbedControl::default();
-    let selection = (selection, None);
-    match embed_selected(slide, selection, encoder, &recipe(), store, SETTINGS, &control, &mut |_| {})
-        .unwrap()
-    {
+    let recipe = recipe();
+    let request = request(slide, selection, &recipe, store);
+    match embed_slide(&request, encoder, &EmbedControl::default(), &mut |_| {}).unwrap() {
         EmbedOutcome::Finished { set, summary } => (set, summary),
         EmbedOutcome::Interrupted => panic!("nobody interrupted"),
     }

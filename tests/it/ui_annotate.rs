@@ -73,9 +73,12 @@ fn only(harness: &Harness<'_, App>) -> Arc<Annotation> {
     set.at(0).unwrap().clone()
 }
 
-fn wish(harness: &mut Harness<'_, App>, wish: impl FnOnce(histokin::slide::SlideId) -> AnnotationCommand) {
+fn annotate(
+    harness: &mut Harness<'_, App>,
+    command: impl FnOnce(histokin::slide::SlideId) -> AnnotationCommand,
+) {
     let slide = harness.state().session().active().unwrap().id().clone();
-    harness.state_mut().command(Command::Annotations(wish(slide)));
+    harness.state_mut().command(Command::Annotations(command(slide)));
 }
 
 fn close_to(a: Level0Point, b: Level0Point) -> bool {
@@ -165,7 +168,7 @@ fn on_a_turned_slide_annotations_lie_where_they_are_drawn() {
 fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = open(folder.path());
-    wish(&mut harness, |_| AnnotationCommand::ChooseClass(Some(AnnotationClass::named("Stroma"))));
+    annotate(&mut harness, |_| AnnotationCommand::ChooseClass(Some(AnnotationClass::named("Stroma"))));
     let at = middle(&harness);
     press(&mut harness, Modifiers::NONE, Key::G);
     for corner in [

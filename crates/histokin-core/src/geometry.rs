@@ -143,7 +143,10 @@ pub struct StatedPixelSize {
 
 /// A stated pixel size that no microscope has.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
-#[error("{x} × {y} µm is not a possible pixel size; give one between 0.001 and 1000 µm, such as 0.25")]
+#[error(
+    "{x} × {y} µm is not a possible pixel size; give one between 0.001 and 1000 µm, such as 0.25, neither edge of which \
+     is more than {MAX_ASPECT_RATIO} times the other"
+)]
 pub struct ImpossiblePixelSize {
     x: f64,
     y: f64,

@@ -169,7 +169,7 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, requests: &mut Requests) {
     }
 }
 
-/// Draws the reason why the project is open for reading only.
+/// Draws the reason why the project is read-only.
 fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, requests: &mut Requests) {
     let text = format!("This project is read-only: {why}. You can view and search slides.");
     persistent_message_ui(ui, (icons::ICON_LOCK, palette.accent), &text, palette, |ui| {

@@ -176,9 +176,10 @@ fn status_text(session: &Session, state: &SlideState) -> String {
         SlideStatus::Checking => "checking descriptors…".to_owned(),
         SlideStatus::NeedsMpp => "pixel size unknown".to_owned(),
         SlideStatus::Waiting(progress) if progress.total == 0 => {
-            let is_read = state.tissue.is_none() && state.tissue_read > 0.0;
-            let percent = || format!("finding tissue, {:.0} %", state.tissue_read * 100.0);
-            if is_read { percent() } else { "waiting to be embedded".to_owned() }
+            match state.tissue.is_none() && state.tissue_read > 0.0 {
+                true => format!("finding tissue, {:.0} %", state.tissue_read * 100.0),
+                false => "waiting to be embedded".to_owned(),
+            }
         }
         SlideStatus::Waiting(progress) | SlideStatus::Embedding(progress) => {
             format!("{} of {}", grouped(progress.done.into()), counted(progress.total.into(), "tile"))

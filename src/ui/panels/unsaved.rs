@@ -29,7 +29,8 @@ pub fn unsaved_ui(
         return true;
     }
     for slide in &slides {
-        let reason = session.annotations(slide).and_then(|marks| marks.unsaved()).unwrap_or_default();
+        let reason =
+            session.annotations(slide).and_then(|annotations| annotations.unsaved()).unwrap_or_default();
         ui.label(RichText::new(slide_name(session, slide)).color(palette.strong));
         ui.add(egui::Label::new(RichText::new(reason).small().color(palette.weak)).wrap());
         ui.add_space(6.0);

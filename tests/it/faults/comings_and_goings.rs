@@ -9,7 +9,9 @@ use std::time::Duration;
 use histokin::descriptors::DescriptorStore;
 use histokin::encoder::{DeviceChoice, Encoder};
 use histokin::geometry::LevelRect;
-use histokin::pipeline::{EmbedControl, EmbedError, EmbedOutcome, EmbedSettings, embed_slide};
+use histokin::pipeline::{
+    EmbedControl, EmbedError, EmbedOutcome, EmbedRequest, EmbedSettings, TileSelection, embed_slide,
+};
 use histokin::project::Project;
 use histokin::session::{EmbeddingEvent, EmbeddingJob, Event, Job, Remedy, ScanJob, Session, SlideEvent};
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
@@ -129,9 +131,15 @@ fn embedding_stops_when_the_drive_goes_and_goes_on_when_it_is_back() {
     let store = |name: &str| DescriptorStore::new(folder.path().join(name));
     let tissue = TissueMask::of(sound.as_ref()).unwrap();
     let embed = |slide: &dyn SlideSource, store: &DescriptorStore, encoder: &mut QuarterColours| {
-        let settings = EmbedSettings { decode_threads: 2, batch: 4, baseline: false };
-        let control = EmbedControl::default();
-        embed_slide(slide, Some(&tissue), encoder, &made::recipe(), store, settings, &control, &mut |_| {})
+        let request = EmbedRequest {
+            slide,
+            selection: &TileSelection::default(),
+            tissue: Some(&tissue),
+            recipe: &made::recipe(),
+            store,
+            settings: EmbedSettings { decode_threads: 2, batch: 4, baseline: false },
+        };
+        embed_slide(&request, encoder, &EmbedControl::default(), &mut |_| {})
     };
     let mut encoder = QuarterColours::new();
     let Err(EmbedError::Slide(error)) = embed(&drive, &store("drive"), &mut encoder) else {

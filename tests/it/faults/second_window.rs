@@ -25,11 +25,11 @@ fn the_second_says_who_has_it_and_only_reads_until_the_first_is_gone() {
     let words = second.read_only().unwrap().to_string();
     assert!(words.contains(&format!("process {}", first.id())) && words.contains(&holder.host), "{words}");
     // It can be looked at, in it nothing can be changed.
-    let marks = second.annotations();
+    let annotations = second.annotations();
     let slide = second.slides()[0].id.clone();
-    let set = marks.load(&slide).unwrap().set;
+    let set = annotations.load(&slide).unwrap().set;
     assert!(!set.is_empty());
-    assert!(marks.save(&slide, &set).unwrap_err().to_string().contains("read-only"));
+    assert!(annotations.save(&slide, &set).unwrap_err().to_string().contains("read-only"));
     let mut session = Session::new(second);
     assert!(session.handle(EmbeddingCommand::Resume).is_empty());
     assert!(session.messages()[0].text.contains(&holder.to_string()[..12]), "{}", session.messages()[0].text);

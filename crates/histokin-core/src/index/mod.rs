@@ -54,12 +54,15 @@ pub struct Neighbour<Tile = TileRef> {
     pub distance: f32,
 }
 
-/// Parses the bytes of a segment file, aligned as in a mapped file; for fuzzing.
+/// Parses the bytes of a segment file, aligned as in a mapped file, with the right checksum; for fuzzing.
 #[cfg(feature = "test-support")]
 pub fn fuzz_layout(file: &[u8]) {
     let mut aligned = vec![0_u64; file.len().div_ceil(8)];
     let bytes = &mut bytemuck::cast_slice_mut(&mut aligned)[..file.len()];
     bytes.copy_from_slice(file);
+    if let Some((body, crc)) = bytes.split_last_chunk_mut::<4>() {
+        *crc = crc32fast::hash(body).to_le_bytes();
+    }
     let _ = layout::read(bytes);
 }
 

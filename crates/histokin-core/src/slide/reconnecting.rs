@@ -125,10 +125,11 @@ impl ReconnectingSource {
         Stamps { file, companions: stamps_at(&self.companions) }
     }
 
-    /// Reopens the files, which have these stamps at present; an error if they are not this slide.
+    /// Reopens the files, which have these stamps at present, if they have changed; an error if they are not this
+    /// slide.
     fn recognise(&self, stamps: Stamps) -> Result<Arc<dyn SlideSource>, SlideError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have reopened it in the meantime, or the former files are back.
+        // Nothing has changed, another thread has reopened it in the meantime, or the former files are back.
         if stamps == state.stamps {
             state.foreign = None;
             return Ok(state.reader.clone());
@@ -152,14 +153,6 @@ impl ReconnectingSource {
         };
         state.foreign = Some((stamps, problem.clone()));
         Err(self.unavailable(problem))
-    }
-
-    fn recognise_if_changed(&self, stamps: Stamps) -> Result<(), SlideError> {
-        let state = self.state();
-        if stamps == state.stamps && state.foreign.is_none() {
-            return Ok(());
-        }
-        self.recognise(stamps).map(|_| ())
     }
 
     /// Runs `work` on the reader; if that fails because the file is unavailable, returns that error instead.
@@ -197,8 +190,8 @@ impl SlideSource for ReconnectingSource {
     }
 
     fn check(&self) -> Result<(), SlideError> {
-        match Stamp::at(&self.info.path).map(|file| self.stamps(file)) {
-            Ok(stamps) => self.recognise_if_changed(stamps),
+        match Stamp::at(&self.info.path) {
+            Ok(file) => self.recognise(self.stamps(file)).map(|_| ()),
             Err(error) => Err(self.unavailable(format!(
                 "the file is not there any more, or its drive is disconnected ({error}). It is read again \
                  automatically when it is back"

@@ -15,7 +15,7 @@ pub use baseline::{HSV_HISTOGRAM, HsvHistogram};
 pub use concepts::{regions, write_areas};
 pub use control::EmbedControl;
 pub use embed::{
-    EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, embed_selected, embed_slide,
+    EmbedError, EmbedOutcome, EmbedProgress, EmbedRequest, EmbedSettings, EmbedSummary, embed_slide,
 };
 pub use export::{ExportError, Slides, answer_pages, answer_sheet, write_answer, write_matches, write_sheet};
 pub use paths::{SLIDE_EXTENSIONS, find_moved, find_slides};

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use toml::Value;
 
 use super::format::{self, FORMAT};
 use super::{ArchiveUrl, ProjectError};
 use histokin_core::annotation::AnnotationClass;
-use histokin_core::geometry::MicronsPerPixel;
+use histokin_core::geometry::{MicronsPerPixel, StatedPixelSize};
 use histokin_core::paths::{self, HexPath};
 use histokin_core::slide::SlideId;
 use histokin_core::stain::StainSetting;
@@ -53,6 +54,11 @@ impl ProjectFile {
         let mut table: toml::Table = toml::from_str(text).map_err(|error| damaged(error.to_string()))?;
         let found = format::of(&table).ok_or_else(|| damaged("it does not state its format".to_owned()))?;
         format::migrate(&mut table, found).map_err(damaged)?;
+        let lists = ["slide", "unlisted"].iter().filter_map(|key| table.get(*key)?.as_array());
+        let problem = lists.flatten().filter_map(Value::as_table).find_map(pixel_size_problem);
+        if let Some(problem) = problem {
+            return Err(damaged(problem));
+        }
         match table.try_into() {
             Ok(file) => Ok((file, found)),
             Err(error) if found > FORMAT => {
@@ -151,7 +157,35 @@ impl SlideEntry {
     }
 }
 
+/// Returns the reason why the pixel size that the user gave for a stored slide is invalid, if it is.
+pub(super) fn pixel_size_problem(entry: &toml::Table) -> Option<String> {
+    let stated: StatedPixelSize = entry.get("user_mpp")?.clone().try_into().ok()?;
+    let error = MicronsPerPixel::try_from(stated).err()?;
+    let slide = ["path", "id"].into_iter().find_map(|key| entry.get(key)?.as_str()).unwrap_or_default();
+    Some(format!("the pixel size given for the slide {slide}: {error}"))
+}
+
 /// Joins a multi-line parser message into a single line.
 pub(super) fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_impossible_pixel_size_is_told_with_its_slide_and_what_to_do() {
+        for list in ["slide", "unlisted"] {
+            let entry = format!("[[{list}]]\nid = \"0123456789abcdef\"\npath = \"a.svs\"");
+            let text = format!("format = {FORMAT}\n{entry}\nuser_mpp = {{ x = 0.0, y = 0.5 }}\n");
+            let error = ProjectFile::parse(Path::new("project.toml"), &text).unwrap_err().to_string();
+            assert!(error.contains("the slide a.svs: 0 × 0.5 µm"), "{error}");
+            assert!(error.contains("between 0.001 and 1000 µm"), "{error}");
+            let text = text.replace("0.0", "0.25");
+            let (file, _) = ProjectFile::parse(Path::new("project.toml"), &text).unwrap();
+            let stored = file.slides.iter().chain(&file.unlisted).next().unwrap();
+            assert_eq!(stored.user_mpp, Some(MicronsPerPixel::new(0.25, 0.5).unwrap()));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::file::{ProjectFile, one_line};
+use super::file::{ProjectFile, one_line, pixel_size_problem};
 use super::{PROJECT_FILE, Project, ProjectError, SlideEntry};
 use histokin_core::durable;
 use histokin_core::geometry::MicronsPerPixel;
@@ -69,10 +69,19 @@ impl Project {
         for path in notes(&self.root.join(FOLDER))? {
             let text = fs::read_to_string(&path)
                 .map_err(|source| ProjectError::Io { path: path.clone(), source })?;
-            let entry: SlideEntry = toml::from_str(&text).map_err(|error| ProjectError::Damaged {
+            let damaged = |error: toml::de::Error| ProjectError::Damaged {
                 path: path.clone(),
                 reason: one_line(&error.to_string()),
-            })?;
+            };
+            let mut entry: toml::Table = toml::from_str(&text).map_err(damaged)?;
+            if let Some(problem) = pixel_size_problem(&entry) {
+                tracing::warn!(
+                    "{}: {problem}; that of its file is used until you set another",
+                    path.display()
+                );
+                entry.remove("user_mpp");
+            }
+            let entry: SlideEntry = entry.try_into().map_err(damaged)?;
             self.list_noted(entry);
             self.noted.push(path);
         }
@@ -97,4 +106,24 @@ fn notes(folder: &Path) -> Result<Vec<PathBuf>, ProjectError> {
     }
     notes.sort();
     Ok(notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_impossible_pixel_size_in_a_note_leaves_the_project_readable() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("project");
+        Project::open_or_create(&root).unwrap();
+        fs::create_dir_all(root.join(FOLDER)).unwrap();
+        for (id, um) in [("00000000000000aa", "0.0"), ("00000000000000bb", "0.5")] {
+            let text = format!("id = \"{id}\"\npath = \"/{id}.svs\"\nuser_mpp = {{ x = {um}, y = {um} }}\n");
+            fs::write(root.join(FOLDER).join(format!("{id}.toml")), text).unwrap();
+        }
+        let project = Project::open(&root).unwrap();
+        let sizes: Vec<_> = project.slides().iter().map(|entry| entry.user_mpp).collect();
+        assert_eq!(sizes, [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
+    }
 }

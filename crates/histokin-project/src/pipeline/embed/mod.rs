@@ -133,43 +133,36 @@ pub enum EmbedError {
     Thread(std::io::Error),
 }
 
-/// Embeds the tissue tiles of `slide` with the default selection; see [`embed_selected`].
-///
-/// # Errors
-/// As [`embed_selected`].
-#[expect(clippy::too_many_arguments, reason = "inputs, output, settings and progress of one operation")]
-pub fn embed_slide(
-    slide: &dyn SlideSource,
-    tissue: Option<&TissueMask>,
-    encoder: &mut dyn Encoder,
-    recipe: &Recipe,
-    store: &DescriptorStore,
-    settings: EmbedSettings,
-    control: &EmbedControl,
-    report: &mut dyn FnMut(EmbedProgress),
-) -> Result<EmbedOutcome, EmbedError> {
-    let selection = TileSelection::default();
-    embed_selected(slide, (&selection, tissue), encoder, recipe, store, settings, control, report)
+/// A slide to embed, and how.
+#[derive(Clone, Copy)]
+pub struct EmbedRequest<'a> {
+    /// The slide.
+    pub slide: &'a dyn SlideSource,
+    /// Which of its tiles are embedded.
+    pub selection: &'a TileSelection,
+    /// Its tissue mask, if that is known; otherwise the tissue is detected.
+    pub tissue: Option<&'a TissueMask>,
+    /// Recipe of the descriptors.
+    pub recipe: &'a Recipe,
+    /// Store of the descriptors.
+    pub store: &'a DescriptorStore,
+    /// Resource settings.
+    pub settings: EmbedSettings,
 }
 
-/// Embeds the tiles of `slide` that `selection` selects, or continues an interrupted run. Tiles that were
-/// embedded before, under any selection, are not embedded again; those that are no longer selected are moved
-/// from the set to a separate file. Blocks until done. A mask passed in `tissue` avoids detecting the tissue
-/// again.
+/// Embeds the selected tiles of a slide, or continues an interrupted run. Tiles that were embedded before, under
+/// any selection, are not embedded again; those that are no longer selected are moved from the set to a separate
+/// file. Blocks until done.
 ///
 /// # Errors
 /// [`EmbedError`]; finished work is kept and the next call continues from there.
-#[expect(clippy::too_many_arguments, reason = "inputs, output, settings and progress of one operation")]
-pub fn embed_selected(
-    slide: &dyn SlideSource,
-    (selection, tissue): (&TileSelection, Option<&TissueMask>),
+pub fn embed_slide(
+    request: &EmbedRequest<'_>,
     encoder: &mut dyn Encoder,
-    recipe: &Recipe,
-    store: &DescriptorStore,
-    settings: EmbedSettings,
     control: &EmbedControl,
     report: &mut dyn FnMut(EmbedProgress),
 ) -> Result<EmbedOutcome, EmbedError> {
+    let EmbedRequest { slide, selection, tissue, recipe, store, settings } = *request;
     let info = slide.info();
     let grid = TileGrid::new(info, recipe.tiles)?;
     let selected_by = selection.id();
