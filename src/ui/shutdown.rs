@@ -36,7 +36,7 @@ impl ShutdownRequest {
         std::thread::Builder::new().name("end-signal".to_owned()).spawn(move || {
             let mut byte = [0];
             while receiver.read(&mut byte).is_ok_and(|count| count > 0) {
-                shutdown.wish();
+                shutdown.request();
             }
         })?;
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
@@ -55,7 +55,7 @@ impl ShutdownRequest {
     }
 
     /// Requests the end of the program, from any thread.
-    pub fn wish(&self) {
+    pub fn request(&self) {
         self.0.is_requested.store(true, Ordering::Release);
         if let Some(window) = &*self.0.window.lock().unwrap_or_else(PoisonError::into_inner) {
             window.request_repaint();

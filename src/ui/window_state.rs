@@ -28,7 +28,8 @@ pub struct WindowState {
     /// Whether the match list was open.
     pub matches_open: bool,
     /// Whether highlighted matches and annotations were shown.
-    pub marks_shown: bool,
+    #[serde(alias = "marks_shown")]
+    pub highlights_shown: bool,
     /// Whether the annotation list was open.
     pub annotations_open: bool,
     /// Whether areas outside the tissue mask were shaded.
@@ -71,7 +72,7 @@ impl Default for WindowState {
         Self {
             slides_open: true,
             matches_open: true,
-            marks_shown: true,
+            highlights_shown: true,
             annotations_open: false,
             tissue_shown: false,
             view_history_shown: true,

@@ -36,6 +36,7 @@ mod mutated_files;
 mod pipeline;
 mod privacy;
 mod query;
+mod query_builder;
 mod raw_tiles;
 mod session;
 mod shards;

@@ -5,8 +5,9 @@
 //! as many as `HISTOKIN_FUZZ_SECONDS` says.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rand::seq::IndexedRandom;
@@ -25,14 +26,20 @@ const MAX_BYTES: usize = 1 << 16;
 const EDGES: [u64; 10] =
     [0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff, i64::MAX as u64, u64::MAX];
 
-fn run(target: &str, read: fn(&[u8])) {
-    let folder = tempfile::tempdir().unwrap();
+/// Valid files, one folder for each target; `None` without Python. All targets share them, as making them takes time.
+static VALID_FILES: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("valid-files");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/fuzz_seeds.py");
-    let Ok(made) = Command::new("python3").arg(script).arg(folder.path()).status() else {
+    let made = Command::new("python3").arg(script).arg(&folder).status().ok()?;
+    assert!(made.success(), "the files to start from were not made");
+    Some(folder)
+});
+
+fn run(target: &str, read: fn(&[u8])) {
+    let Some(folder) = &*VALID_FILES else {
         return skip(format_args!("without Python there are no valid files to start from"));
     };
-    assert!(made.success(), "the files to start from were not made");
-    let files = std::fs::read_dir(folder.path().join(target)).unwrap();
+    let files = std::fs::read_dir(folder.join(target)).unwrap();
     let seeds: Vec<Vec<u8>> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
     let seconds = std::env::var("HISTOKIN_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let end = Instant::now() + Duration::from_secs(seconds);

@@ -8,7 +8,9 @@ use histokin::geometry::{Level0Point, Level0Rect};
 use histokin::index::Snapshot;
 use histokin::project::Project;
 use histokin::query::{self, QuerySettings, Region};
-use histokin::session::{AnnotationEvent, Command, QueryCommand, Event, IndexEvent, EmbeddingEvent, SlideEvent, Job, Session};
+use histokin::session::{
+    AnnotationEvent, Command, EmbeddingEvent, Event, IndexEvent, Job, QueryCommand, Session, SlideEvent,
+};
 use histokin::slide::{self, SlideId};
 use serde_json::Value;
 
@@ -73,17 +75,15 @@ impl Both {
     fn shown(&mut self, commands: Vec<Command>) -> Found {
         let settings = QuerySettings { count: 40, ..QuerySettings::default() };
         self.session.handle(QueryCommand::SetSettings(settings));
-        let jobs: Vec<Job> =
-            commands.into_iter().flat_map(|command| self.session.handle(command)).collect();
+        let jobs: Vec<Job> = commands.into_iter().flat_map(|command| self.session.handle(command)).collect();
         let mut requests = jobs.into_iter().filter_map(|job| match job {
             Job::Search(request) => Some(request),
             _ => None,
         });
         let request = requests.next_back().expect("a search is requested");
         let answer = query::ask(&request.index, &request.query, &request.annotations).unwrap();
-        let found = |found: &query::Match| {
-            (found.slide.0.clone(), found.rect.x, found.rect.y, found.distance)
-        };
+        let found =
+            |found: &query::Match| (found.slide.0.clone(), found.rect.x, found.rect.y, found.distance);
         self.session.handle(QueryCommand::Clear);
         answer.matches.iter().map(found).collect()
     }
@@ -123,10 +123,15 @@ fn the_window_and_the_command_line_answer_alike() {
     let slide = both.slides[0].clone();
     let at = |x: f64, y: f64| Level0Point::new(x, y);
     let click = |x, y| Command::Query(QueryCommand::At { slide: slide.clone(), point: at(x, y) });
-    let add = |x, y, positives| Command::Query(QueryCommand::AddExample { slide: slide.clone(), point: at(x, y), positives });
-    let region = |rect| Command::Query(QueryCommand::Region { slide: slide.clone(), region: Region::Rect(rect) });
+    let add = |x, y, is_positive| {
+        Command::Query(QueryCommand::AddExample { slide: slide.clone(), point: at(x, y), is_positive })
+    };
+    let region =
+        |rect| Command::Query(QueryCommand::Region { slide: slide.clone(), region: Region::Rect(rect) });
     let ids: Vec<_> = both.annotations.iter().map(|one| one.id).collect();
-    let annotation = |number: usize| Command::Query(QueryCommand::Annotations { slide: slide.clone(), ids: vec![ids[number]] });
+    let annotation = |number: usize| {
+        Command::Query(QueryCommand::Annotations { slide: slide.clone(), ids: vec![ids[number]] })
+    };
     let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
 
     both.check(&["--slide", "alpha", "--at", "250,650"], vec![click(250.0, 650.0)]);

@@ -185,7 +185,7 @@ fn the_wish_to_end_closes_the_window() {
         harness.output().viewport_output[&ViewportId::ROOT].commands.contains(&ViewportCommand::Close)
     };
     assert!(!closes(&harness));
-    ending.wish();
+    ending.request();
     harness.step();
     assert!(closes(&harness));
 }

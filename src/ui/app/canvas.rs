@@ -159,7 +159,7 @@ impl App {
         };
         let scene = Scene {
             pyramid: &shown.pyramid,
-            marks: if self.chrome.marks_shown { shown.marks.as_slice() } else { &[] },
+            marks: if self.chrome.highlights_shown { shown.marks.as_slice() } else { &[] },
             tissue: tissue.as_ref().map(|(texture, span)| (texture, *span)),
             heat: heat.map(|(heat, opacity)| (&heat.texture, heat.span, opacity)),
             query: query
@@ -176,7 +176,7 @@ impl App {
                 annotations,
                 class: self.session.annotation_class(),
                 mpp,
-                shown: self.chrome.marks_shown,
+                shown: self.chrome.highlights_shown,
             }),
             shading: self.canvas.appearance.shading(normaliser.as_ref()),
             profile,

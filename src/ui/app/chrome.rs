@@ -32,7 +32,7 @@ pub struct Chrome {
     /// Whether the match list is open.
     pub matches_open: bool,
     /// Whether highlighted matches and annotations are shown.
-    pub marks_shown: bool,
+    pub highlights_shown: bool,
     /// Whether the annotation list is open.
     pub annotations_open: bool,
     /// State of the annotation list.
@@ -105,7 +105,7 @@ impl Chrome {
         Self {
             slides_open: state.slides_open,
             matches_open: state.matches_open,
-            marks_shown: state.marks_shown,
+            highlights_shown: state.highlights_shown,
             annotations_open: state.annotations_open,
             annotations: AnnotationsPanel::default(),
             tissue_shown: state.tissue_shown,

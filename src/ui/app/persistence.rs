@@ -96,7 +96,7 @@ impl App {
         self.canvas.view_histories.keep();
         self.window_state.slides_open = self.chrome.slides_open;
         self.window_state.matches_open = self.chrome.matches_open;
-        self.window_state.marks_shown = self.chrome.marks_shown;
+        self.window_state.highlights_shown = self.chrome.highlights_shown;
         self.window_state.annotations_open = self.chrome.annotations_open;
         self.window_state.tissue_shown = self.chrome.tissue_shown;
         self.window_state.smooth = self.canvas.appearance.smooth;

@@ -56,7 +56,7 @@ impl App {
         let on_screen = area.span.0 * area.camera.zoom / f64::from(size.0);
         let widest = (size.0 as f32 / 450.0).max(0.8);
         let pixels_per_point = (context.pixels_per_point() / on_screen as f32).min(widest);
-        let annotations = self.session.annotations(state.id()).filter(|_| self.chrome.marks_shown);
+        let annotations = self.session.annotations(state.id()).filter(|_| self.chrome.highlights_shown);
         let annotations = annotations.map(|annotations| ExportedAnnotations {
             set: annotations.set().clone(),
             hidden: annotations.hidden().clone(),
@@ -68,7 +68,7 @@ impl App {
             size,
             shading: self.canvas.appearance.shading(normaliser.as_ref()),
             profile,
-            marks: shown.marks.iter().filter(|_| self.chrome.marks_shown).cloned().collect(),
+            marks: shown.marks.iter().filter(|_| self.chrome.highlights_shown).cloned().collect(),
             annotations,
             scale_bar: scale_bar.then_some(ScaleBar { mpp: state.source.info().mpp, pixels_per_point }),
             destination,

@@ -55,7 +55,7 @@ pub fn tools_ui(
                 ui,
                 ViewAction::ToggleHighlights,
                 icons::ICON_HIGHLIGHT,
-                Some(chrome.marks_shown),
+                Some(chrome.highlights_shown),
                 palette,
                 requests,
             );

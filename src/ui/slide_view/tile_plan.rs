@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_go_from_coarse_to_the_centre_and_then_around() {
+    fn tiles_are_requested_from_coarse_to_fine_and_from_the_centre_outwards() {
         let pyramid = pyramid();
         let plan = plan_tiles(&pyramid, &at(5376.0, 5376.0, 1.0), VIEWPORT, |_| TileState::Missing);
         assert!(plan.draw.is_empty());

@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_wish_list_drops_what_the_old_one_still_waited_for() {
+    fn a_new_list_of_tiles_drops_waiting_requests_of_the_old_one() {
         // No thread has a slide to work on before the second list arrives.
         let (loader, wakes) = loader(1, TestSlide::new(600, 600));
         let late = SlideKey(9);

@@ -63,7 +63,7 @@ impl App {
                 }
             }
             ViewAction::ToggleTissue => self.chrome.tissue_shown ^= true,
-            ViewAction::ToggleHighlights => self.chrome.marks_shown ^= true,
+            ViewAction::ToggleHighlights => self.chrome.highlights_shown ^= true,
         }
     }
 }
