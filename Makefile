@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 DEMO := target/demo
 SLIDES := assets/slides
 
-.PHONY: run test interop demo bench setup lint deny fuzz sanitize torture dist dist-test
+.PHONY: run test interop demo bench setup lint deny strings fuzz sanitize torture dist dist-test
 
 run: setup
 	cargo build --release --bin histokin
@@ -63,6 +63,10 @@ dist: setup
 # Tests the package in an empty root, without display and network.
 dist-test:
 	scripts/dist_test.sh
+
+# Lists every string that users read, for translators: a catalogue (gettext's POT) for each area.
+strings:
+	scripts/strings.py target/strings
 
 # Checks licences, known vulnerabilities, yanked versions and sources of all dependencies.
 deny:
