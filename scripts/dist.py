@@ -99,7 +99,9 @@ def assemble(folder):
     for name in ("histokin.desktop", "histokin.svg", "histokin.xml"):
         shutil.copy(ROOT / "packaging" / name, folder / "share")
     shutil.copy(ROOT / "packaging/install.sh", folder)
+    # F1 opens the guide from here, and the first start offers these slides.
     shutil.copytree(ROOT / "docs", folder / "docs")
+    shutil.copytree(ROOT / "assets/slides", folder / "assets/slides")
     shutil.copy(ROOT / "README.md", folder)
     shutil.copy(ROOT / "CHANGELOG.md", folder)
 

@@ -23,13 +23,15 @@ IMAGES = ROOT / "docs/guide/images"
 TOUR = ROOT / "docs/tour.gif"
 SLIDES = ROOT / "assets/slides"
 SIZE = (1400, 880)
-ALL = {"welcome", "similar-tissue", "heat-map", "colours", "panes", "annotations", "teaching", "tour", "training", "report"}
+ALL = {"welcome", "settings", "similar-tissue", "heat-map", "colours", "panes", "annotations", "teaching", "tour", "training", "report"}
 OF_SECTIONS = {"training", "report"}
 # Places in the window, in pixels: the second slide of the list, a place that shows nothing when pointed at, and controls of
 # the report and of the training.
 SECOND_SLIDE = (130, 228)
 ASIDE = (380, 500)
 MEASURE = (375, 101)
+# The dialog of the settings.
+SETTINGS_PART = "822x722+289+79"
 ALL_RUNS = (480, 133)
 CONTINUE = (345, 245)
 DEFAULT_ENCODER = "tissue-whitened"
@@ -122,10 +124,12 @@ class Window:
             before = now
             time.sleep(0.7)
 
-    def save(self, name):
+    def save(self, name, part=None):
+        """Save the window, or a part of it (an ImageMagick geometry)."""
         self.settle()
         file = IMAGES / f"{name}.jpg"
-        subprocess.run(["convert", "ppm:-", "-strip", "-quality", "78", "-sampling-factor", "4:4:4", str(file)],
+        cut = ["-crop", part, "+repage"] if part else []
+        subprocess.run(["convert", "ppm:-", *cut, "-strip", "-quality", "78", "-sampling-factor", "4:4:4", str(file)],
                        check=True, input=self.capture())
         print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1024:.0f} KiB")
 
@@ -142,11 +146,19 @@ def annotate(program, project, folder):
                    env={**os.environ, "HOME": str(folder)}, stdout=subprocess.DEVNULL)
 
 
+def dismiss_first_steps(home):
+    """Make the window that of a user who knows the first steps."""
+    state = home / ".local/share/histokin/window.toml"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.write_text("[settings]\nfirst_steps_done = true\nclick_explained = true\n")
+
+
 def take_demonstration(program, folder, wanted):
     """Take the pictures that need no more than the demonstration slides."""
     if "welcome" in wanted:
         with Window(program, folder, ["--project", folder / "empty"]) as window:
             window.save("welcome")
+    dismiss_first_steps(folder)
     project = folder / "project"
     project.mkdir()
     shutil.copy(ROOT / "assets/demonstration.toml", project / "project.toml")
@@ -176,10 +188,14 @@ def take_demonstration(program, folder, wanted):
             window.save("heat-map")
             window.press("d")
         if "colours" in wanted:
-            window.press("b", "c")
+            window.press("shift+c", "c")
             window.point(*ASIDE)
             window.save("colours")
-            window.press("shift+c", "b")
+            window.press("alt+c", "shift+c")
+        if "settings" in wanted:
+            window.press("ctrl+comma")
+            window.save("settings", SETTINGS_PART)
+            window.press("Escape")
         if "panes" in wanted:
             window.press("ctrl+2")
             window.save("panes")
@@ -209,7 +225,7 @@ def take_tour(window):
     for _ in range(3):
         window.press("n")
         frame(150)
-    window.press("BackSpace", "BackSpace", "BackSpace", "Escape", "0", "d")
+    window.press("alt+Left", "alt+Left", "alt+Left", "Escape", "0", "d")
     for place in [(742, 262), (760, 420), (740, 600), (830, 780), (600, 800)]:
         window.point(*place)
         frame(90)
@@ -228,6 +244,7 @@ def take_tour(window):
 def take_sections(program, folder, sections, labels, wanted):
     """Take the pictures of training and of the report, on whole sections."""
     project, environment = folder / "sections", {**os.environ, "HOME": str(folder)}
+    dismiss_first_steps(folder)
     for arguments in ([sections], ["--encoder", "imagenet-mobilenet-v2"], ["--encoder", DEFAULT_ENCODER]):
         subprocess.run([program, "embed", project, *arguments, *SECTION_TILES], check=True, env=environment, stderr=subprocess.DEVNULL)
     (project / "labels").mkdir()

@@ -35,16 +35,22 @@ fn main() -> ExitCode {
 
 #[cfg(feature = "gui")]
 fn open_window(window: cli::WindowArgs) -> anyhow::Result<()> {
-    if let Some(mib) = window.cache_mb {
-        histokin::memory::Budget::of_process().set_limit((mib as usize) << 20);
-    }
-    histokin::ui::run(histokin::ui::WindowOptions {
+    let options = histokin::ui::WindowOptions {
         paths: window.paths,
         project: window.project,
         device: window.device,
-        state_file: None,
+        cache_mib: window.cache_mb,
         safe_gpu: window.safe_gpu,
-    })
+        new_window: window.new_window,
+        ..histokin::ui::WindowOptions::default()
+    };
+    if histokin::ui::hand_over(&options) {
+        output::note(format_args!(
+            "histokin: a window is open and takes this; --new-window opens another one"
+        ));
+        return Ok(());
+    }
+    histokin::ui::run(options)
 }
 
 #[cfg(not(feature = "gui"))]

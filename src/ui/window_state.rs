@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use serde::{Deserialize, Serialize};
 
 use super::panes::Layout;
+use super::settings::Settings;
 use super::slide_view::Orientation;
 use crate::durable;
 use crate::geometry::Level0Rect;
@@ -30,6 +31,14 @@ pub struct WindowState {
     /// Whether highlighted matches and annotations were shown.
     #[serde(alias = "marks_shown")]
     pub highlights_shown: bool,
+    /// Whether annotations were shown, if overlays were.
+    pub annotations_shown: bool,
+    /// Whether annotated areas were filled.
+    pub annotations_filled: bool,
+    /// Whether the grid was shown.
+    pub grid_shown: bool,
+    /// Whether the cross-hair was shown.
+    pub crosshair_shown: bool,
     /// Whether the annotation list was open.
     pub annotations_open: bool,
     /// Whether areas outside the tissue mask were shaded.
@@ -54,6 +63,8 @@ pub struct WindowState {
     pub recent: Vec<PathBuf>,
     /// Division of the canvas, and the slides that it showed.
     pub layout: Layout,
+    /// The user's settings.
+    pub settings: Settings,
     /// The last view of each slide, newest first.
     #[serde(rename = "view")]
     views: Vec<View>,
@@ -73,6 +84,10 @@ impl Default for WindowState {
             slides_open: true,
             matches_open: true,
             highlights_shown: true,
+            annotations_shown: true,
+            annotations_filled: true,
+            grid_shown: false,
+            crosshair_shown: false,
             annotations_open: false,
             tissue_shown: false,
             view_history_shown: true,
@@ -83,6 +98,7 @@ impl Default for WindowState {
             picture_folder: None,
             recent: Vec::new(),
             layout: Layout::default(),
+            settings: Settings::default(),
             views: Vec::new(),
         }
     }
@@ -100,6 +116,7 @@ impl WindowState {
         if !(0.5..=3.0).contains(&state.text_scale) {
             state.text_scale = 1.0;
         }
+        state.settings = state.settings.in_range();
         state
     }
 

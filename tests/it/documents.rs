@@ -59,3 +59,24 @@ fn the_guide_shows_its_pictures_and_no_others_and_they_are_small() {
     }
     assert!(bytes <= 1_500_000, "{bytes} bytes of pictures");
 }
+
+/// The values of a key of a desktop entry or of an attribute in XML, one after the other.
+fn between<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
+    text.split(before).skip(1).filter_map(|rest| rest.split(after).next()).collect()
+}
+
+#[test]
+fn the_desktop_entry_names_the_types_of_slides_that_the_package_declares() {
+    let packaging = root().join("packaging");
+    let entry = fs::read_to_string(packaging.join("histokin.desktop")).unwrap();
+    let types = fs::read_to_string(packaging.join("histokin.xml")).unwrap();
+    let named: Vec<&str> = between(&entry, "MimeType=", '\n')[0].split_terminator(';').collect();
+    let declared = between(&types, "<mime-type type=\"", '"');
+    for one in &declared {
+        assert!(named.contains(one), "{one} is not in the desktop entry");
+    }
+    for one in named.iter().filter(|one| one.starts_with("image/x-")) {
+        assert!(declared.contains(one), "{one} is not declared");
+    }
+    assert!(between(&entry, "Exec=", '\n').iter().all(|line| line.starts_with("histokin ")), "{entry}");
+}

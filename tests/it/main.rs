@@ -76,6 +76,8 @@ mod ui_canvas;
 #[cfg(feature = "gui")]
 mod ui_search;
 #[cfg(feature = "gui")]
+mod ui_settings;
+#[cfg(feature = "gui")]
 mod ui_snapshots;
 #[cfg(all(feature = "gui", unix))]
 mod window;

@@ -145,7 +145,7 @@ fn click_shows_matches_a_row_leads_there_and_back_returns() {
     assert!(there.center().distance_px(center) < 3.0, "{there:?} is centred on {center:?}");
     assert!(harness.state().session().query().is_some(), "the query is kept");
 
-    harness.key_press(Key::Backspace);
+    harness.key_press_modifiers(Modifiers::ALT, Key::ArrowLeft);
     harness.run_steps(6);
     let back = harness.state().field().unwrap();
     assert!(back.center().distance_px(before.center()) < 3.0, "{back:?} is {before:?} again");

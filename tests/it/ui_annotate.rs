@@ -91,7 +91,7 @@ fn a_rectangle_is_drawn_selected_reshaped_undone_and_there_again_after_a_restart
     let mut harness = open(folder.path());
     let at = middle(&harness);
     let plain = canvas(&mut harness);
-    press(&mut harness, Modifiers::NONE, Key::Z);
+    press(&mut harness, Modifiers::NONE, Key::R);
     drag(&mut harness, &[at, at + Vec2::new(60.0, 30.0), at + Vec2::new(120.0, 80.0)]);
     let drawn = only(&harness);
     let center = harness.state().field().unwrap().center();
@@ -108,7 +108,7 @@ fn a_rectangle_is_drawn_selected_reshaped_undone_and_there_again_after_a_restart
     assert!(changed > 120 * 80, "the area is tinted: {changed} pixels changed");
 
     // A corner is taken by the selecting tool, since what was drawn is selected.
-    press(&mut harness, Modifiers::NONE, Key::V);
+    press(&mut harness, Modifiers::SHIFT, Key::S);
     let corner = at + Vec2::new(120.0, 80.0);
     drag(&mut harness, &[corner, corner + Vec2::new(10.0, 10.0), corner + Vec2::new(50.0, 40.0)]);
     let larger = only(&harness).shape().bounds().unwrap();
@@ -140,8 +140,8 @@ fn a_rectangle_is_drawn_selected_reshaped_undone_and_there_again_after_a_restart
 fn on_a_turned_slide_annotations_lie_where_they_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = open(folder.path());
-    press(&mut harness, Modifiers::NONE, Key::R);
-    press(&mut harness, Modifiers::NONE, Key::F);
+    press(&mut harness, Modifiers::ALT, Key::R);
+    press(&mut harness, Modifiers::ALT, Key::F);
     let at = middle(&harness);
     press(&mut harness, Modifiers::NONE, Key::O);
     drag(&mut harness, &[at, at + Vec2::new(30.0, 60.0), at + Vec2::new(100.0, 200.0)]);
@@ -170,7 +170,7 @@ fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
     let mut harness = open(folder.path());
     annotate(&mut harness, |_| AnnotationCommand::ChooseClass(Some(AnnotationClass::named("Stroma"))));
     let at = middle(&harness);
-    press(&mut harness, Modifiers::NONE, Key::G);
+    press(&mut harness, Modifiers::NONE, Key::P);
     for corner in [
         Vec2::ZERO,
         Vec2::new(100.0, 0.0),
@@ -190,7 +190,7 @@ fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
     assert_eq!(polygon.class.as_ref().unwrap().name, "Stroma");
 
     // The selected area grows under the brush and gets a hole from the eraser.
-    press(&mut harness, Modifiers::NONE, Key::W);
+    press(&mut harness, Modifiers::NONE, Key::B);
     drag(
         &mut harness,
         &[at + Vec2::new(90.0, 50.0), at + Vec2::new(120.0, 50.0), at + Vec2::new(200.0, 50.0)],
@@ -204,7 +204,7 @@ fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
 
     press(&mut harness, Modifiers::NONE, Key::Escape);
     press(&mut harness, Modifiers::NONE, Key::Escape);
-    press(&mut harness, Modifiers::SHIFT, Key::A);
+    press(&mut harness, Modifiers::SHIFT, Key::L);
     drag(&mut harness, &[at - Vec2::new(0.0, 60.0), at - Vec2::new(50.0, 60.0), at - Vec2::new(100.0, 60.0)]);
     let line = set(&harness).at(1).unwrap().clone();
     assert!((line.shape().length_px().unwrap() - 100.0).abs() < 2.0, "{line:?}");
@@ -218,6 +218,65 @@ fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
     let selection = session.annotations(session.active().unwrap().id()).unwrap().selection().to_vec();
     assert_eq!(selection, [line.id]);
     assert!(session.query().is_none());
+}
+
+#[test]
+fn lines_polylines_and_the_wand_are_drawn_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(folder.path());
+    let at = middle(&harness);
+    press(&mut harness, Modifiers::NONE, Key::L);
+    drag(&mut harness, &[at, at + Vec2::new(30.0, 40.0), at + Vec2::new(60.0, 80.0)]);
+    let line = only(&harness);
+    assert!(matches!(line.shape(), Shape::Lines(lines) if lines[0].len() == 2), "{line:?}");
+    assert!((line.shape().length_px().unwrap() - 100.0).abs() < 2.0, "{line:?}");
+
+    press(&mut harness, Modifiers::NONE, Key::V);
+    for corner in [Vec2::new(-200.0, 0.0), Vec2::new(-100.0, 0.0), Vec2::new(-100.0, 100.0)] {
+        click(&mut harness, at + corner);
+    }
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    let polyline = set(&harness).at(1).unwrap().clone();
+    assert!(matches!(polyline.shape(), Shape::Lines(lines) if lines[0].len() == 3), "{polyline:?}");
+    assert!((polyline.shape().length_px().unwrap() - 200.0).abs() < 3.0);
+
+    press(&mut harness, Modifiers::NONE, Key::W);
+    let from = at + Vec2::new(0.0, 150.0);
+    click(&mut harness, from);
+    for _ in 0..200 {
+        if set(&harness).len() == 3 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        harness.step();
+    }
+    let region = set(&harness).at(2).expect("the wand has found a region").clone();
+    let field = harness.state().field().unwrap().center();
+    let clicked = Level0Point::new(field.x, field.y + 150.0);
+    let bounds = region.shape().bounds().unwrap();
+    assert!(region.shape().is_area() && bounds.grown(2.0).contains(clicked), "{bounds:?} {clicked:?}");
+    assert!(bounds.width() <= 149.0 && bounds.height() <= 149.0, "within the window at 1:1: {bounds:?}");
+
+    // Annotations hide, fill and show as in QuPath.
+    let picture = |harness: &mut Harness<'_, App>| {
+        harness.run_steps(12);
+        canvas(harness)
+    };
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    let filled = picture(&mut harness);
+    press(&mut harness, Modifiers::NONE, Key::F);
+    let outlined = picture(&mut harness);
+    press(&mut harness, Modifiers::NONE, Key::A);
+    let hidden = picture(&mut harness);
+    press(&mut harness, Modifiers::NONE, Key::G);
+    let grid = picture(&mut harness);
+    let changed = |a: &image::RgbaImage, b: &image::RgbaImage| {
+        a.pixels().zip(b.pixels()).filter(|(a, b)| a != b).count()
+    };
+    assert!(changed(&filled, &outlined) > 50, "areas are no longer filled");
+    assert!(changed(&outlined, &hidden) > 100, "annotations are hidden");
+    assert!(changed(&hidden, &grid) > 500, "the grid is shown");
 }
 
 #[test]

@@ -51,11 +51,11 @@ fn quarter_turns_and_mirrors_show_the_slides_pixels_bit_by_bit() {
         assert_eq!(different(&canvas(harness), &turned(&slide_pixels(field))), 0, "{what}");
     };
     expect(&mut harness, RgbaImage::clone, "upright");
-    press(&mut harness, Modifiers::NONE, Key::R);
+    press(&mut harness, Modifiers::ALT, Key::R);
     expect(&mut harness, imageops::rotate90, "turned right");
-    press(&mut harness, Modifiers::NONE, Key::F);
+    press(&mut harness, Modifiers::ALT, Key::F);
     expect(&mut harness, |slide| imageops::flip_horizontal(&imageops::rotate90(slide)), "and mirrored");
-    press(&mut harness, Modifiers::SHIFT, Key::F);
+    press(&mut harness, Modifiers::ALT | Modifiers::SHIFT, Key::F);
     expect(&mut harness, imageops::rotate270, "and mirrored the other way");
     press(&mut harness, Modifiers::NONE, Key::U);
     expect(&mut harness, RgbaImage::clone, "upright again");
@@ -148,7 +148,7 @@ fn stains_and_tone_are_shown_live_and_the_slides_own_pixels_return() {
     let difference = largest_difference(&canvas(&mut harness), normalised, field);
     assert!(difference <= 1, "normalised: off by {difference}");
 
-    press(&mut harness, Modifiers::SHIFT, Key::C);
+    press(&mut harness, Modifiers::ALT, Key::C);
     assert_eq!(different(&canvas(&mut harness), &slide_pixels(field)), 0, "own colours again");
 }
 
@@ -157,7 +157,7 @@ fn the_appearance_card_changes_the_picture_and_resets_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = open_at_one_to_one(folder.path());
     let own = canvas(&mut harness);
-    press(&mut harness, Modifiers::NONE, Key::B);
+    press(&mut harness, Modifiers::SHIFT, Key::C);
     harness.get_by_label("Eosin").click();
     harness.run_steps(3);
     harness.get_by_label("Reset to original colours").click();
@@ -170,11 +170,11 @@ fn the_appearance_card_changes_the_picture_and_resets_it() {
     harness.run_steps(2);
     harness.drop_at(at(0.32));
     harness.run_steps(3);
-    press(&mut harness, Modifiers::NONE, Key::B);
+    press(&mut harness, Modifiers::SHIFT, Key::C);
     let toned = canvas(&mut harness);
     let changed = own.pixels().zip(toned.pixels()).filter(|(own, toned)| own != toned).count();
     assert!(changed > own.pixels().len() / 2, "{changed} pixels changed");
-    press(&mut harness, Modifiers::SHIFT, Key::C);
+    press(&mut harness, Modifiers::ALT, Key::C);
     assert_eq!(canvas(&mut harness), own);
 }
 
@@ -199,18 +199,18 @@ fn panes_show_slides_side_by_side_and_move_together_when_linked() {
     assert_ne!(id(&harness), first, "the second pane is at work");
     assert!(harness.state().session().query().is_none(), "and nothing was asked for");
 
-    press(&mut harness, Modifiers::NONE, Key::L);
+    press(&mut harness, Modifiers::COMMAND | Modifiers::ALT, Key::S);
     press(&mut harness, Modifiers::NONE, Key::Plus);
     let near = |a: u32, b: u32| a.abs_diff(b) <= 3;
     let zoomed = fields(&harness);
     for (before, after) in whole.iter().zip(&zoomed) {
         assert!(near(after.width, before.width / 2), "{before:?} {after:?}");
     }
-    press(&mut harness, Modifiers::NONE, Key::R);
+    press(&mut harness, Modifiers::ALT, Key::R);
     for (before, after) in zoomed.iter().zip(fields(&harness)) {
         assert!(near(after.width, before.height) && near(after.height, before.width), "{before:?} {after:?}");
     }
-    press(&mut harness, Modifiers::NONE, Key::L);
+    press(&mut harness, Modifiers::COMMAND | Modifiers::ALT, Key::S);
     press(&mut harness, Modifiers::NONE, Key::U);
     let apart = fields(&harness);
     assert!(near(apart[1].width, zoomed[1].width) && near(apart[0].width, zoomed[0].height));

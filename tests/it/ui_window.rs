@@ -127,9 +127,9 @@ fn panes_turns_and_the_trail_are_there_again_at_the_next_start() {
     press(&mut harness, Modifiers::COMMAND, Key::Num2);
     harness.query_all_by_label("slide canvas").nth(1).unwrap().click();
     harness.run_steps(4);
-    press(&mut harness, Modifiers::NONE, Key::R);
+    press(&mut harness, Modifiers::ALT, Key::R);
     press(&mut harness, Modifiers::NONE, Key::Num4);
-    press(&mut harness, Modifiers::NONE, Key::F);
+    press(&mut harness, Modifiers::ALT, Key::F);
     harness.run_steps(30);
     wait_until_sharp(&mut harness);
     let left = |harness: &Harness<'_, App>| {

@@ -143,6 +143,46 @@ fn at_the_systems_wish_the_window_ends_properly() {
     }
 }
 
+/// A second start with a file hands it to the window, and ends.
+#[test]
+fn a_later_start_hands_its_files_to_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(display) = Display::open() else { return };
+    let project = folder.path().join("project");
+    let histokin = || {
+        let mut command = display.command(env!("CARGO_BIN_EXE_histokin"));
+        for variable in ["XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_STATE_HOME"] {
+            command.env_remove(variable);
+        }
+        command.env("HOME", folder.path()).stdout(Stdio::null());
+        command
+    };
+    let mut first = histokin().arg("--project").arg(&project).stderr(Stdio::null()).spawn().unwrap();
+    let sockets = || {
+        let files =
+            std::fs::read_dir(folder.path().join(".local/share/histokin")).into_iter().flatten().flatten();
+        files.filter(|file| file.path().extension().is_some_and(|end| end == "socket")).count()
+    };
+    let timeout = Instant::now();
+    let mut wait = |what: &str, done: &dyn Fn() -> bool| {
+        while !done() {
+            assert!(first.try_wait().unwrap().is_none(), "the window closed by itself");
+            assert!(timeout.elapsed() < Duration::from_secs(240), "waited in vain until {what}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    wait("the window listens", &|| sockets() == 1);
+    let second = histokin().arg(asset("slides/CMU-1-Small-Region.svs")).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(second.status.success() && said.contains("--new-window"), "{said}");
+    let listed = || std::fs::read_to_string(project.join("project.toml")).unwrap_or_default();
+    wait("the slide is in the window's project", &|| listed().contains("CMU-1-Small-Region.svs"));
+    // Ended properly, it takes its socket with it.
+    assert!(Command::new("kill").arg(first.id().to_string()).status().unwrap().success());
+    assert!(first.wait().unwrap().success());
+    assert_eq!(sockets(), 0);
+}
+
 #[test]
 fn without_a_display_the_window_says_what_it_needs() {
     let folder = tempfile::tempdir().unwrap();

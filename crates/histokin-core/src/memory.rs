@@ -86,9 +86,13 @@ impl Budget {
     /// otherwise.
     pub fn of_process() -> &'static Arc<Self> {
         static BUDGET: OnceLock<Arc<Budget>> = OnceLock::new();
-        BUDGET.get_or_init(|| {
-            Self::new(memory_bytes().map_or(CAUTIOUS_LIMIT, |bytes| (bytes / 4).min(DEFAULT_LIMIT)))
-        })
+        BUDGET.get_or_init(|| Self::new(Self::default_limit()))
+    }
+
+    /// Returns the limit that the process has unless it is changed, in bytes: a quarter of the computer's
+    /// memory, within bounds.
+    pub fn default_limit() -> usize {
+        memory_bytes().map_or(CAUTIOUS_LIMIT, |bytes| (bytes / 4).min(DEFAULT_LIMIT))
     }
 
     /// Changes the budget; evicts at once what exceeds it.

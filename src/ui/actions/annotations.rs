@@ -36,29 +36,29 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::Tool(Tool::Hand)),
         ICON_PAN_TOOL,
         "Pan",
-        "Drag to pan; click tissue to find similar tissue, or an outline to select it",
-        []
+        "Drag to pan; click an outline to select it",
+        [plain(Key::M)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Select)),
         ICON_ARROW_SELECTOR_TOOL,
         "Select",
         "Select and move annotations and their corners; double-click an outline to add a corner, Ctrl-click a corner to remove it",
-        [plain(Key::V)]
+        [shift(Key::S)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Point)),
         ICON_ADJUST,
         "Point",
         "Click to add a point",
-        [plain(Key::K)]
+        [plain(Key::Period)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Rectangle)),
         ICON_RECTANGLE,
         "Rectangle",
         "Drag from corner to corner",
-        [plain(Key::Z)]
+        [plain(Key::R)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Ellipse)),
@@ -68,17 +68,38 @@ pub(super) static ENTRIES: &[Entry] = &[
         [plain(Key::O)]
     ),
     entry!(
+        Action::Annotations(AnnotationAction::Tool(Tool::Line)),
+        ICON_DIAGONAL_LINE,
+        "Line",
+        "Drag from end to end; its length is shown beside it",
+        [plain(Key::L)]
+    ),
+    entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Polygon)),
         ICON_PENTAGON,
         "Polygon",
         "Click each corner and double-click to finish, or draw freehand with the button held",
-        [plain(Key::G)]
+        [plain(Key::P)]
+    ),
+    entry!(
+        Action::Annotations(AnnotationAction::Tool(Tool::Polyline)),
+        ICON_POLYLINE,
+        "Polyline",
+        "Click each point and double-click to finish, or draw freehand with the button held",
+        [plain(Key::V)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Brush)),
         ICON_BRUSH,
         "Brush",
         "Paint an area, or add to the selected area that the brush touches; [ and ] change its size",
+        [plain(Key::B)]
+    ),
+    entry!(
+        Action::Annotations(AnnotationAction::Tool(Tool::Wand)),
+        ICON_WAND_STARS,
+        "Wand",
+        "Click or drag over tissue to select what has a similar colour; zoom out for larger regions",
         [plain(Key::W)]
     ),
     entry!(
@@ -93,14 +114,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_STRAIGHTEN,
         "Measure distance",
         "Drag from end to end, or click each point and double-click to finish",
-        [shift(Key::A)]
+        [shift(Key::L)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Area)),
         ICON_SQUARE_FOOT,
         "Measure area",
         "Click each corner and double-click to finish, or draw freehand with the button held",
-        [plain(Key::A)]
+        [shift(Key::P)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Undo),
@@ -127,8 +148,8 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::Delete),
         ICON_DELETE,
         "Delete annotations",
-        "Delete the selected annotations that are not locked",
-        [plain(Key::Delete)]
+        "Delete the selected annotations that are not locked; while drawing, remove the last point",
+        [plain(Key::Delete), plain(Key::Backspace)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::ResizeBrush(false)),

@@ -3,7 +3,7 @@
 use egui::Key;
 use egui_material_icons::icons;
 
-use super::{Action, Entry, plain};
+use super::{Action, Entry, alt, plain};
 
 /// An action on embedding or training.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +32,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_PAUSE,
         "Pause or resume embedding",
         "Pause embedding, to give viewing the full speed of the computer, or resume it",
-        [plain(Key::P)]
+        [alt(Key::P)]
     ),
     entry!(
         Action::Embedding(EmbeddingAction::Stop),

@@ -16,6 +16,8 @@ macro_rules! entry {
 
 mod annotations;
 mod embedding;
+mod keys;
+mod presets;
 mod search;
 mod slides;
 mod view;
@@ -23,6 +25,7 @@ mod window;
 
 pub use annotations::AnnotationAction;
 pub use embedding::EmbeddingAction;
+pub use keys::{Keys, Preset, can_be_assigned, label};
 pub use search::SearchAction;
 pub use slides::SlideAction;
 pub use view::ViewAction;
@@ -123,7 +126,7 @@ pub struct Entry {
     pub name: &'static str,
     /// One line on what the action does.
     pub tooltip: &'static str,
-    /// Shortcuts; the first one is shown.
+    /// Shortcuts of the default preset; the first one is shown. Those in force are in [`Keys`].
     pub shortcuts: &'static [KeyboardShortcut],
 }
 
@@ -141,6 +144,10 @@ const fn shift(key: Key) -> KeyboardShortcut {
 
 const fn alt(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::ALT, key)
+}
+
+const fn alt_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::ALT.plus(Modifiers::SHIFT), key)
 }
 
 const fn ctrl_shift(key: Key) -> KeyboardShortcut {
@@ -165,25 +172,16 @@ pub fn entry(action: impl Into<Action>) -> &'static Entry {
 impl Entry {
     /// Returns the first shortcut as this system writes it, if there is one.
     pub fn shortcut_label(&self, ctx: &Context) -> Option<String> {
-        self.shortcuts.first().map(|shortcut| {
-            let label = ctx.format_shortcut(shortcut);
-            let key = shortcut.logical_key;
-            // Show the symbol on the key, not the key's name.
-            let is_sign = matches!(
-                key,
-                Key::Plus
-                    | Key::Minus
-                    | Key::Equals
-                    | Key::Comma
-                    | Key::Period
-                    | Key::OpenBracket
-                    | Key::CloseBracket
-            );
-            match label.strip_suffix(key.name()) {
-                Some(modifiers) if is_sign => format!("{modifiers}{}", key.symbol_or_name()),
-                _ => label,
-            }
-        })
+        Keys::current(ctx).of(self).first().map(|shortcut| label(ctx, shortcut))
+    }
+
+    /// Returns the name, with the shortcut in parentheses, to be named within a sentence.
+    pub fn named(&self, ctx: &Context) -> String {
+        let name = self.name.trim_end_matches('…');
+        match self.shortcut_label(ctx) {
+            Some(shortcut) => format!("{name} ({shortcut})"),
+            None => name.to_owned(),
+        }
     }
 
     /// Returns the tooltip, with the shortcut in parentheses.
@@ -203,6 +201,8 @@ pub struct Busy {
     /// `None` without an open dialog; otherwise the action that opened the dialog and closes it again, if
     /// any.
     pub dialog: Option<Option<Action>>,
+    /// Whether a dialog waits for the new key of a command: every key is its answer.
+    pub assigning: bool,
 }
 
 impl Busy {
@@ -246,6 +246,7 @@ impl Action {
             Self::Search(SearchAction::Clear)
                 | Self::Window(WindowAction::TogglePalette)
                 | Self::Window(WindowAction::ToggleHelp)
+                | Self::Window(WindowAction::ToggleSettings)
                 | Self::Window(WindowAction::Quit)
                 | Self::Window(WindowAction::ToggleTheme)
                 | Self::Window(WindowAction::TextLarger)
@@ -257,9 +258,13 @@ impl Action {
 
 /// Returns the actions whose shortcuts were pressed since the last frame, and removes those key events.
 pub fn pressed(ctx: &Context, busy: Busy) -> Vec<Action> {
+    if busy.assigning {
+        return Vec::new();
+    }
     // Shortcuts with more modifiers are tested first, so that Ctrl+Shift+O is not taken for Ctrl+O.
+    let keys = Keys::current(ctx);
     let mut shortcuts: Vec<(&KeyboardShortcut, Action)> = table()
-        .flat_map(|entry| entry.shortcuts.iter().map(|shortcut| (shortcut, entry.action)))
+        .flat_map(|entry| keys.of(entry).iter().map(|shortcut| (shortcut, entry.action)))
         .filter(|(shortcut, action)| !busy.keeps(shortcut, *action))
         .collect();
     let modifiers = |shortcut: &KeyboardShortcut| {
@@ -272,7 +277,7 @@ pub fn pressed(ctx: &Context, busy: Busy) -> Vec<Action> {
         for (shortcut, action) in shortcuts {
             input.events.retain(|event| match event {
                 Event::Key { key, modifiers, pressed: true, repeat, .. }
-                    if *key == shortcut.logical_key && modifiers.matches_logically(shortcut.modifiers) =>
+                    if *key == shortcut.logical_key && is_held_for(*modifiers, shortcut) =>
                 {
                     if !repeat || action.repeats() {
                         requests.push(action);
@@ -286,8 +291,21 @@ pub fn pressed(ctx: &Context, busy: Busy) -> Vec<Action> {
     requests
 }
 
+/// Whether the modifiers being held are those of a shortcut. Shift and Alt may be needed to type a sign or a
+/// digit on some keyboards; with letters and other keys they make another shortcut.
+fn is_held_for(held: Modifiers, shortcut: &KeyboardShortcut) -> bool {
+    let name = shortcut.logical_key.name();
+    let is_sign_or_digit = name.len() == 1 && name.chars().all(|sign| sign.is_ascii_digit())
+        || shortcut.logical_key.symbol_or_name() != name;
+    match is_sign_or_digit {
+        true => held.matches_logically(shortcut.modifiers),
+        false => held.matches_exact(shortcut.modifiers),
+    }
+}
+
 fn is_function_key(key: Key) -> bool {
-    matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4 | Key::F5 | Key::F6 | Key::F7)
+    let number = key.name().strip_prefix('F').and_then(|number| number.parse::<u8>().ok());
+    number.is_some()
 }
 
 /// Keys that, with Ctrl held, edit the text being typed or move in it.
@@ -328,18 +346,18 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn names_and_shortcuts_are_unique() {
+    fn names_are_unique_and_every_command_says_what_it_does() {
         let names: HashSet<_> = table().map(|entry| entry.name).collect();
         assert_eq!(names.len(), table().count());
-        let shortcuts: Vec<_> = table().flat_map(|entry| entry.shortcuts).collect();
-        let unique: HashSet<_> = shortcuts.iter().map(|shortcut| format!("{shortcut:?}")).collect();
-        assert_eq!(unique.len(), shortcuts.len());
         assert!(table().all(|entry| !entry.tooltip.is_empty()));
     }
 
     /// The actions of keys pressed one after the other.
     fn actions_of(keys: &[(Modifiers, Key, bool)], busy: Busy) -> Vec<Action> {
-        let context = Context::default();
+        actions_in(&Context::default(), keys, busy)
+    }
+
+    fn actions_in(context: &Context, keys: &[(Modifiers, Key, bool)], busy: Busy) -> Vec<Action> {
         let press = |&(modifiers, key, repeat)| Event::Key {
             key,
             physical_key: None,
@@ -357,7 +375,7 @@ mod tests {
 
     #[test]
     fn keys_are_letters_while_text_is_typed() {
-        let typing = Busy { typing: true, dialog: None };
+        let typing = Busy { typing: true, ..Busy::default() };
         let keys = [Key::A, Key::S, Key::Num7, Key::ArrowLeft, Key::Delete, Key::Escape, Key::Space];
         let letters: Vec<_> = keys.map(|key| (Modifiers::NONE, key, false)).into();
         assert_eq!(actions_of(&letters, typing), []);
@@ -373,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_dialog_keeps_all_keys_but_those_of_the_whole_window_and_its_own() {
-        let over = |action| Busy { typing: false, dialog: Some(action) };
+        let over = |action| Busy { dialog: Some(action), ..Busy::default() };
         let keys = [Key::I, Key::T, Key::Num7, Key::ArrowLeft].map(|key| (Modifiers::NONE, key, false));
         assert_eq!(actions_of(&keys, over(None)), []);
         assert_eq!(
@@ -397,11 +415,41 @@ mod tests {
 
     #[test]
     fn more_modifiers_are_another_action() {
-        let keys = [(Modifiers::SHIFT, Key::R, false), (Modifiers::NONE, Key::R, false)];
+        let keys = [(Modifiers::SHIFT, Key::N, false), (Modifiers::NONE, Key::N, false)];
         assert_eq!(
             actions_of(&keys, Busy::default()),
-            [Action::View(ViewAction::Turn(-90)), Action::View(ViewAction::Turn(90))]
+            [Action::Search(SearchAction::PreviousMatch), Action::Search(SearchAction::NextMatch)]
         );
+        let nothing = [(Modifiers::SHIFT, Key::F, false), (Modifiers::COMMAND, Key::M, false)];
+        assert_eq!(actions_of(&nothing, Busy::default()), [], "nor are they the action of the plain key");
+        let signs = [(Modifiers::SHIFT, Key::Plus, false), (Modifiers::SHIFT, Key::Num0, false)];
+        assert_eq!(
+            actions_of(&signs, Busy::default()),
+            [Action::View(ViewAction::Fit), Action::View(ViewAction::ZoomIn)],
+            "signs and digits may need Shift to be typed"
+        );
+    }
+
+    #[test]
+    fn keys_in_force_are_those_of_the_user() {
+        let r = [(Modifiers::NONE, Key::R, false)];
+        // Each in a window of its own, where the key is not held down already.
+        let pressed_with = |keys: &Keys, busy| {
+            let context = Context::default();
+            keys.install(&context);
+            actions_in(&context, &r, busy)
+        };
+        let rectangle = Action::Annotations(AnnotationAction::Tool(crate::ui::slide_view::Tool::Rectangle));
+        assert_eq!(actions_of(&r, Busy::default()), [rectangle]);
+        let mut keys = Keys::of_preset(Preset::Classic);
+        assert_eq!(pressed_with(&keys, Busy::default()), [Action::View(ViewAction::Turn(90))]);
+        keys.assign(entry(ViewAction::Fit), None, KeyboardShortcut::new(Modifiers::NONE, Key::R));
+        assert_eq!(pressed_with(&keys, Busy::default()), [Action::View(ViewAction::Fit)]);
+        let context = Context::default();
+        keys.install(&context);
+        assert_eq!(entry(ViewAction::Turn(90)).shortcut_label(&context), None);
+        let assigning = Busy { assigning: true, ..Busy::default() };
+        assert_eq!(pressed_with(&keys, assigning), [], "the key is the answer to a question");
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub enum SearchAction {
     ExportHeatMap,
     /// Sets up the connection to the archive.
     SetUpArchive,
-    /// Returns to the view before the last jump, or removes the last point of a path being drawn.
+    /// Removes the last point of a path being drawn, or else returns to the view before the last jump.
     Back,
     /// Closes the dialog, cancels the tool, clears the selection, or removes the query, whichever applies
     /// first.
@@ -73,7 +73,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_CENTER_FOCUS_STRONG,
         "Find similar tissue",
         "Find tiles similar to the one under the pointer, on all slides",
-        [plain(Key::S)]
+        [plain(Key::S), ctrl(Key::F)]
     ),
     entry!(
         Action::Search(SearchAction::NextMatch),
@@ -137,7 +137,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_FRAME_INSPECT,
         "Search by annotation",
         "Find tiles similar to those within the selected annotations",
-        [shift(Key::S)]
+        [alt(Key::S)]
     ),
     entry!(
         Action::Search(SearchAction::BySlide),
@@ -270,7 +270,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_ARROW_BACK,
         "Back",
         "Return to the view before the last jump",
-        [plain(Key::Backspace), alt(Key::ArrowLeft)]
+        [alt(Key::ArrowLeft)]
     ),
     entry!(
         Action::Search(SearchAction::Clear),

@@ -3,7 +3,7 @@
 use egui::Key;
 use egui_material_icons::icons;
 
-use super::{Action, Entry, WindowAction, ctrl, ctrl_shift, plain};
+use super::{Action, Entry, WindowAction, ctrl, ctrl_shift, plain, shift};
 
 /// An action that opens slides or moves between them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,6 +14,8 @@ pub enum SlideAction {
     OpenFolder,
     /// Opens a typed path.
     OpenPath,
+    /// Opens the demonstration slides in a project of their own.
+    OpenDemonstration,
     /// Opens a recent path.
     OpenRecent,
     /// Shows the next slide in the list.
@@ -56,6 +58,13 @@ pub(super) static ENTRIES: &[Entry] = &[
         [ctrl(Key::R)]
     ),
     entry!(
+        Action::Slides(SlideAction::OpenDemonstration),
+        ICON_SLIDESHOW,
+        "Open demonstration",
+        "Open two small example slides in a project of their own",
+        []
+    ),
+    entry!(
         Action::Slides(SlideAction::Next),
         ICON_ARROW_DOWNWARD,
         "Next slide",
@@ -81,7 +90,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_STRAIGHTEN,
         "Set pixel size…",
         "Enter the size of this slide's pixels in µm",
-        [plain(Key::M)]
+        [shift(Key::M)]
     ),
     entry!(
         Action::Window(WindowAction::Quit),

@@ -3,7 +3,7 @@
 use egui::Key;
 use egui_material_icons::icons;
 
-use super::{Action, Entry, ctrl, ctrl_shift, plain, shift};
+use super::{Action, Entry, alt, alt_shift, ctrl, ctrl_alt, ctrl_shift, plain, shift};
 use crate::ui::panes::Split;
 
 /// An action that moves over a slide or changes how it is shown.
@@ -55,6 +55,14 @@ pub enum ViewAction {
     ToggleTissue,
     /// Shows or hides highlighted matches and annotations.
     ToggleHighlights,
+    /// Shows or hides annotations.
+    ToggleAnnotations,
+    /// Fills areas, or only outlines them.
+    ToggleFill,
+    /// Shows or hides a grid over the slide.
+    ToggleGrid,
+    /// Shows or hides a cross-hair in the middle of the view.
+    ToggleCrosshair,
 }
 
 pub(super) static ENTRIES: &[Entry] = &[
@@ -161,42 +169,42 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_ROTATE_90_DEGREES_CW,
         "Rotate 90° clockwise",
         "Rotate the slide 90° clockwise; Alt-drag or Alt-wheel rotates it freely",
-        [plain(Key::R)]
+        [alt(Key::R)]
     ),
     entry!(
         Action::View(ViewAction::Turn(-90)),
         ICON_ROTATE_90_DEGREES_CCW,
         "Rotate 90° anticlockwise",
         "Rotate the slide 90° anticlockwise; Alt-drag or Alt-wheel rotates it freely",
-        [shift(Key::R)]
+        [alt_shift(Key::R)]
     ),
     entry!(
         Action::View(ViewAction::Turn(15)),
         ICON_ROTATE_RIGHT,
         "Rotate 15° clockwise",
         "Rotate the slide 15° clockwise",
-        [plain(Key::Period)]
+        [alt(Key::Period)]
     ),
     entry!(
         Action::View(ViewAction::Turn(-15)),
         ICON_ROTATE_LEFT,
         "Rotate 15° anticlockwise",
         "Rotate the slide 15° anticlockwise",
-        [plain(Key::Comma)]
+        [alt(Key::Comma)]
     ),
     entry!(
         Action::View(ViewAction::MirrorLeftRight),
         ICON_FLIP,
         "Flip horizontally",
         "Flip the slide left to right",
-        [plain(Key::F)]
+        [alt(Key::F)]
     ),
     entry!(
         Action::View(ViewAction::MirrorTopBottom),
         ICON_FLIP,
         "Flip vertically",
         "Flip the slide top to bottom",
-        [shift(Key::F)]
+        [alt_shift(Key::F)]
     ),
     entry!(
         Action::View(ViewAction::Upright),
@@ -210,7 +218,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_TUNE,
         "Brightness/contrast…",
         "Adjust brightness, contrast, gamma, stains and pixel interpolation",
-        [plain(Key::B)]
+        [shift(Key::C)]
     ),
     entry!(
         Action::View(ViewAction::NextColouring),
@@ -224,7 +232,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_FORMAT_COLOR_RESET,
         "Original colours",
         "Reset brightness, contrast and stains to the slide's original colours",
-        [shift(Key::C)]
+        [alt(Key::C)]
     ),
     entry!(
         Action::View(ViewAction::Split(Split::ALL[0])),
@@ -259,7 +267,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_LINK,
         "Link panes",
         "Pan, zoom, rotate and flip all panes together",
-        [plain(Key::L)]
+        [ctrl_alt(Key::S)]
     ),
     entry!(
         Action::View(ViewAction::ToggleViewHistory),
@@ -309,5 +317,33 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Overlays",
         "Show or hide matches and annotations on the slide",
         [plain(Key::H)]
+    ),
+    entry!(
+        Action::View(ViewAction::ToggleAnnotations),
+        ICON_SHAPES,
+        "Show annotations",
+        "Show or hide annotations on the slide",
+        [plain(Key::A)]
+    ),
+    entry!(
+        Action::View(ViewAction::ToggleFill),
+        ICON_FORMAT_COLOR_FILL,
+        "Fill annotations",
+        "Fill annotated areas with their colour, or show their outlines only",
+        [plain(Key::F)]
+    ),
+    entry!(
+        Action::View(ViewAction::ToggleGrid),
+        ICON_GRID_4X4,
+        "Grid",
+        "Show or hide a grid over the slide, with its spacing",
+        [plain(Key::G)]
+    ),
+    entry!(
+        Action::View(ViewAction::ToggleCrosshair),
+        ICON_POINT_SCAN,
+        "Cross-hair",
+        "Show or hide a cross-hair in the middle of the view",
+        [shift(Key::G)]
     ),
 ];

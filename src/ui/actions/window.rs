@@ -26,8 +26,14 @@ pub enum WindowAction {
     ResetTextSize,
     /// Opens or closes the command palette.
     TogglePalette,
+    /// Opens or closes the settings.
+    ToggleSettings,
     /// Opens or closes the help sheet.
     ToggleHelp,
+    /// Opens the guide in the browser.
+    OpenGuide,
+    /// Shows the first steps again.
+    ShowFirstSteps,
     /// Opens or closes the dialog on version and licences.
     ToggleAbout,
     /// Copies diagnostic information to the clipboard.
@@ -105,7 +111,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_SEARCH,
         "Search commands…",
         "Find a command by its name",
-        [ctrl(Key::K), ctrl(Key::L)]
+        [ctrl(Key::L), ctrl(Key::K)]
+    ),
+    entry!(
+        Action::Window(WindowAction::ToggleSettings),
+        ICON_SETTINGS,
+        "Settings…",
+        "Change keys, appearance, units, and what new projects and the next start use",
+        [ctrl(Key::Comma)]
     ),
     entry!(
         Action::Window(WindowAction::ToggleHelp),
@@ -113,6 +126,20 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Help",
         "Show all commands and their shortcuts",
         [plain(Key::F1)]
+    ),
+    entry!(
+        Action::Window(WindowAction::OpenGuide),
+        ICON_MENU_BOOK,
+        "Open the guide",
+        "Read the guide in the browser; it is on this computer and needs no network",
+        []
+    ),
+    entry!(
+        Action::Window(WindowAction::ShowFirstSteps),
+        ICON_TOUR,
+        "Show first steps",
+        "Show the three first steps again: open a slide, wait for the first tiles, find similar tissue",
+        []
     ),
     entry!(
         Action::Window(WindowAction::ToggleAbout),

@@ -16,9 +16,11 @@ use crate::ui::heat_map::HeatMap;
 use crate::ui::panels;
 use crate::ui::panes::{Panes, Split};
 use crate::ui::region_tool::{RegionTool, RegionUse};
+use crate::ui::settings::{FindSimilar, Trackpad};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::slide_view::{
-    AnnotationScene, Annotator, Appearance, CanvasOutcome, Colouring, Scene, SlideRenderer,
+    AnnotationScene, Annotator, Appearance, CanvasOutcome, Colouring, Guides, InputSettings, Scene,
+    SlideRenderer,
 };
 use crate::ui::theme::Palette;
 use crate::ui::view_histories::ViewHistories;
@@ -65,7 +67,7 @@ impl Canvas {
             appearance,
             heat_map: HeatMap::start(waker(context), gpu)?,
             region_tool: RegionTool::default(),
-            annotator: Annotator::new(gpu, waker(context)),
+            annotator: Annotator::new(gpu, waker(context))?,
             view_histories: ViewHistories::start(view_histories, waker(context))?,
             hovered: None,
             restored: HashSet::new(),
@@ -176,15 +178,26 @@ impl App {
                 annotations,
                 class: self.session.annotation_class(),
                 mpp,
-                shown: self.chrome.highlights_shown,
+                pyramid: &shown.pyramid,
+                shown: self.chrome.highlights_shown && self.chrome.annotations_shown,
+                filled: self.chrome.annotations_filled,
             }),
             shading: self.canvas.appearance.shading(normaliser.as_ref()),
             profile,
             view_history,
+            guides: Guides {
+                grid: self.chrome.grid_shown,
+                grid_um: self.window_state.settings.grid_um,
+                crosshair: self.chrome.crosshair_shown,
+            },
             note: note.as_deref(),
         };
         let view = &mut self.canvas.panes.pane_mut(index).view;
         view.drawing = self.canvas.region_tool.shape.is_some();
+        view.input = InputSettings {
+            reports_double_clicks: self.window_state.settings.find_similar == FindSimilar::DoubleClick,
+            trackpad_zooms: self.window_state.settings.trackpad == Trackpad::Zoom,
+        };
         let outcome = view.ui(
             ui,
             &scene,
@@ -217,6 +230,9 @@ impl App {
         // A click that activates another pane does nothing else.
         if let Some(point) = outcome.clicked.filter(|_| !self.canvas.panes.was_just_activated()) {
             self.clicked(modifiers, slide.clone(), point);
+        }
+        if let Some(point) = outcome.double_clicked {
+            self.query_at(slide.clone(), point);
         }
         if let Some(field) = self.canvas.panes.pane_mut(index).view.settled_field() {
             self.window_state.looked_at(&slide, field, self.canvas.panes.pane(index).view.orientation());

@@ -4,20 +4,23 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use egui::Context;
+use egui::{Context, Rect};
 
 use super::App;
 use crate::encoder::DeviceChoice;
 use crate::session::{Command, Message, MessageCommand, Remedy, Severity};
-use crate::ui::actions::Action;
+use crate::ui::actions::{self, Action};
 use crate::ui::heat_map::HeatSource;
 use crate::ui::panels::annotations::AnnotationsPanel;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::encoders::EncodersCard;
+use crate::ui::panels::first_steps::{self, Step};
 use crate::ui::panels::matches::MatchesPanel;
 use crate::ui::panels::save_view::SaveRequest;
 use crate::ui::panels::tissue::TissueCard;
 use crate::ui::panels::training::TrainingPanel;
+use crate::ui::settings::Settings;
+use crate::ui::theme::Palette;
 use crate::ui::window_state::WindowState;
 
 /// How long a short notice stays, in seconds.
@@ -33,6 +36,14 @@ pub struct Chrome {
     pub matches_open: bool,
     /// Whether highlighted matches and annotations are shown.
     pub highlights_shown: bool,
+    /// Whether annotations are shown, if overlays are.
+    pub annotations_shown: bool,
+    /// Whether annotated areas are filled.
+    pub annotations_filled: bool,
+    /// Whether the grid is shown.
+    pub grid_shown: bool,
+    /// Whether the cross-hair is shown.
+    pub crosshair_shown: bool,
     /// Whether the annotation list is open.
     pub annotations_open: bool,
     /// State of the annotation list.
@@ -59,12 +70,16 @@ pub struct Chrome {
     pub region_drawn: bool,
     /// Whether the report is shown instead of the canvas.
     pub report_open: bool,
+    /// Rectangle of the canvas, with all panes, in points.
+    pub(super) canvas: Rect,
     /// The open dialog.
     pub dialog: Option<Dialog>,
     /// State of the training panel.
     pub training: TrainingPanel,
     /// Whether the training panel is open.
     pub training_open: bool,
+    /// Whether the hint after the first search by a click is shown.
+    pub(super) click_hint: bool,
     /// A short notice, and the time at which it disappears, in seconds.
     pub(super) notice: Option<(String, f64)>,
     /// The time at which each note (not error) appeared, in seconds; notes disappear by themselves.
@@ -83,6 +98,8 @@ pub struct Requests {
     pub dialog: Option<Dialog>,
     /// What the heat map is to show similarity to.
     pub heat: Option<HeatSource>,
+    /// Settings to put in force.
+    pub settings: Option<Settings>,
     /// Whether the query is shown beside its matches.
     pub is_comparing: bool,
 }
@@ -106,6 +123,10 @@ impl Chrome {
             slides_open: state.slides_open,
             matches_open: state.matches_open,
             highlights_shown: state.highlights_shown,
+            annotations_shown: state.annotations_shown,
+            annotations_filled: state.annotations_filled,
+            grid_shown: state.grid_shown,
+            crosshair_shown: state.crosshair_shown,
             annotations_open: state.annotations_open,
             annotations: AnnotationsPanel::default(),
             tissue_shown: state.tissue_shown,
@@ -119,9 +140,11 @@ impl Chrome {
             heat_shown: false,
             region_drawn: false,
             report_open: false,
+            canvas: Rect::NOTHING,
             dialog: None,
             training: TrainingPanel::new(device),
             training_open: false,
+            click_hint: false,
             notice: None,
             notes: HashMap::new(),
         }
@@ -134,6 +157,42 @@ impl App {
         let until = context.input(|input| input.time) + NOTICE_SECONDS;
         self.chrome.notice = Some((text.into(), until));
         context.request_repaint_after(Duration::from_secs_f64(NOTICE_SECONDS));
+    }
+
+    /// Shows a short notice that ends in the name of a command, with its shortcut.
+    pub(super) fn notice_with(&mut self, context: &Context, action: impl Into<Action>, text: &str) {
+        let named = actions::entry(action).named(context);
+        self.notice(context, format!("{text} {named}."));
+    }
+
+    /// Says after the first search by a click that a click searches, unless the user knows. Nothing is said where
+    /// it could not be remembered that it was said.
+    pub(super) fn explain_click(&mut self) {
+        self.chrome.click_hint |= !self.window_state.settings.click_explained && self.state_file.is_some();
+    }
+
+    /// Shows the first step that is due, and the hint after the first search by a click.
+    pub(super) fn hints_ui(&mut self, context: &Context, palette: &Palette, requests: &mut Requests) {
+        if self.chrome.dialog.is_some() || self.state_file.is_none() {
+            return;
+        }
+        let mut settings = self.window_state.settings.clone();
+        if !settings.first_steps_done {
+            settings.first_steps_done = match Step::of(&self.session) {
+                Some(step) => first_steps::first_steps_ui(context, step, palette),
+                None => true,
+            };
+        }
+        if self.chrome.click_hint && !self.chrome.report_open {
+            let canvas = self.chrome.canvas;
+            settings.click_explained |= first_steps::click_hint_ui(context, canvas, palette, requests);
+            self.chrome.click_hint = !settings.click_explained;
+        }
+        if settings != self.window_state.settings {
+            let chosen = requests.settings.take().map(|chosen| chosen.find_similar);
+            settings.find_similar = chosen.unwrap_or(settings.find_similar);
+            self.set_settings(settings);
+        }
     }
 
     /// Dismisses notes that were shown long enough. The suggestion of another encoder stays until it is answered.

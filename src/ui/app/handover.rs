@@ -7,6 +7,7 @@ use egui::Context;
 use super::{App, Chrome};
 use crate::session::{MessageEvent, Session};
 use crate::ui::WindowOptions;
+use crate::ui::single_instance::Listener;
 use crate::ui::slide_view::Appearance;
 use crate::ui::window_state::WindowState;
 use crate::workers::{Waker, Workers};
@@ -20,6 +21,7 @@ pub struct HandedOver {
     pub(super) window_state: WindowState,
     pub(super) appearance: Appearance,
     pub(super) chrome: Chrome,
+    pub(super) listener: Option<Listener>,
 }
 
 /// Wakes the current window, for workers that outlive a window.
@@ -48,7 +50,7 @@ impl App {
     /// Closes this window and frees everything that belongs to its graphics device.
     pub fn hand_over(mut self) -> HandedOver {
         self.remember();
-        let Self { session, workers, window, canvas, chrome, window_state, .. } = self;
+        let Self { session, workers, window, canvas, chrome, window_state, listener, .. } = self;
         HandedOver {
             session,
             workers,
@@ -56,6 +58,7 @@ impl App {
             window_state,
             appearance: canvas.appearance,
             chrome,
+            listener,
         }
     }
 

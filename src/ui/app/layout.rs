@@ -4,6 +4,7 @@ use egui::scroll_area::ScrollBarVisibility;
 use egui::{Frame, Panel, ScrollArea, Ui, Vec2};
 
 use super::{App, Requests};
+use crate::ui::panels::first_steps::Step;
 use crate::ui::panels::{self, annotation_tools};
 use crate::ui::theme::Palette;
 
@@ -67,6 +68,10 @@ impl App {
         let canvas = Frame::new().fill(palette.canvas);
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
             let rect = ui.max_rect();
+            self.chrome.canvas = rect;
+            if self.session.active().is_some() {
+                Step::Find.is_at(ui.ctx(), rect);
+            }
             if self.chrome.report_open {
                 self.canvas.hovered = None;
                 let (report, renderer) = (&mut self.report.view, &self.report.renderer);

@@ -11,7 +11,7 @@ mod questions;
 mod perform;
 mod pictures;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use egui::{Context, Ui};
 use handover::WindowWaker;
@@ -25,14 +25,18 @@ use super::WindowOptions;
 use super::actions::{self, Action, Busy, ViewAction};
 use super::export::Exporter;
 use super::file_dialog::FileDialog;
+use super::guide::Guide;
 use super::panels;
 use super::panels::dialogs::Dialog;
 use super::panels::report::{MapRenderer, ReportView};
+use super::single_instance::Listener;
 use super::slide_view::{Appearance, MissingTiles};
 use super::start::{self, StartClock};
 use super::theme::{self, Palette};
 use super::window_state::{StateFile, WindowState};
+use crate::encoder::DeviceChoice;
 use crate::geometry::Level0Rect;
+use crate::memory::Budget;
 use crate::project::Project;
 use crate::session::{Command, Session, SlideCommand};
 use crate::slide::SlideId;
@@ -52,6 +56,8 @@ pub struct App {
     opened: OpenedPaths,
     window_state: WindowState,
     state_file: Option<StateFile>,
+    state_file_path: Option<PathBuf>,
+    listener: Option<Listener>,
 }
 
 /// The window itself and its graphics device.
@@ -70,11 +76,12 @@ struct Report {
     renderer: MapRenderer,
 }
 
-/// The system's file dialog, and pictures that are being written.
+/// The system's file dialog, pictures that are being written, and the guide.
 #[derive(Default)]
 struct Files {
     dialog: FileDialog,
     exporter: Exporter,
+    guide: Guide,
 }
 
 impl App {
@@ -88,10 +95,19 @@ impl App {
         options: WindowOptions,
     ) -> anyhow::Result<Self> {
         let window_state = options.state_file.as_deref().map(WindowState::load).unwrap_or_default();
+        let settings = &window_state.settings;
+        let options = WindowOptions {
+            device: if options.device == DeviceChoice::Auto { settings.device.0 } else { options.device },
+            ..options
+        };
+        if let Some(mib) = options.cache_mib.or(settings.cache_mib) {
+            Budget::of_process().set_limit((mib as usize) << 20);
+        }
         let window_waker = WindowWaker::of(&creation.egui_ctx);
         let begin = HandedOver {
             session: Session::new(project),
-            workers: Workers::start(options.device, window_waker.waker())?,
+            workers: Workers::with_threads(options.device, settings.embedding_threads, window_waker.waker())?,
+            listener: listener_at(options.listens_at.as_deref(), &window_waker),
             window_waker,
             appearance: Appearance { smooth: window_state.smooth, ..Appearance::default() },
             chrome: Chrome::new(&window_state, options.device),
@@ -115,13 +131,15 @@ impl App {
         options: &WindowOptions,
         handed_over: HandedOver,
     ) -> anyhow::Result<Self> {
-        let HandedOver { session, workers, window_waker, window_state, appearance, chrome } = handed_over;
+        let HandedOver { session, workers, window_waker, window_state, appearance, chrome, listener } =
+            handed_over;
         let context = &creation.egui_ctx;
         theme::install(context);
         // The table of actions defines these shortcuts.
         context.options_mut(|options| options.zoom_with_keyboard = false);
         context.set_theme(if window_state.light_theme { egui::Theme::Light } else { egui::Theme::Dark });
         context.set_zoom_factor(window_state.text_scale);
+        window_state.settings.apply(context);
         let gpu = creation.wgpu_render_state.as_ref();
         let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
         let mut canvas = Canvas::new(context, gpu, appearance, options.state_file.as_deref())?;
@@ -129,6 +147,7 @@ impl App {
         if window_state.project.as_deref() == Some(session.project().root()) {
             canvas.panes.restore(&window_state.layout, &canvas.renderer);
         }
+        canvas.annotator.set_wand_sensitivity(window_state.settings.wand_sensitivity());
         Ok(Self {
             session,
             workers,
@@ -145,6 +164,8 @@ impl App {
             opened: OpenedPaths::default(),
             window_state,
             state_file: options.state_file.clone().map(StateFile::start).transpose()?,
+            state_file_path: options.state_file.clone(),
+            listener,
         })
     }
 
@@ -200,10 +221,23 @@ impl App {
     }
 }
 
+/// Listens for paths that later starts hand over. Without it every start opens a window of its own, which is no
+/// error.
+fn listener_at(address: Option<&Path>, waker: &WindowWaker) -> Option<Listener> {
+    match Listener::start(address?, waker.waker()) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::info!(%error, "this window takes no files of later starts");
+            None
+        }
+    }
+}
+
 impl eframe::App for App {
     fn logic(&mut self, context: &Context, _frame: &mut eframe::Frame) {
         self.window.start_clock.frame();
         self.confirm_closing(context);
+        self.take_handed_over(context);
         self.absorb_events(context);
         self.receive_tiles(context);
         self.dismiss_old_notes(context);
@@ -211,6 +245,7 @@ impl eframe::App for App {
         self.restore_views();
         self.canvas.view_histories.take_read();
         self.finish_exports(context);
+        self.report_guide();
         self.use_chosen_files(context);
     }
 
@@ -224,6 +259,7 @@ impl eframe::App for App {
         let busy = Busy {
             typing: context.egui_wants_keyboard_input(),
             dialog: self.chrome.dialog.as_ref().map(Dialog::opened_by),
+            assigning: self.chrome.dialog.as_ref().is_some_and(Dialog::is_assigning),
         };
         let mut requests = Requests {
             actions: actions::pressed(&context, busy),
@@ -231,6 +267,7 @@ impl eframe::App for App {
             saves: Vec::new(),
             dialog: None,
             heat: None,
+            settings: None,
             is_comparing: self.canvas.panes.is_comparing(),
         };
         self.ask_for_permission();
@@ -241,6 +278,7 @@ impl eframe::App for App {
             self.chrome.training_open =
                 panels::training::training_ui(&context, panel, &self.session, &palette, &mut requests);
         }
+        self.hints_ui(&context, &palette, &mut requests);
         let mut dialog = self.chrome.dialog.take();
         if let Some(open) = &mut dialog
             && panels::dialogs::dialog_ui(

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use egui::Context;
 
 use super::App;
+use crate::memory::Budget;
 use crate::session::{Event, SlideEvent, ViewCommand};
 use crate::slide::SlideId;
+use crate::ui::settings::Settings;
 
 /// How long the active pane waits for the slide that it showed before the last start, if others are open, in
 /// seconds.
@@ -91,12 +93,27 @@ impl App {
         }
     }
 
+    /// Puts settings in force, and keeps them at once.
+    pub(super) fn set_settings(&mut self, settings: Settings) {
+        settings.apply(&self.window.context);
+        if settings.cache_mib != self.window_state.settings.cache_mib {
+            Budget::of_process().set_limit(settings.cache_bytes());
+        }
+        self.canvas.annotator.set_wand_sensitivity(settings.wand_sensitivity());
+        self.window_state.settings = settings;
+        self.remember();
+    }
+
     /// Saves the window's state for the next start.
     pub fn remember(&mut self) {
         self.canvas.view_histories.keep();
         self.window_state.slides_open = self.chrome.slides_open;
         self.window_state.matches_open = self.chrome.matches_open;
         self.window_state.highlights_shown = self.chrome.highlights_shown;
+        self.window_state.annotations_shown = self.chrome.annotations_shown;
+        self.window_state.annotations_filled = self.chrome.annotations_filled;
+        self.window_state.grid_shown = self.chrome.grid_shown;
+        self.window_state.crosshair_shown = self.chrome.crosshair_shown;
         self.window_state.annotations_open = self.chrome.annotations_open;
         self.window_state.tissue_shown = self.chrome.tissue_shown;
         self.window_state.smooth = self.canvas.appearance.smooth;

@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use egui::Context;
+use egui::{Context, UserAttentionType, ViewportCommand};
 
 use super::App;
 use crate::session::{
-    AnnotationCommand, EmbeddingCommand, Event, PictureQuery, QueryCommand, SlideCommand, SlideEvent,
-    TrainingCommand, ViewTarget,
+    AnnotationCommand, EmbeddingCommand, Event, MessageCommand, PictureQuery, QueryCommand, SlideCommand,
+    SlideEvent, TrainingCommand, ViewTarget,
 };
+use crate::ui::actions::SlideAction;
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
+use crate::ui::single_instance::Listener;
 use crate::ui::slide_view::Framing;
 use crate::workers::tile_loader::Loaded;
 
@@ -86,11 +88,33 @@ impl App {
         self.absorb(SlideEvent::Unavailable { slide, reason: gap.reason.clone() });
     }
 
+    /// Opens what later starts of the program have handed over, and comes to the front for it.
+    pub(super) fn take_handed_over(&mut self, context: &Context) {
+        while let Some(paths) = self.listener.as_ref().and_then(Listener::take) {
+            context.send_viewport_cmd(ViewportCommand::Minimized(false));
+            context.send_viewport_cmd(ViewportCommand::Focus);
+            context
+                .send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Informational));
+            if !paths.is_empty() {
+                self.chrome.report_open = false;
+                self.command(SlideCommand::Open(paths));
+            }
+        }
+    }
+
+    /// Reports a guide that could not be opened.
+    pub(super) fn report_guide(&mut self) {
+        if let Some(reason) = self.files.guide.take_failure() {
+            self.command(MessageCommand::Report(reason));
+        }
+    }
+
     /// Uses chosen files for the purpose of the dialog.
     pub(super) fn use_chosen_files(&mut self, context: &Context) {
         let Some((choose, paths)) = self.files.dialog.take_chosen() else { return };
         let Some(path) = paths.first().cloned() else {
-            self.notice(context, "No file was chosen. You can also type a path (Ctrl+P) or drop files here.");
+            let text = "No file was chosen. You can also drop files here, or type a path with";
+            self.notice_with(context, SlideAction::OpenPath, text);
             return;
         };
         match choose {

@@ -17,8 +17,8 @@ pub const WIDTH: f32 = 42.0;
 /// The tools in groups, from top to bottom.
 const TOOLS: [&[Tool]; 4] = [
     &[Tool::Hand, Tool::Select],
-    &[Tool::Point, Tool::Rectangle, Tool::Ellipse, Tool::Polygon],
-    &[Tool::Brush, Tool::Eraser],
+    &[Tool::Point, Tool::Line, Tool::Polyline, Tool::Rectangle, Tool::Ellipse, Tool::Polygon],
+    &[Tool::Brush, Tool::Wand, Tool::Eraser],
     &[Tool::Distance, Tool::Area],
 ];
 

@@ -10,14 +10,16 @@ use egui::{
 use super::archive::{self, ArchiveForm};
 use super::concept_dialog::{self, ConceptForm};
 use super::save_view::{self, SaveForm};
-use super::{about, dialog_width, path_edit_ui, properties, row_ui, unsaved};
+use super::settings::{self, SettingsForm};
+use super::{about, dialog_width, help, path_edit_ui, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::sentence;
 use crate::project::Project;
 use crate::session::{AnnotationCommand, Command, EmbeddingCommand, Session, SlideCommand};
 use crate::slide::{SlideId, SlideInfo};
-use crate::ui::actions::{self, Action, Group, SlideAction, WindowAction};
+use crate::ui::actions::{self, Action, SlideAction, WindowAction};
 use crate::ui::app::Requests;
+use crate::ui::settings::Settings;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
 
@@ -32,6 +34,8 @@ pub enum Dialog {
     },
     /// Gestures and keyboard shortcuts.
     Help,
+    /// The user's settings.
+    Settings(Box<SettingsForm>),
     /// Properties of a slide.
     Properties {
         /// The slide.
@@ -94,6 +98,7 @@ impl Dialog {
         match self {
             Self::Palette { .. } => "palette dialog",
             Self::Help => "help dialog",
+            Self::Settings(_) => "settings dialog",
             Self::Recent { .. } => "recent dialog",
             Self::Properties { .. } => "properties dialog",
             Self::Calibrate { .. } => "pixel size dialog",
@@ -112,8 +117,19 @@ impl Dialog {
     pub fn opened_by(&self) -> Option<Action> {
         match self {
             Self::Properties { .. } => Some(Action::Slides(SlideAction::Properties)),
+            Self::Settings(_) => Some(Action::Window(WindowAction::ToggleSettings)),
             _ => None,
         }
+    }
+
+    /// Whether the dialog waits for the new key of a command.
+    pub fn is_assigning(&self) -> bool {
+        matches!(self, Self::Settings(form) if form.is_assigning())
+    }
+
+    /// Returns the settings dialog.
+    pub fn settings(settings: Settings) -> Self {
+        Self::Settings(Box::new(SettingsForm::new(settings)))
     }
 
     /// Returns an empty command palette.
@@ -174,7 +190,8 @@ pub fn dialog_ui(
     }
     let shown = modal.show(context, |ui| match dialog {
         Dialog::Palette { search, chosen } => palette_ui(ui, search, chosen, palette, requests),
-        Dialog::Help => help_ui(ui, palette, requests),
+        Dialog::Help => help::help_ui(ui, palette, requests),
+        Dialog::Settings(form) => settings::settings_ui(ui, form, session, palette, requests),
         Dialog::Properties { slide, label_shown } => {
             properties::properties_ui(ui, slide, label_shown, (session, shown), palette, requests)
         }
@@ -271,79 +288,6 @@ fn palette_ui(
         }
     });
     done
-}
-
-fn help_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) -> bool {
-    dialog_width(ui, 760.0);
-    title_ui(ui, "Help", palette);
-    let gestures = [
-        ("Drag", "pan"),
-        ("Wheel, pinch", "zoom at the pointer"),
-        ("Click", "find similar tissue"),
-        ("Alt + drag", "rotate the slide; snaps to multiples of 90°"),
-        ("Alt + wheel", "rotate about the pointer"),
-        ("Space + drag", "pan with any tool"),
-        ("Double-click", "zoom in"),
-        ("Overview", "click or drag to navigate (lower right corner)"),
-    ];
-    let room = (ui.ctx().content_rect().height() - 180.0).max(0.0);
-    ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
-        ui.spacing_mut().interact_size.y = 0.0;
-        ui.spacing_mut().item_spacing.y = 5.0;
-        ui.columns(2, |columns| {
-            section_ui(
-                &mut columns[0],
-                "On the slide",
-                palette,
-                gestures.map(|(key, text)| (key.to_owned(), text)),
-            );
-            for group in Group::ALL {
-                let column = usize::from(!matches!(group, Group::View));
-                let ui = &mut columns[column];
-                let entries = group.entries().iter();
-                let lines: Vec<_> = entries
-                    .map(|entry| (entry.shortcut_label(ui.ctx()).unwrap_or_default(), entry.name))
-                    .collect();
-                section_ui(ui, group.name(), palette, lines);
-            }
-        });
-    });
-    ui.add_space(8.0);
-    let (closed, further) = ui
-        .with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let closed = ui.button("Close").clicked();
-            let of_help =
-                [Action::Window(WindowAction::CopyDiagnostics), Action::Window(WindowAction::ToggleAbout)]
-                    .map(actions::entry);
-            let clicked =
-                |entry: &&actions::Entry| ui.button(entry.name).on_hover_text(entry.hint(ui.ctx())).clicked();
-            (closed, of_help.into_iter().find(clicked))
-        })
-        .inner;
-    if let Some(entry) = further {
-        requests.action(entry.action);
-    }
-    closed
-}
-
-fn section_ui(
-    ui: &mut Ui,
-    title: &str,
-    palette: &Palette,
-    lines: impl IntoIterator<Item = (String, &'static str)>,
-) {
-    ui.label(RichText::new(title).family(theme::bold()).color(palette.accent));
-    for (key, text) in lines {
-        ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = 10.0;
-            ui.allocate_ui_with_layout(Vec2::new(104.0, 18.0), Layout::left_to_right(Align::Center), |ui| {
-                ui.set_min_width(104.0);
-                ui.label(RichText::new(key).small().color(palette.weak));
-            });
-            ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());
-        });
-    }
-    ui.add_space(10.0);
 }
 
 fn calibrate_ui(

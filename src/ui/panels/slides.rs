@@ -14,6 +14,7 @@ use crate::slide::SlideId;
 use crate::tiling::TileGrid;
 use crate::ui::actions::{Action, EmbeddingAction, SearchAction, SlideAction};
 use crate::ui::app::Requests;
+use crate::ui::panels::first_steps::Step;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
@@ -46,7 +47,20 @@ pub fn slides_ui(
     if session.total_progress().total > 0 || session.is_embedding_left() {
         egui::Panel::bottom("embedding")
             .frame(Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(PANEL_MARGIN, 10)))
-            .show(ui, |ui| embedding_ui(ui, session, palette, requests));
+            .show(ui, |ui| {
+                embedding_ui(ui, session, palette, requests);
+                Step::Wait.is_at(ui.ctx(), ui.min_rect());
+            });
+    }
+    if session.slides().is_empty() {
+        Frame::new().inner_margin(Margin::symmetric(24, 40)).show(ui, |ui| {
+            ui.vertical_centered(|ui| {
+                ui.label(RichText::new("No slides yet").family(theme::bold()).color(palette.strong));
+                let text = "Drop slides or a folder on the window, or open them with the button above.";
+                ui.label(RichText::new(text).color(palette.weak));
+            });
+        });
+        return;
     }
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         Frame::new().inner_margin(Margin::symmetric(8, 2)).show(ui, |ui| {
@@ -252,6 +266,13 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mu
     });
     ui.add_space(2.0);
     progress_ui(ui, share(progress), if halted { palette.weak } else { palette.accent }, palette);
+    ui.add_space(2.0);
+    let text = match (halted, session.searchable_tiles()) {
+        (true, _) => "Resume to embed the rest.",
+        (false, 0) => "You can already pan, zoom, measure and annotate.",
+        (false, _) => "You can already search what is embedded.",
+    };
+    ui.label(RichText::new(text).small().color(palette.weak));
 }
 
 /// Returns whether the number of tiles is still unknown for some slide, and with it the total.

@@ -10,6 +10,7 @@ use egui_material_icons::icons;
 use super::dialogs::recent_row_ui;
 use crate::ui::actions::{self, Action, SlideAction};
 use crate::ui::app::Requests;
+use crate::ui::panels::first_steps::Step;
 use crate::ui::theme::{self, Palette};
 
 /// Number of recent paths shown.
@@ -19,7 +20,7 @@ const RECENT_SHOWN: usize = 6;
 pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, requests: &mut Requests) {
     let rect = ui.max_rect();
     let listed = recent.len().min(RECENT_SHOWN);
-    let size = Vec2::new(460.0, 250.0 + if listed > 0 { 34.0 + 41.0 * listed as f32 } else { 0.0 });
+    let size = Vec2::new(460.0, 300.0 + if listed > 0 { 34.0 + 41.0 * listed as f32 } else { 0.0 });
     let size = size.min(rect.size());
     let place = Align2::CENTER_CENTER.align_size_within_rect(size, rect);
     ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
@@ -34,7 +35,13 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, requests: 
                 RichText::new("Drop slides, folders or a project anywhere on this window.")
                     .color(palette.weak),
             );
+            ui.label(
+                RichText::new("SVS, NDPI, MRXS, SCN, BIF, CZI, DICOM, TIFF · PNG, JPEG, BMP, WebP")
+                    .small()
+                    .color(palette.weak),
+            );
             ui.add_space(16.0);
+            let mut buttons = egui::Rect::NOTHING;
             ui.horizontal(|ui| {
                 let width = 130.0;
                 let free = ui.available_width() - 3.0 * width - 2.0 * ui.spacing().item_spacing.x;
@@ -51,17 +58,22 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, requests: 
                     if primary {
                         button = button.fill(palette.accent).stroke(Stroke::NONE);
                     }
-                    if ui.add(button).on_hover_text(entry.hint(ui.ctx())).clicked() {
+                    let response = ui.add(button).on_hover_text(entry.hint(ui.ctx()));
+                    buttons |= response.rect;
+                    if response.clicked() {
                         requests.action(action);
                     }
                 }
             });
-            ui.add_space(18.0);
-            ui.label(
-                RichText::new("SVS, NDPI, MRXS, SCN, BIF, CZI, DICOM, TIFF · PNG, JPEG, BMP, WebP")
-                    .small()
-                    .color(palette.weak),
-            );
+            ui.add_space(8.0);
+            let entry = actions::entry(SlideAction::OpenDemonstration);
+            let text = RichText::new(entry.name).color(palette.accent);
+            let button = ui.add(Button::new((entry.icon.rich_text().color(palette.accent), text)));
+            button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, entry.name));
+            Step::Open.is_at(ui.ctx(), buttons | button.rect);
+            if button.on_hover_text(entry.tooltip).clicked() {
+                requests.action(entry.action);
+            }
             if listed > 0 {
                 ui.add_space(16.0);
                 ui.label(RichText::new("Recent").small().color(palette.weak));

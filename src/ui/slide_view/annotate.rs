@@ -3,6 +3,7 @@
 mod draft;
 mod overlay_ui;
 mod tool;
+mod wand;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,11 +19,13 @@ use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, Hit, S
 use crate::geometry::{Level0Point, MicronsPerPixel};
 use crate::session::{AnnotationCommand, SlideAnnotations};
 use crate::slide::SlideId;
+use crate::slide::pyramid::DisplayPyramid;
 use crate::ui::theme::Palette;
 use crate::workers::Waker;
 use crate::workers::tile_loader::ViewKey;
 use draft::Draft;
 use overlay_ui::Labels;
+use wand::Wand;
 
 pub use tool::Tool;
 
@@ -42,8 +45,12 @@ pub struct AnnotationScene<'a> {
     pub class: Option<&'a AnnotationClass>,
     /// Spacing of the slide, for measurements.
     pub mpp: Option<MicronsPerPixel>,
+    /// The slide's pixels, for the wand.
+    pub pyramid: &'a Arc<DisplayPyramid>,
     /// Whether annotations are shown.
     pub shown: bool,
+    /// Whether areas are filled, not only outlined.
+    pub filled: bool,
 }
 
 /// Pointer input that the annotation tools use, so that the canvas ignores it.
@@ -73,15 +80,20 @@ pub struct Annotator {
     drafted_on: Option<ViewKey>,
     /// Radius of the brush, in points.
     brush_radius: f32,
+    wand: Wand,
     /// Commands since the last call of [`Self::take_commands`].
     commands: Vec<AnnotationCommand>,
 }
 
 impl Annotator {
     /// Creates the tools, with the hand selected.
-    pub fn new(gpu: &RenderState, waker: Waker) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If the thread of the wand cannot be started.
+    pub fn new(gpu: &RenderState, waker: Waker) -> std::io::Result<Self> {
+        Ok(Self {
             gpu: gpu.clone(),
+            wand: Wand::start(waker.clone())?,
             waker,
             canvases: HashMap::new(),
             tool: Tool::Hand,
@@ -89,7 +101,7 @@ impl Annotator {
             drafted_on: None,
             brush_radius: BRUSH,
             commands: Vec::new(),
-        }
+        })
     }
 
     /// The selected tool.
@@ -99,14 +111,25 @@ impl Annotator {
 
     /// Selects a tool; selecting the current tool again returns to the hand.
     pub fn select_tool(&mut self, tool: Tool) {
-        self.draft = None;
+        self.discard_draft();
         self.tool = if self.tool == tool { Tool::Hand } else { tool };
     }
 
     /// Returns to the hand and discards the shape being drawn.
     pub fn deselect_tool(&mut self) {
-        self.draft = None;
+        self.discard_draft();
         self.tool = Tool::Hand;
+    }
+
+    /// Sets how closely the colours that the wand takes have to agree; 1.5 is the default.
+    pub fn set_wand_sensitivity(&mut self, sensitivity: f64) {
+        self.wand.sensitivity = sensitivity;
+    }
+
+    /// Discards the shape being drawn. Returns `false` if there was none.
+    fn discard_draft(&mut self) -> bool {
+        self.wand.forget();
+        self.draft.take().is_some()
     }
 
     /// Multiplies the brush radius by `factor`, within its limits.
@@ -117,7 +140,7 @@ impl Annotator {
     /// Discards the shape being drawn, or else returns to the hand. Returns `false` if there was nothing to
     /// cancel.
     pub fn escape(&mut self) -> bool {
-        if self.draft.take().is_some() {
+        if self.discard_draft() {
             return true;
         }
         std::mem::replace(&mut self.tool, Tool::Hand) != Tool::Hand
@@ -311,6 +334,7 @@ impl Annotator {
         let painter = ui.painter_at(on_screen.rect);
         if scene.shown {
             if let Some(Canvas { layer, labels }) = self.canvas(canvas) {
+                layer.fills = scene.filled;
                 let set: &Arc<AnnotationSet> = scene.annotations.set();
                 let drawn = layer.paint(on_screen, scene.slide, set, scene.annotations.hidden());
                 if let Some(callback) = drawn {

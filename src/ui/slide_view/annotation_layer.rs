@@ -204,6 +204,8 @@ pub struct AnnotationLayer {
     thread: Option<JoinHandle<()>>,
     requested: Option<Order>,
     drawn: Option<Drawn>,
+    /// Whether areas are filled, not only outlined.
+    pub fills: bool,
 }
 
 impl AnnotationLayer {
@@ -220,7 +222,7 @@ impl AnnotationLayer {
         let thread = std::thread::Builder::new()
             .name("annotation-mesher".into())
             .spawn(move || make_buffers(&device, &waiting, &sender, &waker))?;
-        Ok(Self { pipelines, orders, ready, thread: Some(thread), requested: None, drawn: None })
+        Ok(Self { pipelines, orders, ready, thread: Some(thread), requested: None, drawn: None, fills: true })
     }
 
     /// Returns a paint callback that draws the latest buffers of a slide's annotations; requests new buffers
@@ -240,7 +242,10 @@ impl AnnotationLayer {
         while let Ok(drawn) = self.ready.try_recv() {
             self.drawn = Some(drawn);
         }
-        let drawn = self.drawn.clone().filter(|drawn| drawn.slide == *slide && drawn.stroke_count > 0)?;
+        let mut drawn = self.drawn.clone().filter(|drawn| drawn.slide == *slide && drawn.stroke_count > 0)?;
+        if !self.fills {
+            drawn.index_count = 0;
+        }
         let &OnScreen { camera, viewport, rect, scale } = on_screen;
         let paint = self.pipelines.prepare(drawn, camera, viewport, scale);
         Some(egui_wgpu::Callback::new_paint_callback(rect, paint))

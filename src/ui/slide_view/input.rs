@@ -1,6 +1,9 @@
 //! Pointer input on a canvas: panning, zooming, rotating, clicking.
 
-use egui::{CursorIcon, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, Rect, Response, Ui};
+use egui::{
+    CursorIcon, Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Rect, Response,
+    Ui, Vec2,
+};
 
 use super::annotate::Taken;
 use super::camera::{ScreenPoint, canonical};
@@ -20,6 +23,15 @@ pub struct FreeTurn {
     rotation: f64,
     /// Direction of the pointer from the centre of the canvas at the start of the drag, in radians.
     direction: f64,
+}
+
+/// What gestures do, as far as the user can choose.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InputSettings {
+    /// Whether a double-click is reported instead of zooming in.
+    pub reports_double_clicks: bool,
+    /// Whether two fingers on a trackpad zoom, as a wheel does, instead of panning.
+    pub trackpad_zooms: bool,
 }
 
 impl SlideView {
@@ -53,6 +65,8 @@ impl SlideView {
         }
         if taken.clicks {
             // A tool has handled the click.
+        } else if response.double_clicked() && self.input.reports_double_clicks {
+            outcome.double_clicked = outcome.hovered.filter(|_| !space && !modifiers.alt && !self.drawing);
         } else if response.double_clicked() {
             if let Some(at) = hover {
                 self.zoom_by_about(2.0, screen(at));
@@ -62,7 +76,12 @@ impl SlideView {
             outcome.clicked = outcome.hovered.filter(|_| !space && !modifiers.alt && !self.drawing);
         }
         if let Some(at) = hover {
-            let gestures = ui.input(|input| Gestures::of(&input.events));
+            let gestures = ui.input(|input| Gestures::of(&input.events, self.input));
+            if gestures.pan != Vec2::ZERO {
+                self.motion.stop();
+                let by = gestures.pan * scale;
+                self.camera.pan(by.x.into(), by.y.into());
+            }
             if gestures.zoom != 1.0 {
                 self.zoom_by_about(gestures.zoom, screen(at));
             }
@@ -132,9 +151,11 @@ fn near_quarter_exact(rotation: f64) -> f64 {
     canonical(if (rotation - nearest).abs() < MAGNET.to_radians() { nearest } else { rotation })
 }
 
-/// Zoom and rotation requested by wheel and touchpad in one frame.
+/// Zoom, rotation and movement requested by wheel and trackpad in one frame.
 #[derive(Debug, PartialEq)]
 struct Gestures {
+    /// How far the slide moves, in points.
+    pan: Vec2,
     /// Zoom factor; 1 for none.
     zoom: f64,
     /// Rotation in radians, clockwise.
@@ -142,12 +163,17 @@ struct Gestures {
 }
 
 impl Gestures {
-    fn of(events: &[Event]) -> Self {
-        let mut all = Self { zoom: 1.0, turn: 0.0 };
+    fn of(events: &[Event], settings: InputSettings) -> Self {
+        let mut all = Self { pan: Vec2::ZERO, zoom: 1.0, turn: 0.0 };
         for event in events {
             match event {
                 Event::Zoom(factor) => all.zoom *= f64::from(*factor),
                 Event::Rotate(radians) => all.turn += f64::from(*radians),
+                Event::MouseWheel { unit, delta, modifiers, source, .. }
+                    if is_trackpad(*unit, *source) && !modifiers.any() && !settings.trackpad_zooms =>
+                {
+                    all.pan += *delta;
+                }
                 Event::MouseWheel { unit, delta, modifiers, .. } => {
                     // Some systems report a wheel with Alt or Shift held as horizontal scrolling.
                     let along = if delta.y == 0.0 && modifiers.any() { delta.x } else { delta.y };
@@ -168,10 +194,20 @@ impl Gestures {
     }
 }
 
+/// Whether scrolling comes from fingers. Only they move by less than a line; wheels report lines where the
+/// system does not name the source.
+fn is_trackpad(unit: MouseWheelUnit, source: MouseWheelSource) -> bool {
+    match source {
+        MouseWheelSource::Wheel => false,
+        MouseWheelSource::Unknown => unit == MouseWheelUnit::Point,
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use egui::{MouseWheelSource, TouchPhase, Vec2};
+    use egui::TouchPhase;
 
     fn wheel(delta: Vec2, modifiers: Modifiers) -> Event {
         let (unit, phase) = (MouseWheelUnit::Line, TouchPhase::Move);
@@ -180,12 +216,33 @@ mod tests {
 
     #[test]
     fn the_wheel_zooms_and_with_alt_it_turns() {
-        let zoom = Gestures::of(&[wheel(Vec2::new(0.0, 2.0), Modifiers::NONE)]);
-        assert_eq!(zoom, Gestures { zoom: WHEEL_NOTCH * WHEEL_NOTCH, turn: 0.0 });
+        let settings = InputSettings::default();
+        let zoom = Gestures::of(&[wheel(Vec2::new(0.0, 2.0), Modifiers::NONE)], settings);
+        assert_eq!(zoom, Gestures { pan: Vec2::ZERO, zoom: WHEEL_NOTCH * WHEEL_NOTCH, turn: 0.0 });
         for delta in [Vec2::new(0.0, 3.0), Vec2::new(3.0, 0.0)] {
-            let turn = Gestures::of(&[wheel(delta, Modifiers::ALT)]);
-            assert_eq!(turn, Gestures { zoom: 1.0, turn: 15.0_f64.to_radians() });
+            let turn = Gestures::of(&[wheel(delta, Modifiers::ALT)], settings);
+            assert_eq!(turn, Gestures { pan: Vec2::ZERO, zoom: 1.0, turn: 15.0_f64.to_radians() });
         }
+    }
+
+    #[test]
+    fn two_fingers_pan_and_zoom_with_ctrl_or_when_set_so() {
+        let fingers = |source, modifiers| {
+            let (unit, phase) = (MouseWheelUnit::Point, TouchPhase::Move);
+            Event::MouseWheel { unit, delta: Vec2::new(-8.0, 50.0), phase, modifiers, source }
+        };
+        let pans = InputSettings::default();
+        let zooms = InputSettings { trackpad_zooms: true, ..pans };
+        for source in [MouseWheelSource::Trackpad, MouseWheelSource::Unknown] {
+            let panned = Gestures::of(&[fingers(source, Modifiers::NONE)], pans);
+            assert_eq!(panned, Gestures { pan: Vec2::new(-8.0, 50.0), zoom: 1.0, turn: 0.0 });
+            for (modifiers, settings) in [(Modifiers::COMMAND, pans), (Modifiers::NONE, zooms)] {
+                let zoomed = Gestures::of(&[fingers(source, modifiers)], settings);
+                assert_eq!((zoomed.pan, zoomed.zoom), (Vec2::ZERO, WHEEL_NOTCH), "{modifiers:?}");
+            }
+        }
+        let wheel = Gestures::of(&[fingers(MouseWheelSource::Wheel, Modifiers::NONE)], pans);
+        assert_eq!((wheel.pan, wheel.zoom), (Vec2::ZERO, WHEEL_NOTCH));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod annotate;
 mod annotation_layer;
 mod annotation_mesh;
 mod atlas;
+mod guides;
 mod input;
 mod motion;
 mod overlay;
@@ -37,6 +38,8 @@ use tile_plan::{TileState, plan_tiles};
 
 pub use annotate::{AnnotationScene, Annotator, Tool};
 pub use appearance::{Appearance, Colouring, Shading};
+pub use guides::Guides;
+pub use input::InputSettings;
 pub use offscreen::{OffscreenAnnotations, OffscreenError, OffscreenPicture, OffscreenRenderer, ScaleBar};
 pub use overlay::PairOnSlide;
 pub use renderer::{Mark, MarkSet, ProfileTexture, SlideRenderer};
@@ -79,6 +82,8 @@ pub struct Scene<'a> {
     pub profile: Option<&'a ProfileTexture>,
     /// The view history, shown on the overview.
     pub view_history: Option<&'a ViewHistory>,
+    /// Guides over the slide.
+    pub guides: Guides,
     /// A note on the canvas that the colours are not the slide's own.
     pub note: Option<&'a str>,
 }
@@ -97,6 +102,8 @@ pub enum Framing {
 pub struct CanvasOutcome {
     /// Position of a click, unless a tool or a pan used it.
     pub clicked: Option<Level0Point>,
+    /// Position of a double-click that does not zoom, unless a tool used it.
+    pub double_clicked: Option<Level0Point>,
     /// Position under the pointer, if it is on the slide.
     pub hovered: Option<Level0Point>,
     /// Whether a pointer button went down on the canvas or its overview.
@@ -135,6 +142,8 @@ pub struct SlideView {
     remembered: HashMap<SlideKey, Camera>,
     /// Whether the primary button draws a region instead of panning.
     pub drawing: bool,
+    /// What gestures do, as set by the user.
+    pub input: InputSettings,
     /// Rectangle to show in the next frame, when the canvas size is known, with the rotation and mirroring to
     /// apply, if any.
     destination: Option<(Level0Rect, Framing, Option<Orientation>)>,
@@ -177,6 +186,7 @@ impl SlideView {
             slide: None,
             remembered: HashMap::new(),
             drawing: false,
+            input: InputSettings::default(),
             destination: None,
             um_per_pixel: None,
             mpp: None,
@@ -422,6 +432,10 @@ impl SlideView {
         if let Some((heat, span, opacity)) = scene.heat {
             overlay::picture(&painter, &on_screen, heat, span, opacity);
         }
+        if scene.guides.grid {
+            let (extent, fixed) = (self.extent, scene.guides.grid_um);
+            guides::grid_ui(&painter, &on_screen, extent, scene.mpp, fixed, palette);
+        }
         if let Some(annotations) = &scene.annotations {
             annotator.paint(self.key, (ui, &response), &on_screen, annotations, palette);
         }
@@ -438,6 +452,9 @@ impl SlideView {
         overlay::gaps(&painter, &on_screen, &gaps, palette);
         if let Some(gap) = outcome.hovered.and_then(|at| gaps.iter().find(|gap| gap.rect.contains(at))) {
             response.on_hover_text_at_pointer(format!("This part could not be read.\n{}", gap.reason));
+        }
+        if scene.guides.crosshair {
+            guides::crosshair_ui(&painter, &on_screen, palette);
         }
         let bar = scale::bar_ui(&painter, rect, &camera, scene.mpp, scale, palette);
         scale::notes_ui(&painter, rect, bar, &camera, scene.note, palette);

@@ -4,6 +4,7 @@ use egui::{Align2, FontId, Painter, Pos2, Rect, Stroke, Vec2};
 
 use super::camera::{Camera, canonical};
 use crate::geometry::MicronsPerPixel;
+use crate::number_format::length_unit;
 use crate::ui::theme::Palette;
 
 /// Maximum length of the scale bar, in points.
@@ -73,19 +74,23 @@ fn rounded(value: f64) -> String {
     let decimals = match value {
         value if value >= 99.95 => 0,
         value if value >= 9.995 => 1,
-        _ => 2,
+        value if value >= 0.0995 => 2,
+        _ => 4,
     };
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// Formats a length for display: in µm below 1 mm, otherwise in mm.
+/// Formats a length for display: in µm below 1 mm, otherwise in mm, unless a unit was chosen.
 pub fn length_label(um: f64) -> String {
-    if um >= 1000.0 { format!("{} mm", rounded(um / 1000.0)) } else { format!("{} µm", rounded(um)) }
+    match length_unit().is_mm(um, 1000.0) {
+        true => format!("{} mm", rounded(um / 1000.0)),
+        false => format!("{} µm", rounded(um)),
+    }
 }
 
 /// Returns the largest length of 1, 2 or 5 times a power of ten that is not larger than `most`.
-fn round_length(most: f64) -> f64 {
+pub fn round_length(most: f64) -> f64 {
     let power = 10f64.powf(most.log10().floor());
     [5.0, 2.0, 1.0].into_iter().map(|step| step * power).find(|length| *length <= most).unwrap_or(power)
 }

@@ -1,7 +1,9 @@
-//! Formatting of lengths and areas: in µm and mm on calibrated slides, otherwise in pixels.
+//! Formatting of lengths and areas: on calibrated slides in µm and mm, or in the unit that was chosen; otherwise in
+//! pixels.
 
 use super::Shape;
 use crate::geometry::MicronsPerPixel;
+use crate::number_format::length_unit;
 
 /// Formats the length of lines, such as "123.4 µm", "1.23 mm" or "812 px"; `None` for other shapes.
 pub fn length_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String> {
@@ -15,7 +17,7 @@ pub fn length_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<Strin
 pub fn area_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String> {
     Some(match mpp {
         Some(mpp) => match shape.area_um2(mpp)? {
-            um2 if um2 >= 1e5 => format!("{} mm²", rounded(um2 / 1e6)),
+            um2 if length_unit().is_mm(um2, 1e5) => format!("{} mm²", rounded(um2 / 1e6)),
             um2 => format!("{} µm²", rounded(um2)),
         },
         None => format!("{} px²", rounded(shape.area_px2()?)),
@@ -23,7 +25,10 @@ pub fn area_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String>
 }
 
 fn micrometres(um: f64) -> String {
-    if um >= 1000.0 { format!("{} mm", rounded(um / 1000.0)) } else { format!("{} µm", rounded(um)) }
+    match length_unit().is_mm(um, 1000.0) {
+        true => format!("{} mm", rounded(um / 1000.0)),
+        false => format!("{} µm", rounded(um)),
+    }
 }
 
 /// Formats a number with about four significant digits and at most three decimals.

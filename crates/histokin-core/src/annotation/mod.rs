@@ -10,6 +10,7 @@ mod measure;
 mod hit;
 mod vertices;
 mod boolean;
+mod wand;
 mod set;
 mod history;
 mod json;
@@ -41,6 +42,7 @@ pub use set::{AnnotationSet, Change, Edit, Group};
 pub use shape::{Bounds, Polygon, Ring, Shape};
 pub use store::AnnotationStore;
 pub use vertices::Vertex;
+pub use wand::{WAND_WINDOW_PX, wand_region};
 
 use asap::AsapOrigin;
 pub use asap::HOLE_GROUP;

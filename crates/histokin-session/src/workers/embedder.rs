@@ -180,7 +180,7 @@ impl Loaded {
 }
 
 /// Works on requests and plans until the queue is closed.
-pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
+pub fn run(queue: &EmbedderQueue, device: DeviceChoice, settings: EmbedSettings, events: &EventSender) {
     let mut loaded = Loaded::default();
     while let Some(work) = queue.next() {
         match work {
@@ -216,7 +216,7 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
             Work::Embed(plan, target, control) => {
                 let embedded = crash::catch("Embedding a slide", || {
                     let encoder = loaded.get(&plan.encoder, &plan.recipe.encoder_id, device, events)?;
-                    Ok::<bool, EncoderError>(embed(&plan, &target, encoder, &control, events))
+                    Ok::<bool, EncoderError>(embed(&plan, &target, encoder, settings, &control, events))
                 });
                 match embedded {
                     Ok(Ok(interrupted)) => queue.done(&target, interrupted),
@@ -281,6 +281,7 @@ fn embed(
     plan: &EmbedPlan,
     target: &EmbedTarget,
     encoder: &mut dyn Encoder,
+    settings: EmbedSettings,
     control: &EmbedControl,
     events: &EventSender,
 ) -> bool {
@@ -292,7 +293,7 @@ fn embed(
         tissue: target.tissue.as_deref(),
         recipe: &plan.recipe,
         store: &plan.store,
-        settings: EmbedSettings::default(),
+        settings,
     };
     let outcome = embed_slide(&request, encoder, control, &mut report);
     match outcome {

@@ -43,6 +43,11 @@ impl<T> JobQueue<T> {
         self.filled.notify_one();
     }
 
+    /// Drops all waiting jobs.
+    pub fn clear(&self) {
+        self.lock().waiting.clear();
+    }
+
     /// Waits for a job; returns `None` once the queue is closed, even if jobs are left.
     pub fn take(&self) -> Option<T> {
         let mut state = self.lock();

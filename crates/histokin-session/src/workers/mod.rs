@@ -32,6 +32,7 @@ use embedder::EmbedderQueue;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{self, QueryError};
 use histokin_encoder::DeviceChoice;
+use histokin_project::pipeline::EmbedSettings;
 use histokin_project::project::Project;
 use job_queue::JobQueue;
 use trainer::TrainerQueue;
@@ -123,6 +124,19 @@ impl Workers {
     /// # Errors
     /// Returns the system's error if a thread cannot be started.
     pub fn start(device: DeviceChoice, waker: Waker) -> std::io::Result<Self> {
+        Self::with_threads(device, None, waker)
+    }
+
+    /// Starts all threads; `embedding_threads` threads read tiles to be embedded, or as many as suit the
+    /// processors.
+    ///
+    /// # Errors
+    /// Returns the system's error if a thread cannot be started.
+    pub fn with_threads(
+        device: DeviceChoice,
+        embedding_threads: Option<usize>,
+        waker: Waker,
+    ) -> std::io::Result<Self> {
         let (to_session, received) = bounded(EVENTS_WAITING);
         let events = EventSender { events: to_session, waker };
         let queues = Arc::new(Queues::default());
@@ -222,8 +236,11 @@ impl Workers {
             }
         })?;
         workers.spawn("slide-watcher", &events, |queues, events| watcher::run(&queues.watched, events))?;
+        let default = EmbedSettings::default();
+        let settings =
+            EmbedSettings { decode_threads: embedding_threads.unwrap_or(default.decode_threads), ..default };
         workers.spawn("embedder", &events, move |queues, events| {
-            embedder::run(&queues.embedder, device, events)
+            embedder::run(&queues.embedder, device, settings, events)
         })?;
         workers.spawn("trainer", &events, |queues, events| trainer::run(&queues.trainer, events))?;
         workers.spawn("training-jobs", &events, |queues, events| {

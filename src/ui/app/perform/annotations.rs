@@ -11,6 +11,7 @@ use crate::slide::SlideId;
 use crate::ui::actions::AnnotationAction;
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
+use crate::ui::slide_view::Tool;
 
 impl App {
     pub(super) fn perform_annotation_action(&mut self, context: &Context, action: AnnotationAction) {
@@ -18,6 +19,10 @@ impl App {
             AnnotationAction::Tool(tool) => {
                 self.canvas.region_tool.deselect_tool();
                 self.canvas.annotator.select_tool(tool);
+                // What is drawn should be seen.
+                if self.canvas.annotator.tool() != Tool::Hand {
+                    self.chrome.annotations_shown = true;
+                }
             }
             AnnotationAction::ResizeBrush(larger) => {
                 self.canvas.annotator.resize_brush(if larger { 1.25 } else { 0.8 })
@@ -25,7 +30,11 @@ impl App {
             AnnotationAction::Undo => self.annotate(AnnotationCommand::Undo),
             AnnotationAction::Redo => self.annotate(AnnotationCommand::Redo),
             AnnotationAction::SelectAll => self.select_annotations(),
-            AnnotationAction::Delete => self.delete_annotations(),
+            AnnotationAction::Delete => {
+                if !self.canvas.annotator.take_back_point() {
+                    self.delete_annotations();
+                }
+            }
             AnnotationAction::Import => self.choose_file(context, Choose::Annotations),
             AnnotationAction::Export => {
                 let name = self.export_path().file_name().map(|name| name.to_string_lossy().into_owned());

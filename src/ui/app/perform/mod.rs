@@ -47,6 +47,9 @@ impl App {
         if let Some(source) = requests.heat {
             self.canvas.heat_map.toggle(source);
         }
+        if let Some(settings) = requests.settings {
+            self.set_settings(settings);
+        }
         if let Some(dialog) = requests.dialog {
             self.chrome.dialog = Some(dialog);
         }

@@ -7,13 +7,15 @@ use crate::geometry::Level0Point;
 use crate::query::{Judgement, Order, pair};
 use crate::session::{MatchCommand, PictureQuery, QueryCommand, ViewCommand};
 use crate::slide::SlideId;
-use crate::ui::actions::SearchAction;
+use crate::ui::actions::{self, AnnotationAction, SearchAction};
 use crate::ui::file_dialog::Choose;
 use crate::ui::heat_map::HeatSource;
 use crate::ui::panels::concept_dialog::ConceptForm;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panes::Split;
 use crate::ui::region_tool::RegionUse;
+use crate::ui::settings::FindSimilar;
+use crate::ui::slide_view::Tool;
 
 impl App {
     pub(super) fn perform_search_action(&mut self, context: &Context, action: SearchAction) {
@@ -42,11 +44,14 @@ impl App {
             }
             SearchAction::ExportHeatMap => match self.canvas.heat_map.shown() {
                 Some((reference, on)) => self.command(MatchCommand::ExportHeatMap { reference, on }),
-                None => self.notice(
-                    context,
-                    "Switch the heat map on (D) and move the pointer over embedded tissue first. Instead of a class map, \
-                     export its concepts.",
-                ),
+                None => {
+                    let map = actions::entry(SearchAction::ToggleHeatMap).named(context);
+                    let hint = format!(
+                        "Switch the heat map on first, with {map}, and move the pointer over embedded tissue. Instead of a class map, \
+                         export its concepts."
+                    );
+                    self.notice(context, hint);
+                }
             },
             SearchAction::Clear => {
                 if self.chrome.dialog.take().is_none()
@@ -59,7 +64,10 @@ impl App {
             }
             SearchAction::FindSimilar => match self.canvas.hovered.clone() {
                 Some((slide, point)) => self.query_at(slide, point),
-                None => self.notice(context, "Move the pointer over the slide, then press S."),
+                None => {
+                    let named = actions::entry(action).named(context);
+                    self.notice(context, format!("Move the pointer over the slide for {named}."));
+                }
             },
             SearchAction::DrawRegion(shape) => self.take_region_tool(context, shape, RegionUse::Search),
             SearchAction::ByAnnotations => self.query_annotations(context),
@@ -81,14 +89,18 @@ impl App {
             SearchAction::UndoJudgement => self.command(MatchCommand::UndoJudgement),
             SearchAction::ChooseMatch => match self.session.query().and_then(|query| query.visited) {
                 Some(rank) => self.command(MatchCommand::Choose(rank)),
-                None => self.notice(context, "Go to a match first (N), then select it."),
+                None => self.notice_with(context, SearchAction::NextMatch, "Select a match after"),
             },
             SearchAction::ClassifyMatches => {
                 if self.session.query().is_some_and(|query| !query.chosen.is_empty()) {
                     let class = self.session.annotation_class().cloned();
                     self.command(MatchCommand::Classify(class));
                 } else {
-                    self.notice(context, "Select matches first, with their checkboxes or Shift+Y.");
+                    self.notice_with(
+                        context,
+                        SearchAction::ChooseMatch,
+                        "Select matches first, with their checkboxes or",
+                    );
                 }
             }
             SearchAction::UndoClassification => self.command(MatchCommand::UndoClassification),
@@ -97,7 +109,8 @@ impl App {
         }
     }
 
-    fn query_at(&mut self, slide: SlideId, point: Level0Point) {
+    /// Searches with the tile at a position.
+    pub(in crate::ui::app) fn query_at(&mut self, slide: SlideId, point: Level0Point) {
         let Some(state) = self.session.slide(&slide) else { return };
         if state.source.info().mpp.is_none() {
             self.chrome.dialog = Some(Dialog::calibrate(state.source.info()));
@@ -116,7 +129,11 @@ impl App {
                 self.chrome.matches_open = true;
                 self.command(QueryCommand::Annotations { slide, ids });
             }
-            _ => self.notice(context, "Select an annotation first (V), then search for similar tissue."),
+            _ => self.notice_with(
+                context,
+                AnnotationAction::Tool(Tool::Select),
+                "Select an annotation first, with",
+            ),
         }
     }
 
@@ -142,8 +159,8 @@ impl App {
         }
     }
 
-    /// A click searches for tissue similar to the tile; with Shift it adds the tile to the query as a
-    /// positive example, with Ctrl as a negative one.
+    /// A click searches for tissue similar to the tile, unless the user wants to search in another way. With
+    /// Shift it adds the tile to the query as a positive example, with Ctrl as a negative one.
     pub(in crate::ui::app) fn clicked(
         &mut self,
         modifiers: egui::Modifiers,
@@ -152,8 +169,9 @@ impl App {
     ) {
         if (modifiers.shift || modifiers.command) && self.session.query().is_some() {
             self.command(QueryCommand::AddExample { slide, point, is_positive: !modifiers.command });
-        } else {
+        } else if self.window_state.settings.find_similar == FindSimilar::Click {
             self.query_at(slide, point);
+            self.explain_click();
         }
     }
 
@@ -162,7 +180,7 @@ impl App {
         let query = self.session.query();
         let visited = query.and_then(|query| Some((query.answer.as_ref()?, query.visited?)));
         let Some((answer, rank)) = visited else {
-            self.notice(context, "Go to a match first (N), then judge it.");
+            self.notice_with(context, SearchAction::NextMatch, "Judge a match after");
             return;
         };
         let pair = answer.matches.get(rank).and_then(|found| pair(answer, found));

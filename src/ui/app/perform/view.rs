@@ -4,7 +4,7 @@ use egui::Context;
 
 use super::App;
 use crate::slide::SlideId;
-use crate::ui::actions::ViewAction;
+use crate::ui::actions::{SlideAction, ViewAction};
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::save_view::SaveRequest;
 use crate::ui::panes::Split;
@@ -22,7 +22,8 @@ impl App {
                 if !self.canvas.panes.view_mut().zoom_to_magnification(power)
                     && self.session.active().is_some()
                 {
-                    self.notice(context, "This slide is not calibrated, so its magnification is unknown. Press M to set the pixel size.");
+                    let text = "This slide is not calibrated, so its magnification is unknown. Use";
+                    self.notice_with(context, SlideAction::Calibrate, text);
                 }
             }
             ViewAction::ZoomToPixels => self.canvas.panes.view_mut().zoom_to_pixels(),
@@ -64,6 +65,10 @@ impl App {
             }
             ViewAction::ToggleTissue => self.chrome.tissue_shown ^= true,
             ViewAction::ToggleHighlights => self.chrome.highlights_shown ^= true,
+            ViewAction::ToggleAnnotations => self.chrome.annotations_shown ^= true,
+            ViewAction::ToggleFill => self.chrome.annotations_filled ^= true,
+            ViewAction::ToggleGrid => self.chrome.grid_shown ^= true,
+            ViewAction::ToggleCrosshair => self.chrome.crosshair_shown ^= true,
         }
     }
 }

@@ -3,10 +3,12 @@
 use egui::Context;
 
 use super::App;
-use crate::session::EvaluationCommand;
+use crate::session::{EvaluationCommand, MessageCommand};
 use crate::ui::actions::WindowAction;
 use crate::ui::diagnostics;
 use crate::ui::panels::dialogs::Dialog;
+use crate::ui::settings::Settings;
+use crate::ui::waker;
 
 impl App {
     pub(super) fn perform_window_action(&mut self, context: &Context, action: WindowAction) {
@@ -36,6 +38,22 @@ impl App {
             WindowAction::CopyDiagnostics => {
                 context.copy_text(diagnostics::text(&self.session, &self.window.graphics));
                 self.notice(context, "Diagnostics copied to the clipboard, without paths and names.");
+            }
+            WindowAction::ToggleSettings => {
+                let open = matches!(self.chrome.dialog, Some(Dialog::Settings(_)));
+                let settings = || Dialog::settings(self.window_state.settings.clone());
+                self.chrome.dialog = (!open).then(settings);
+            }
+            WindowAction::OpenGuide => {
+                if let Err(error) = self.files.guide.open(waker(context)) {
+                    self.command(MessageCommand::Report(format!("the guide could not be opened: {error}")));
+                } else {
+                    self.notice(context, "Opening the guide in the browser.");
+                }
+            }
+            WindowAction::ShowFirstSteps => {
+                let settings = self.window_state.settings.clone();
+                self.set_settings(Settings { first_steps_done: false, click_explained: false, ..settings });
             }
             WindowAction::ToggleHelp => {
                 let open = matches!(self.chrome.dialog, Some(Dialog::Help));

@@ -7,6 +7,7 @@ use super::super::{icon_button, line_ui};
 use super::marks::{link_ui, swatch_ui};
 use crate::concept::{Concept, FEWEST_MARKS, LeftOut};
 use crate::session::{ConceptAreas, ConceptCommand, Session};
+use crate::ui::actions::{self, SearchAction};
 use crate::ui::app::{Requests, slide_name};
 use crate::ui::heat_map::HeatSource;
 use crate::ui::panels::concept_dialog::ConceptForm;
@@ -23,10 +24,10 @@ pub fn concepts_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: 
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
         ui.horizontal(|ui| {
             ui.label(RichText::new("Concepts").small().color(palette.weak));
-            let hint = "Colour every tile by the concept that it belongs to (Shift+K)";
+            let hint = actions::entry(SearchAction::ToggleClassMap).hint(ui.ctx());
             let is_several = session.concepts().len() > 1;
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if is_several && link_ui(ui, "Class map", hint, palette.accent) {
+                if is_several && link_ui(ui, "Class map", &hint, palette.accent) {
                     requests.heat = Some(HeatSource::AllConcepts);
                 }
             });

@@ -10,6 +10,7 @@ use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::{Shown, judgement_icon};
 use crate::query::{Judgement, Match};
 use crate::session::{Command, MatchCommand};
+use crate::ui::actions::{self, SearchAction};
 use crate::ui::app::slide_name;
 use crate::ui::slide_view::length_label;
 use crate::ui::theme;
@@ -132,12 +133,12 @@ fn judgement_buttons_ui(
     offered: bool,
 ) {
     let choices = [
-        (Judgement::Unsure, "unsure", "Unsure (J)"),
-        (Judgement::Different, "different tissue", "Different tissue (X)"),
-        (Judgement::Same, "same tissue", "Same tissue (Y)"),
+        (Judgement::Unsure, "unsure"),
+        (Judgement::Different, "different tissue"),
+        (Judgement::Same, "same tissue"),
     ];
     let mut center = row.right_bottom() - Vec2::new(18.0, 17.0);
-    for (choice, name, hint) in choices {
+    for (choice, name) in choices {
         let is_current = judgement == Some(choice);
         if !is_current && !offered {
             continue;
@@ -156,6 +157,7 @@ fn judgement_buttons_ui(
         let under = if offered { background(shown, rank, row, ui) } else { Color32::TRANSPARENT };
         ui.painter().rect_filled(rect, 0.0, under);
         icon_at(ui, rect.center(), icon, 17.0, color);
+        let hint = actions::entry(SearchAction::Judge(choice)).named(ui.ctx());
         if response.on_hover_text(hint).clicked() {
             shown.requests.command(MatchCommand::Judge { rank, judgement: (!is_current).then_some(choice) });
         }

@@ -7,7 +7,7 @@ use super::super::{action_icon_ui, picture_ui};
 use super::settings::choice_ui;
 use crate::query::{Judgement, Order, RankBy, ShownMark};
 use crate::session::{QueryCommand, QueryState, Session};
-use crate::ui::actions::SearchAction;
+use crate::ui::actions::{self, SearchAction};
 use crate::ui::app::{Requests, slide_name};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
@@ -31,7 +31,9 @@ pub fn marks_ui(
     let learns = session.query_settings().rank_by == RankBy::Direction;
     if query.marks.is_empty() {
         if learns && query.answer.is_some() {
-            let text = "Judge matches: Y same tissue, X different";
+            let [same, different] = [Judgement::Same, Judgement::Different]
+                .map(|judgement| actions::entry(SearchAction::Judge(judgement)).named(ui.ctx()));
+            let text = format!("Judge matches: {same}, {different}");
             ui.label(RichText::new(text).small().color(palette.weak))
                 .on_hover_text("The other matches are ranked again with every judgement");
         }

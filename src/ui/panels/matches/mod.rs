@@ -19,8 +19,10 @@ use super::{action_icon_ui, header_ui};
 use crate::number_format::counted;
 use crate::query::{Answer, Judgement, Match, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
-use crate::ui::actions::SearchAction;
+use crate::ui::actions::{self, SearchAction};
 use crate::ui::app::{Requests, slide_name};
+use crate::ui::region_tool::RegionShape;
+use crate::ui::settings::{FindSimilar, Settings};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
@@ -149,11 +151,19 @@ pub fn matches_ui(
 }
 
 fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
+    let named = |ui: &Ui, action: SearchAction| actions::entry(action).named(ui.ctx());
+    let key = actions::entry(SearchAction::FindSimilar).shortcut_label(ui.ctx());
+    let how = match (Settings::current(ui.ctx()).find_similar, key) {
+        (FindSimilar::Click, _) => "Click tissue on the slide".to_owned(),
+        (FindSimilar::DoubleClick, _) => "Double-click tissue on the slide".to_owned(),
+        (FindSimilar::Key, Some(key)) => format!("Point at tissue and press {key}"),
+        (FindSimilar::Key, None) => "Point at tissue and use the command Find similar tissue".to_owned(),
+    };
     Frame::new().inner_margin(Margin::symmetric(24, 40)).show(ui, |ui| {
         ui.vertical_centered(|ui| {
             ui.label(icons::ICON_IMAGE_SEARCH.rich_text().size(40.0).color(palette.weak));
             ui.add_space(6.0);
-            ui.label(RichText::new("Click tissue on the slide").family(theme::bold()).color(palette.strong));
+            ui.label(RichText::new(how).family(theme::bold()).color(palette.strong));
             ui.label(
                 RichText::new(
                     "The most similar tiles on this and all other slides are coloured by rank and listed here.",
@@ -161,14 +171,17 @@ fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
                 .color(palette.weak),
             );
             ui.add_space(8.0);
-            let text = match session.searchable_tiles() {
-                0 => "Nothing can be searched yet: no tissue has been embedded.".to_owned(),
-                tiles => format!("{} can be searched so far.", counted(tiles as u64, "tile")),
+            let text = match (session.slides().is_empty(), session.searchable_tiles()) {
+                (true, _) => "Open a slide first.".to_owned(),
+                (false, 0) => "Nothing can be searched yet: the first tiles are still to be embedded.".to_owned(),
+                (false, tiles) => format!("{} can be searched so far.", counted(tiles as u64, "tile")),
             };
             ui.label(RichText::new(text).small().color(palette.weak));
             ui.add_space(8.0);
-            let more =
-                "Or draw a region (Q), paste an image (Ctrl+V), or search with an annotation (Shift+S).";
+            let region = named(ui, SearchAction::DrawRegion(RegionShape::Rect));
+            let image = named(ui, SearchAction::PastePicture);
+            let annotation = named(ui, SearchAction::ByAnnotations);
+            let more = format!("Other ways: {region}, {image}, {annotation}.");
             ui.label(RichText::new(more).small().color(palette.weak));
         });
     });

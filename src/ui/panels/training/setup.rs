@@ -10,6 +10,7 @@ use super::{Duration, Role, Tab, TrainingPanel, heading_ui};
 use crate::number_format::{counted, grouped};
 use crate::session::{PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
+use crate::ui::actions::{self, SlideAction};
 use crate::ui::app::Requests;
 use crate::ui::panels::line_ui;
 use crate::ui::theme::Palette;
@@ -102,7 +103,10 @@ fn slide_ui(
         });
         let limits = PairLimits::of(&panel.config);
         let (text, color) = match session.training().count(slide.id(), limits) {
-            _ if info.mpp.is_none() => ("Pixel size unknown: set it first (M)".to_owned(), palette.error),
+            _ if info.mpp.is_none() => {
+                let named = actions::entry(SlideAction::Calibrate).named(ui.ctx());
+                (format!("Pixel size unknown: {named} first"), palette.error)
+            }
             None | Some(None) => ("counting tissue tiles and pairs…".to_owned(), palette.weak),
             Some(Some(Err(reason))) => (reason.clone(), palette.error),
             Some(Some(Ok(count))) if count.far == 0 => (

@@ -19,6 +19,10 @@ pub(super) enum Draft {
     },
     /// A rectangle or an ellipse between two corners.
     Box { from: Level0Point, to: Level0Point },
+    /// A line between two ends.
+    Line { from: Level0Point, to: Level0Point },
+    /// What the wand has selected so far, where it was last moved to, and whether the button was released.
+    Wand { area: Shape, last: Level0Point, is_over: bool },
     /// The path of the brush or eraser, and its radius in drawn pixels.
     Stroke { path: Vec<Level0Point>, radius_px: f64 },
     /// A vertex of an annotation that is being moved.
@@ -29,6 +33,8 @@ pub(super) enum Draft {
 
 /// Minimum distance between the points of a freehand line, in points.
 const FREE_STEP: f32 = 2.5;
+/// Distance that the pointer moves before the wand takes another region, in points.
+const WAND_STEP: f32 = 12.0;
 /// Shapes smaller than this are discarded as accidental, in points.
 const LEAST_SIZE: f32 = 3.0;
 
@@ -45,6 +51,10 @@ impl Annotator {
         let started = response.drag_started_by(PointerButton::Primary);
         let stopped = response.drag_stopped_by(PointerButton::Primary);
         let dragged = response.dragged_by(PointerButton::Primary);
+        if self.tool == Tool::Wand {
+            self.use_wand(ui, response, pointer, on_screen, scene);
+            return;
+        }
         if started && let Some(from) = pressed {
             self.begin_drag(from, on_screen);
         }
@@ -73,10 +83,11 @@ impl Annotator {
                 let radius_px = on_screen.drawn_from_points(self.brush_radius);
                 self.draft = Some(Draft::Stroke { path: vec![from], radius_px });
             }
+            Tool::Line => self.draft = Some(Draft::Line { from, to: from }),
             Tool::Distance if self.draft.is_none() => {
                 self.draft = Some(Draft::Path { points: vec![from, from], freely: true });
             }
-            Tool::Polygon | Tool::Area => match &mut self.draft {
+            Tool::Polygon | Tool::Polyline | Tool::Area => match &mut self.draft {
                 // Freehand lines can join the corners.
                 Some(Draft::Path { points, freely }) => {
                     points.push(from);
@@ -99,7 +110,7 @@ impl Annotator {
         });
         let is_line = self.tool == Tool::Distance;
         match &mut self.draft {
-            Some(Draft::Box { to, .. }) => *to = at,
+            Some(Draft::Box { to, .. } | Draft::Line { to, .. }) => *to = at,
             Some(Draft::Path { points, freely: true }) if is_line => {
                 if let Some(last) = points.last_mut() {
                     *last = at;
@@ -129,6 +140,11 @@ impl Annotator {
                     self.add(scene, shape);
                 }
             }
+            Some(Draft::Line { from, to }) => {
+                if drawn_distance(from, to, on_screen.camera.stretch) >= least {
+                    self.add(scene, Shape::Lines(vec![vec![from, to]]));
+                }
+            }
             Some(Draft::Stroke { path, radius_px }) => self.apply_stroke(&path, radius_px, scene),
             Some(Draft::Path { points, freely: true }) => {
                 self.draft = Some(Draft::Path { points, freely: true });
@@ -151,8 +167,8 @@ impl Annotator {
             Tool::Brush | Tool::Eraser => {
                 self.apply_stroke(&[at], on_screen.drawn_from_points(self.brush_radius), scene);
             }
-            Tool::Polygon | Tool::Area | Tool::Distance => {
-                let closes = self.tool != Tool::Distance;
+            tool if tool.draws_path() => {
+                let closes = !tool.draws_line();
                 match &mut self.draft {
                     // The second click of a double click is at the same position as the first.
                     Some(Draft::Path { .. }) if is_double => self.finish_path(scene),
@@ -175,8 +191,8 @@ impl Annotator {
         let Some(Draft::Path { mut points, .. }) = self.draft.take() else { return };
         points.dedup();
         match self.tool {
-            Tool::Distance if points.len() > 1 => self.add(scene, Shape::Lines(vec![points])),
-            Tool::Polygon | Tool::Area if points.len() > 2 => {
+            tool if tool.draws_line() && points.len() > 1 => self.add(scene, Shape::Lines(vec![points])),
+            _ if points.len() > 2 => {
                 let shape = Shape::enclosed_by(&points);
                 if !shape.is_empty() {
                     self.add(scene, shape);
@@ -195,6 +211,53 @@ impl Annotator {
         self.edit(scene, Edit::Add(vec![annotation]));
     }
 
+    /// Follows the pointer with the wand: takes the regions that its thread has found, asks for those that the
+    /// pointer moves to, and adds everything once the button is released and nothing is awaited.
+    fn use_wand(
+        &mut self,
+        ui: &Ui,
+        response: &Response,
+        pointer: Option<Level0Point>,
+        on_screen: &OnScreen<'_>,
+        scene: &AnnotationScene<'_>,
+    ) {
+        let is_down = response.is_pointer_button_down_on() && ui.input(|input| input.pointer.primary_down());
+        // A quick click goes down and up within a frame.
+        let is_touched = is_down || self.draft.is_none() && response.clicked();
+        if is_touched && let Some(at) = pointer {
+            let step = on_screen.drawn_from_points(WAND_STEP);
+            let level = scene.pyramid.level_for_zooms(on_screen.camera.zooms());
+            match &mut self.draft {
+                Some(Draft::Wand { last, is_over: false, .. }) => {
+                    if drawn_distance(*last, at, on_screen.camera.stretch) >= step {
+                        *last = at;
+                        self.wand.ask(scene.pyramid, level, at);
+                    }
+                }
+                Some(Draft::Wand { .. }) => {}
+                _ => {
+                    let area = Shape::Polygons(Vec::new());
+                    self.draft = Some(Draft::Wand { area, last: at, is_over: false });
+                    self.wand.ask(scene.pyramid, level, at);
+                }
+            }
+        }
+        let found = self.wand.take_found();
+        let Some(Draft::Wand { area, is_over, .. }) = &mut self.draft else { return };
+        for region in found {
+            *area = area.union(&region);
+        }
+        *is_over |= !is_down;
+        if !*is_over || self.wand.is_busy() {
+            return;
+        }
+        if let Some(Draft::Wand { area, last, .. }) = self.draft.take()
+            && !area.is_empty()
+        {
+            self.paint_area(area, &[last], 0.0, scene);
+        }
+    }
+
     /// Applies the brush or the eraser along `path`. The brush adds to the selected area that it touches, or
     /// creates a new one; the eraser removes from the selected areas, or from all areas that it touches.
     /// `radius_px` is in drawn pixels, which makes the brush round in µm.
@@ -210,14 +273,7 @@ impl Annotator {
                 && one.shape().bounds().is_some_and(|of| of.intersects(&bounds))
         };
         if self.tool == Tool::Brush {
-            let touched = scene
-                .annotations
-                .selected()
-                .find(|one| is_open(one) && path.iter().any(|at| one.hit(*at, radius_px).is_some()));
-            match touched {
-                Some(one) => self.edit(scene, Edit::Paint { id: one.id, area }),
-                None => self.add(scene, area),
-            }
+            self.paint_area(area, path, radius_px, scene);
             return;
         }
         let ids_of = |ones: &mut dyn Iterator<Item = &std::sync::Arc<Annotation>>| -> Vec<Uuid> {
@@ -235,6 +291,21 @@ impl Annotator {
         }
     }
 
+    /// Adds an area to the selected area that `path` touches, within `reach_px` drawn pixels, or as a new
+    /// annotation.
+    fn paint_area(&mut self, area: Shape, path: &[Level0Point], reach_px: f64, scene: &AnnotationScene<'_>) {
+        let touched = scene.annotations.selected().find(|one| {
+            one.shape().is_area()
+                && !one.locked
+                && !scene.annotations.hidden().contains(&one.id)
+                && path.iter().any(|at| one.hit(*at, reach_px).is_some())
+        });
+        match touched {
+            Some(one) => self.edit(scene, Edit::Paint { id: one.id, area }),
+            None => self.add(scene, area),
+        }
+    }
+
     /// Returns the shape that would be added if drawing ended at `pointer`, for display.
     pub(super) fn drafted(&self, pointer: Option<Level0Point>) -> Option<Shape> {
         match self.draft.as_ref()? {
@@ -242,7 +313,7 @@ impl Annotator {
                 let mut points = points.clone();
                 points.extend(pointer.filter(|_| !*freely));
                 Some(match self.tool {
-                    Tool::Distance => Shape::Lines(vec![points]),
+                    tool if tool.draws_line() => Shape::Lines(vec![points]),
                     _ if points.len() < 3 => Shape::Lines(vec![points]),
                     _ => Shape::polygon(points),
                 })
@@ -251,6 +322,8 @@ impl Annotator {
                 Some(Shape::Ellipse(Bounds::between(*from, *to)))
             }
             Draft::Box { from, to } => Some(Shape::Rectangle(Bounds::between(*from, *to))),
+            Draft::Line { from, to } => Some(Shape::Lines(vec![vec![*from, *to]])),
+            Draft::Wand { area, .. } => Some(area.clone()).filter(|area| !area.is_empty()),
             Draft::Stroke { .. } | Draft::Vertex { .. } | Draft::Move { .. } => None,
         }
     }
