@@ -12,6 +12,7 @@ use crate::session::{Command, Message, MessageCommand, Remedy, Severity};
 use crate::ui::actions::Action;
 use crate::ui::heat_map::HeatSource;
 use crate::ui::panels::annotations::AnnotationsPanel;
+use crate::ui::panels::appearance::AppearanceCard;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::encoders::EncodersCard;
 use crate::ui::panels::matches::MatchesPanel;
@@ -41,6 +42,8 @@ pub struct Chrome {
     pub tissue_shown: bool,
     /// Whether the card of colour settings is open.
     pub appearance_open: bool,
+    /// State of the card of colour settings.
+    pub appearance_card: AppearanceCard,
     /// Whether the card of embedding settings is open.
     pub tissue_settings_open: bool,
     /// State of the card of embedding settings.
@@ -110,6 +113,7 @@ impl Chrome {
             annotations: AnnotationsPanel::default(),
             tissue_shown: state.tissue_shown,
             appearance_open: false,
+            appearance_card: AppearanceCard::default(),
             tissue_settings_open: false,
             tissue_card: TissueCard::default(),
             encoders_open: false,
@@ -120,7 +124,7 @@ impl Chrome {
             region_drawn: false,
             report_open: false,
             dialog: None,
-            training: TrainingPanel::new(device),
+            training: TrainingPanel::new(device, state.training_docked),
             training_open: false,
             notice: None,
             notes: HashMap::new(),
