@@ -16,12 +16,15 @@ const MAX_BYTES: u64 = 2 << 20;
 /// Number of rotated files that are kept.
 const KEPT: usize = 4;
 
-/// Default filter for standard error, without `--log` and `HISTOKIN_LOG`. EGL reports every driver that it tries in vain;
-/// when none is left, the window says so itself.
-const STDERR_FILTER: &str = "warn,wgpu_hal=error,wgpu_hal::gles::egl=off,wgpu_core=error";
+/// Default level for standard error, without `--log` and `HISTOKIN_LOG`.
+const STDERR_LEVEL: &str = "warn";
 
-/// Default filter for the log file.
-const FILE_FILTER: &str = "warn,histokin=info,wgpu_hal=error,wgpu_hal::gles::egl=off,wgpu_core=error";
+/// Default level for the log file.
+const FILE_LEVEL: &str = "warn,histokin=info";
+
+/// Added to a level: graphics drivers report every feature that they lack and every driver that they try in vain; when none
+/// is left, the window says so itself.
+const DRIVERS: &str = "wgpu_hal=error,wgpu_hal::gles::egl=off,wgpu_core=error,naga=error";
 
 /// Starts logging. `level` is `error`, `warn`, `info`, `debug` or `trace`, or a filter for parts of the
 /// program (`histokin_session::workers=debug`); it applies to standard error and to the file.
@@ -32,15 +35,15 @@ const FILE_FILTER: &str = "warn,histokin=info,wgpu_hal=error,wgpu_hal::gles::egl
 pub fn start(level: Option<&str>) -> Result<(), String> {
     let requested = level.map(str::to_owned).or_else(|| std::env::var("HISTOKIN_LOG").ok());
     let filter = |default: &str| {
-        let text = requested.as_deref().unwrap_or(default);
-        EnvFilter::try_new(text).map_err(|error| format!("--log {text:?}: {error}"))
+        let text = filter_text(requested.as_deref(), default);
+        EnvFilter::try_new(&text).map_err(|error| format!("--log {text:?}: {error}"))
     };
     // Without internal errors: the layer would print them to standard error and panic if that is closed.
     let stderr = fmt::layer()
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
-        .with_filter(filter(STDERR_FILTER)?);
+        .with_filter(filter(STDERR_LEVEL)?);
     let opened = file().map(|path| RotatingFile::open(&path, MAX_BYTES)).transpose();
     let (log_file, problem) = match opened {
         Ok(file) => (file, None),
@@ -48,13 +51,22 @@ pub fn start(level: Option<&str>) -> Result<(), String> {
     };
     let layer =
         log_file.map(|file| fmt::layer().log_internal_errors(false).with_ansi(false).with_writer(file));
-    let layer = layer.map(|layer| Ok::<_, String>(layer.with_filter(filter(FILE_FILTER)?))).transpose()?;
+    let layer = layer.map(|layer| Ok::<_, String>(layer.with_filter(filter(FILE_LEVEL)?))).transpose()?;
     tracing_subscriber::registry().with(stderr).with(layer).init();
     if let Some(error) = problem {
         tracing::info!(%error, "no log file is written");
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "started");
     Ok(())
+}
+
+/// Returns the filter for `requested`, or else for `default`. Only a filter for parts of the program says itself what is
+/// logged of graphics drivers.
+fn filter_text(requested: Option<&str>, default: &str) -> String {
+    match requested {
+        Some(parts) if parts.contains(['=', ',']) => parts.to_owned(),
+        requested => format!("{},{DRIVERS}", requested.unwrap_or(default)),
+    }
 }
 
 /// Path of the current log file in the user's state folder; `None` if that folder is unknown.
@@ -135,6 +147,30 @@ impl<'a> MakeWriter<'a> for RotatingFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_is_plain_text_without_the_chatter_of_drivers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("histokin.log");
+        for requested in [None, Some("info")] {
+            let log = RotatingFile::open(&path, MAX_BYTES).unwrap();
+            let layer = fmt::layer().with_ansi(false).with_writer(log);
+            let filter = EnvFilter::try_new(filter_text(requested, FILE_LEVEL)).unwrap();
+            tracing::subscriber::with_default(
+                tracing_subscriber::registry().with(layer.with_filter(filter)),
+                || {
+                    tracing::warn!(target: "histokin::ui", "a slide \u{1b}[31mcannot be read\u{1b}[0m");
+                    tracing::warn!(target: "wgpu_hal::gles::egl", "EGL: no driver");
+                    tracing::error!(target: "wgpu_hal::gles::egl", "EGL: no driver at all");
+                    tracing::info!(target: "wgpu_core::device", "an adapter");
+                },
+            );
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("cannot be read") && !text.contains('\u{1b}'), "{text:?}");
+        assert_eq!(filter_text(Some("warn,wgpu_hal=debug"), FILE_LEVEL), "warn,wgpu_hal=debug");
+    }
 
     #[test]
     fn a_long_file_is_put_aside_and_the_oldest_goes() {

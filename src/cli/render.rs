@@ -8,6 +8,8 @@ use image::RgbImage;
 
 use crate::geometry::{Level0Rect, MicronsPerPixel, Stretch};
 use crate::slide::{self, SlideSource};
+use crate::stain::separation::{Separation, ShownAs};
+use crate::stain::{self, SlideStain, StainType, StainVectors};
 
 /// Options of `histokin render`.
 #[derive(Debug, Args)]
@@ -26,6 +28,16 @@ pub struct RenderArgs {
     /// Colours of the image.
     #[arg(long, default_value = "normal")]
     view: View,
+    /// Show one stain alone, by colour deconvolution.
+    #[arg(long, conflicts_with = "view")]
+    stain: Option<OneStain>,
+    /// With --stain, the staining of the slide: he, h-dab, or the optical densities (red, green, blue) of two stains as
+    /// R,G,B/R,G,B. By default, what the stain and a thumbnail of the slide suggest.
+    #[arg(long, value_parser = parse_staining, requires = "stain")]
+    staining: Option<SlideStain>,
+    /// With --stain, show its optical density as grey: white is 0, black is 1.5.
+    #[arg(long, requires = "stain")]
+    density: bool,
     /// Apply the colour profile embedded in the slide.
     #[arg(long)]
     icc: bool,
@@ -56,12 +68,54 @@ enum View {
     Normalised,
 }
 
+/// One stain of a slide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OneStain {
+    /// Haematoxylin.
+    #[value(alias = "hematoxylin")]
+    Haematoxylin,
+    /// Eosin.
+    Eosin,
+    /// Diaminobenzidine.
+    Dab,
+    /// The first of two stains given with --staining.
+    First,
+    /// The second of two stains given with --staining.
+    Second,
+    /// What neither of the two stains explains.
+    Residual,
+}
+
+fn parse_staining(text: &str) -> Result<SlideStain, String> {
+    let usual = |kind| Ok(SlideStain::usual(kind));
+    match text {
+        "he" => return usual(StainType::HaematoxylinEosin),
+        "h-dab" => return usual(StainType::HaematoxylinDab),
+        _ => {}
+    }
+    let vector = |text: &str| -> Option<[f32; 3]> {
+        let values: Vec<f32> =
+            text.split(',').map(|value| value.trim().parse().ok()).collect::<Option<_>>()?;
+        values.try_into().ok()
+    };
+    let (first, second) = text
+        .split_once('/')
+        .and_then(|(first, second)| Some((vector(first)?, vector(second)?)))
+        .ok_or_else(|| format!("{text:?} is neither he nor h-dab nor two vectors R,G,B/R,G,B"))?;
+    let vectors = StainVectors::of_two(first, second).map_err(|error| error.to_string())?;
+    Ok(SlideStain { kind: StainType::Other, vectors: Some(vectors) })
+}
+
 /// Runs `histokin render`.
 ///
 /// # Errors
 /// When the slide cannot be read, options conflict, or the image cannot be drawn or written.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     anyhow::ensure!(args.rotate.is_finite(), "--rotate must be a number of degrees");
+    anyhow::ensure!(
+        args.stain.is_none() || !args.icc,
+        "stains are separated from colours without a profile: give either --stain or --icc"
+    );
     let source = slide::open(&args.slide, args.slide_mpp)?;
     if let Some(note) = distortion(args, Stretch::of(source.info().mpp)) {
         noteln!("{}: {note}", args.slide.display());
@@ -93,7 +147,50 @@ fn on_processor(args: &RenderArgs, source: &dyn SlideSource) -> anyhow::Result<R
          --cpu, in a build with the feature `gui`)"
     );
     let (width, height) = args.size;
-    Ok(crate::pipeline::render(source, &args.rect, width, height)?)
+    let mut picture = crate::pipeline::render(source, &args.rect, width, height)?;
+    if let Some((stain, index)) = separated(args, source)? {
+        let vectors = stain.separated_by().context(NO_STAINS)?;
+        Separation::new(&vectors, index).show(&mut picture, shown_as(args));
+    }
+    Ok(picture)
+}
+
+/// Why a slide has no stain to show.
+const NO_STAINS: &str = "fluorescence has no stains to separate; leave out --stain, or give --staining";
+
+fn shown_as(args: &RenderArgs) -> ShownAs {
+    if args.density { ShownAs::Density } else { ShownAs::Colour }
+}
+
+/// Returns the staining by which one stain is to be shown alone, and the index of that stain.
+fn separated(args: &RenderArgs, source: &dyn SlideSource) -> anyhow::Result<Option<(SlideStain, usize)>> {
+    /// Longer side in pixels of the thumbnail from which the staining is guessed.
+    const GUESSED_FROM_PX: u32 = 256;
+
+    let Some(wanted) = args.stain else { return Ok(None) };
+    let staining = match (args.staining, wanted) {
+        (Some(staining), _) => staining,
+        (None, OneStain::Eosin) => SlideStain::usual(StainType::HaematoxylinEosin),
+        (None, OneStain::Dab) => SlideStain::usual(StainType::HaematoxylinDab),
+        (None, _) => {
+            let kind = match source.info().channels.is_empty() {
+                true => stain::guess(&crate::pipeline::thumbnail(source, GUESSED_FROM_PX)?),
+                false => StainType::Fluorescence,
+            };
+            noteln!("{}: taken for {}; --staining says otherwise", args.slide.display(), kind.name());
+            SlideStain::usual(kind)
+        }
+    };
+    let index = match (wanted, staining.kind) {
+        (OneStain::Haematoxylin | OneStain::First, _) => 0,
+        (OneStain::Second, _)
+        | (OneStain::Eosin, StainType::HaematoxylinEosin | StainType::Other)
+        | (OneStain::Dab, StainType::HaematoxylinDab | StainType::Other) => 1,
+        (OneStain::Residual, _) => 2,
+        (OneStain::Eosin, _) => anyhow::bail!("{} has no eosin; use --stain dab", staining.kind.name()),
+        (OneStain::Dab, _) => anyhow::bail!("{} has no DAB; use --stain eosin", staining.kind.name()),
+    };
+    Ok(Some((staining, index)))
 }
 
 #[cfg(not(feature = "gui"))]
@@ -105,17 +202,20 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
 fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::Result<RgbImage> {
     use crate::slide::colour_profile::ProfileTable;
     use crate::slide::pyramid::{DisplayPyramid, SlideKey};
-    use crate::stain::separation::Stain;
     use crate::stain::{LabNormaliser, LabStatistics};
     use crate::ui::{Appearance, Camera, Colouring, OffscreenPicture, OffscreenRenderer};
 
     let mut painter =
         OffscreenRenderer::headless().context("with --cpu, regions are drawn without a graphics driver")?;
-    let colouring = match args.view {
-        View::Normal => Colouring::Own,
-        View::H => Colouring::Stain(Stain::Haematoxylin),
-        View::E => Colouring::Stain(Stain::Eosin),
-        View::Normalised => Colouring::Normalised,
+    let one_stain = separated(args, source.as_ref())?;
+    let stain = one_stain.map_or(SlideStain::default(), |(stain, _)| stain);
+    stain.separated_by().context(NO_STAINS)?;
+    let colouring = match (args.view, one_stain) {
+        (_, Some((_, index))) => Colouring::Stain(index),
+        (View::Normal, _) => Colouring::Own,
+        (View::H, _) => Colouring::Stain(0),
+        (View::E, _) => Colouring::Stain(1),
+        (View::Normalised, _) => Colouring::Normalised,
     };
     let normaliser = match args.view {
         View::Normalised => {
@@ -131,7 +231,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
         }
         _ => None,
     };
-    let appearance = Appearance { colouring, ..Appearance::default() };
+    let appearance = Appearance { colouring, shown_as: shown_as(args), ..Appearance::default() };
     let profile = match args.icc {
         true => Some(ProfileTable::of(source.as_ref())?.with_context(|| {
             format!("{}: no colour profile is embedded; leave out --icc", args.slide.display())
@@ -150,7 +250,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
         camera,
         span: stretch.extent((args.rect.width.into(), args.rect.height.into())),
         size: args.size,
-        shading: appearance.shading(normaliser.as_ref()),
+        shading: appearance.shading(normaliser.as_ref(), &stain),
         profile: profile.as_ref(),
         marks: &[],
         annotations: None,

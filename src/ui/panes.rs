@@ -342,6 +342,11 @@ impl Panes {
         self.panes.iter_mut().for_each(|pane| pane.view.forget(slide));
     }
 
+    /// Keeps the views of a slide whose key has changed.
+    pub fn rename(&mut self, old: SlideKey, new: SlideKey) {
+        self.panes.iter_mut().for_each(|pane| pane.view.rename(old, new));
+    }
+
     /// If panes are linked, moves all others as `leader` has moved in this frame. Returns whether they moved.
     pub fn lead(&mut self, leader: usize) -> bool {
         if !self.linked {

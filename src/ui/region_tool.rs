@@ -2,7 +2,7 @@
 
 use egui::{Color32, CursorIcon, Key, Pos2, Rect, Shape, Stroke, Ui};
 
-use super::theme::Palette;
+use super::theme::{self, Palette};
 use crate::geometry::Level0Point;
 
 /// Minimum distance between points of an outline, in points on the screen.
@@ -116,6 +116,6 @@ impl RegionTool {
             RegionShape::Lasso => Shape::closed_line(self.path.clone(), Stroke::new(width, colour)),
         };
         ui.painter().add(line(4.0, palette.casing));
-        ui.painter().add(line(2.0, palette.query));
+        ui.painter().add(line(2.0, theme::EXAMPLE));
     }
 }

@@ -12,12 +12,17 @@ use crate::geometry::Level0Rect;
 use crate::query::{Answer, Example, ShownExample};
 use crate::session::{Profile, Session, TilePicture};
 use crate::slide::SlideId;
+use crate::slide::channel::display_id;
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
 use crate::tissue::TissueMask;
 use crate::workers::tile_loader::TileLoader;
 
-/// Width of the outlines of matches, in physical pixels.
+/// Width of the outlines of examples, in physical pixels.
 const OUTLINE_PX: f32 = 2.0;
+/// Width of the outlines of the best and of the last match, in physical pixels. Ranks are told by it as well as by
+/// colour.
+const BEST_OUTLINE_PX: f32 = 4.0;
+const LAST_OUTLINE_PX: f32 = 1.5;
 
 /// The window's data for all slides of the session.
 #[derive(Default)]
@@ -30,6 +35,15 @@ pub struct ShownSlides {
     pictures: HashMap<(SlideId, Level0Rect), TextureHandle>,
     /// Associated images, by slide and name.
     associated: HashMap<(SlideId, String), TextureHandle>,
+}
+
+/// What has changed among the slides since the last frame.
+#[derive(Default)]
+pub struct Followed {
+    /// Keys of slides that were closed.
+    pub closed: Vec<SlideKey>,
+    /// Old and new keys of slides whose pixels are shown in another way.
+    pub renamed: Vec<(SlideKey, SlideKey)>,
 }
 
 /// The window's data for one slide.
@@ -70,23 +84,34 @@ impl ShownSlides {
         self.slides.values().any(|shown| shown.pyramid.root() == tile)
     }
 
-    /// Follows the session. Returns the keys of slides that were closed.
+    /// Follows the session.
     pub fn follow(
         &mut self,
         session: &Session,
         context: &Context,
         loader: &TileLoader,
         renderer: &mut SlideRenderer,
-    ) -> Vec<SlideKey> {
+    ) -> Followed {
+        let mut followed = Followed::default();
         for state in session.slides() {
             let shown = self.slides.entry(state.id().clone());
             let shown = match shown {
                 std::collections::hash_map::Entry::Occupied(known) => {
                     let known = known.into_mut();
-                    if !Arc::ptr_eq(known.pyramid.source(), &state.source) {
+                    let (before, now) = (known.pyramid.source().clone(), state.shown());
+                    if display_id(&before.info().channels) != display_id(&now.info().channels) {
+                        // Other pixels, so a new key: tiles of the old ones may still arrive.
+                        self.keys_given += 1;
+                        let (old, key) = (known.pyramid.key(), SlideKey(self.keys_given));
+                        loader.remove_slide(old);
+                        renderer.atlas.remove_slide(old);
+                        known.pyramid = Arc::new(DisplayPyramid::new(key, now.clone()));
+                        known.thumbnail = None;
+                        loader.add_slide(known.pyramid.clone());
+                        followed.renamed.push((old, key));
+                    } else if !Arc::ptr_eq(&before, now) {
                         // Reopened: the same pixels under the same key, which may be readable now.
-                        known.pyramid =
-                            Arc::new(DisplayPyramid::new(known.pyramid.key(), state.source.clone()));
+                        known.pyramid = Arc::new(DisplayPyramid::new(known.pyramid.key(), now.clone()));
                         loader.add_slide(known.pyramid.clone());
                         renderer.atlas.forget_gaps(known.pyramid.key());
                     }
@@ -95,7 +120,7 @@ impl ShownSlides {
                 std::collections::hash_map::Entry::Vacant(vacant) => {
                     self.keys_given += 1;
                     let key = SlideKey(self.keys_given);
-                    let pyramid = Arc::new(DisplayPyramid::new(key, state.source.clone()));
+                    let pyramid = Arc::new(DisplayPyramid::new(key, state.shown().clone()));
                     loader.add_slide(pyramid.clone());
                     vacant.insert(Shown {
                         pyramid,
@@ -122,7 +147,8 @@ impl ShownSlides {
             }
         }
         self.follow_answer(session, renderer);
-        self.drop_closed(session, loader, renderer)
+        followed.closed = self.drop_closed(session, loader, renderer);
+        followed
     }
 
     fn drop_closed(
@@ -268,9 +294,10 @@ fn example_marks(
     }
 }
 
-/// Tint and outline of a match by rank: the better, the stronger.
+/// Tint and outline of a match by rank: the better, the stronger and wider.
 fn match_mark(rect: Level0Rect, rank: usize, count: usize) -> Mark {
     let color = theme::rank_color(rank, count);
     let share = (rank - 1) as f32 / count.max(2) as f32;
-    Mark::new(rect, mark_color(color, 0.42 - 0.22 * share), mark_color(color, 1.0 - 0.3 * share), OUTLINE_PX)
+    let width = egui::lerp(BEST_OUTLINE_PX..=LAST_OUTLINE_PX, share);
+    Mark::new(rect, mark_color(color, 0.42 - 0.22 * share), mark_color(color, 1.0), width)
 }

@@ -52,7 +52,7 @@ pub struct Palette {
     pub on_accent: Color32,
     /// Background of selected items.
     pub selected: Color32,
-    /// The query tile, and warnings.
+    /// Warnings, and the query in lists. Over the slide the query is outlined in [`EXAMPLE`].
     pub query: Color32,
     /// The visited match.
     pub visited: Color32,
@@ -87,14 +87,14 @@ impl Palette {
                 line: rgb(0x2F343A),
                 text: rgb(0xD3D7DC),
                 strong: rgb(0xF2F4F6),
-                weak: rgb(0x8F98A3),
+                weak: rgb(0xA0A9B4),
                 accent: rgb(0x2EC4B6),
                 on_accent: rgb(0x06211E),
                 selected: rgb(0x1D3B3B),
                 query: rgb(0xFFC145),
                 visited: Color32::WHITE,
                 casing: Color32::from_black_alpha(170),
-                error: rgb(0xF0716A),
+                error: rgb(0xF58B85),
                 good: rgb(0x6CC18A),
                 chip: Color32::from_rgba_unmultiplied(18, 20, 23, 205),
                 on_chip: rgb(0xF2F4F6),
@@ -110,15 +110,15 @@ impl Palette {
                 line: rgb(0xDADEE2),
                 text: rgb(0x333A41),
                 strong: rgb(0x14181C),
-                weak: rgb(0x66707A),
-                accent: rgb(0x0B8075),
+                weak: rgb(0x545E68),
+                accent: rgb(0x076B61),
                 on_accent: rgb(0xFFFFFF),
                 selected: rgb(0xD9EFEC),
-                query: rgb(0xE69A00),
+                query: rgb(0x875400),
                 visited: Color32::WHITE,
                 casing: Color32::from_black_alpha(150),
-                error: rgb(0xC4372F),
-                good: rgb(0x2C8A52),
+                error: rgb(0xB3261E),
+                good: rgb(0x1E6E3F),
                 chip: Color32::from_rgba_unmultiplied(255, 255, 255, 225),
                 on_chip: rgb(0x14181C),
                 shadow: shadow(40),
@@ -254,12 +254,35 @@ mod tests {
     fn text_is_readable_in_both_themes() {
         for theme in [Theme::Dark, Theme::Light] {
             let palette = Palette::of(theme);
-            for ground in [palette.panel, palette.raised, palette.hovered, palette.selected] {
-                assert!(contrast(palette.text, ground) >= 7.0, "{theme:?} text on {ground:?}");
-                assert!(contrast(palette.weak, ground) >= 4.0, "{theme:?} weak text on {ground:?}");
+            let grounds = [
+                ("canvas", palette.canvas),
+                ("panel", palette.panel),
+                ("raised", palette.raised),
+                ("hovered", palette.hovered),
+                ("pressed", palette.pressed),
+                ("selected", palette.selected),
+            ];
+            let texts = [
+                ("text", palette.text),
+                ("strong", palette.strong),
+                ("weak", palette.weak),
+                ("accent", palette.accent),
+                ("query", palette.query),
+                ("error", palette.error),
+                ("good", palette.good),
+            ];
+            for (on, ground) in grounds {
+                for (name, text) in texts {
+                    let ratio = contrast(text, ground);
+                    assert!(ratio >= 4.5, "{theme:?}: {name} on {on} has a contrast of {ratio:.2}");
+                }
             }
-            assert!(contrast(palette.error, palette.raised) >= 4.5);
             assert!(contrast(palette.on_accent, palette.accent) >= 4.5);
+            // Labels on the slide lie on any colour.
+            for below in [Color32::BLACK, Color32::WHITE, Color32::from_rgb(170, 90, 160)] {
+                let ground = below.blend(palette.chip);
+                assert!(contrast(palette.on_chip, ground) >= 4.5, "{theme:?} label over {below:?}");
+            }
         }
     }
 
@@ -268,5 +291,63 @@ mod tests {
         assert_eq!(rank_color(1, 24), Color32::from_rgb(0x00, 0xC8, 0x6B));
         assert_eq!(rank_color(24, 24), Color32::from_rgb(0x3F, 0x7C, 0xE8));
         assert_eq!(rank_color(1, 1), rank_color(1, 24));
+    }
+
+    /// How a colour looks without one kind of cones (Machado, Oliveira and Fernandes 2009, "A physiologically-based model
+    /// for simulation of color vision deficiency", severity 1), or with all of them.
+    fn seen(color: Color32, matrix: [[f32; 3]; 3]) -> [f32; 3] {
+        let [r, g, b, _] = egui::Rgba::from(color).to_array();
+        let mixed = matrix.map(|row| (row[0] * r + row[1] * g + row[2] * b).clamp(0.0, 1.0));
+        let [r, g, b, _] = Color32::from(egui::Rgba::from_rgb(mixed[0], mixed[1], mixed[2])).to_array();
+        crate::stain::lab_from_srgb([r, g, b])
+    }
+
+    const VISION: [(&str, [[f32; 3]; 3]); 4] = [
+        ("normal", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        (
+            "protanopia",
+            [
+                [0.152_286, 1.052_583, -0.204_868],
+                [0.114_503, 0.786_281, 0.099_216],
+                [-0.003_882, -0.048_116, 1.051_998],
+            ],
+        ),
+        (
+            "deuteranopia",
+            [
+                [0.367_322, 0.860_646, -0.227_968],
+                [0.280_085, 0.672_501, 0.047_413],
+                [-0.011_820, 0.042_940, 0.968_881],
+            ],
+        ),
+        (
+            "tritanopia",
+            [
+                [1.255_528, -0.076_749, -0.178_779],
+                [-0.078_411, 0.930_809, 0.147_602],
+                [0.004_733, 0.691_367, 0.303_900],
+            ],
+        ),
+    ];
+
+    #[test]
+    fn classes_and_series_are_told_apart_with_every_colour_vision() {
+        let classes = crate::annotation::AnnotationClass::defaults();
+        let classes: Vec<Color32> = classes
+            .iter()
+            .map(|class| Color32::from_rgb(class.color[0], class.color[1], class.color[2]))
+            .collect();
+        let series = crate::ui::panels::report::SERIES_COLORS;
+        for (colors, least) in [(classes.as_slice(), 20.0), (&series, 12.0)] {
+            for (vision, matrix) in VISION {
+                for (index, a) in colors.iter().enumerate() {
+                    for b in &colors[..index] {
+                        let apart = seen(*a, matrix).into_iter().zip(seen(*b, matrix));
+                        let apart = apart.map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+                        assert!(apart >= least, "{vision}: {a:?} and {b:?} are {apart:.1} apart");
+                    }
+                }
+            }
+        }
     }
 }

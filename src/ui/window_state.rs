@@ -48,6 +48,11 @@ pub struct WindowState {
     pub view_history_shown: bool,
     /// Whether pixels are interpolated beyond 1:1.
     pub smooth: bool,
+    /// Upper left corner of the heat map's legend relative to that of the canvas, in points, if it was moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legend: Option<[f32; 2]>,
+    /// Whether the training panel was docked.
+    pub training_docked: bool,
     /// Whether the light theme was on.
     pub light_theme: bool,
     /// Scale of text and controls; 1 is the system's own size.
@@ -92,6 +97,8 @@ impl Default for WindowState {
             tissue_shown: false,
             view_history_shown: true,
             smooth: false,
+            legend: None,
+            training_docked: false,
             light_theme: false,
             text_scale: 1.0,
             project: None,

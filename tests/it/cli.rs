@@ -159,7 +159,8 @@ fn rendering_at_one_to_one_gives_the_slides_own_pixels() {
 #[cfg(feature = "gui")]
 #[test]
 fn rendering_turns_recolours_and_reduces_as_the_window_does() {
-    use histokin::stain::separation::{Separation, Stain};
+    use histokin::stain::StainVectors;
+    use histokin::stain::separation::Separation;
     use image::imageops;
 
     let folder = tempfile::tempdir().unwrap();
@@ -180,7 +181,7 @@ fn rendering_turns_recolours_and_reduces_as_the_window_does() {
     let turned = render("700,900,300,200", "300x200", &["--rotate", "90"]);
     assert_eq!(turned, imageops::rotate90(&own(750, 850, 200, 300)));
 
-    let separation = Separation::new(Stain::Haematoxylin);
+    let separation = Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, 0);
     let stained = render("700,900,300,200", "300x200", &["--view", "h"]);
     let pairs = stained.pixels().zip(own(700, 900, 300, 200).pixels().copied().collect::<Vec<_>>());
     for (shown, slide) in pairs {

@@ -332,7 +332,7 @@ fn pixels_that_are_not_square_are_drawn_in_square_microns_however_they_are_turne
                 // 400 µm.
                 span: (1600.0, 1600.0),
                 size: (size, size),
-                shading: Appearance::default().shading(None),
+                shading: Appearance::default().shading(None, &histokin::stain::SlideStain::default()),
                 profile: None,
                 marks: &[],
                 annotations: None,

@@ -62,6 +62,10 @@ mod ui_help;
 #[cfg(feature = "gui")]
 mod ui_report;
 #[cfg(feature = "gui")]
+mod ui_accessibility;
+#[cfg(feature = "gui")]
+mod ui_stains;
+#[cfg(feature = "gui")]
 mod ui_training;
 #[cfg(feature = "gui")]
 mod ui_window;

@@ -1,7 +1,11 @@
-//! Stain normalisation against another library's results.
+//! Stain normalisation and colour deconvolution against other libraries' results.
+
+use std::path::{Path, PathBuf};
 
 use histokin::slide;
-use histokin::stain::{LabNormaliser, LabStatistics};
+use histokin::stain::estimate::estimate;
+use histokin::stain::separation::{Separation, ShownAs, blackness};
+use histokin::stain::{LabNormaliser, LabStatistics, StainType, StainVectors, guess};
 use histokin::tissue::TissueMask;
 use image::RgbImage;
 
@@ -110,5 +114,82 @@ fn fat_does_not_lighten_a_slides_stain() {
     for channel in 0..3 {
         assert!((lean.mean[channel] - fat.mean[channel]).abs() < 0.5, "{lean:?} {fat:?}");
         assert!((lean.std[channel] - fat.std[channel]).abs() < 0.5, "{lean:?} {fat:?}");
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stain").join(name)
+}
+
+/// Largest difference in grey levels, of pixels that are not black.
+fn largest_difference(shown: &RgbImage, expected: &RgbImage, source: &RgbImage) -> u8 {
+    let unit = |pixel: &image::Rgb<u8>| pixel.0.map(|value| f32::from(value) / 255.0);
+    let coloured = source.pixels().map(|pixel| blackness(unit(pixel)) == 0.0);
+    let pixels = shown.pixels().zip(expected.pixels()).zip(coloured).filter(|(_, is_coloured)| *is_coloured);
+    let of_pixel = |(a, b): (&image::Rgb<u8>, &image::Rgb<u8>)| (0..3).map(|i| a[i].abs_diff(b[i])).max();
+    pixels.filter_map(|(pair, _)| of_pixel(pair)).max().unwrap()
+}
+
+/// The three stains of scikit-image's `rgb2hed`.
+fn hed() -> StainVectors {
+    StainVectors::of_two([0.65, 0.70, 0.29], [0.07, 0.99, 0.11])
+        .and_then(|vectors| vectors.with_third([0.27, 0.57, 0.78]))
+        .unwrap()
+}
+
+/// The references are made by `tests/fixtures/stain/reference.py`.
+#[test]
+fn each_stain_alone_is_what_scikit_image_makes_of_it() {
+    let (he, h_dab) = (StainVectors::HAEMATOXYLIN_EOSIN, StainVectors::HAEMATOXYLIN_DAB);
+    for (image, reference, vectors) in
+        [("ihc", "ihc_hed", hed()), ("ihc", "ihc_hdab", h_dab), ("he", "he", he)]
+    {
+        let source = picture(&fixture(&format!("{image}.png")));
+        for index in 0..3 {
+            let mut shown = source.clone();
+            Separation::new(&vectors, index).show(&mut shown, ShownAs::Colour);
+            let expected = picture(&fixture(&format!("{reference}_{index}.png")));
+            let difference = largest_difference(&shown, &expected, &source);
+            println!("{reference} {index}: at most {difference} grey levels from scikit-image");
+            assert!(difference <= 1, "{reference} {index}: {difference}");
+            assert!(shown != source, "{reference} {index}");
+        }
+    }
+}
+
+#[test]
+fn the_amount_of_each_stain_is_that_of_rgb2hed() {
+    let text = std::fs::read_to_string(fixture("ihc_rgb2hed.json")).unwrap();
+    let expected: Vec<[f32; 3]> = serde_json::from_str(&text).unwrap();
+    let source = picture(&fixture("ihc.png"));
+    // scikit-image's vectors are not quite of length 1, to which its amounts refer.
+    let length = |vector: [f32; 3]| vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    let lengths = [[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]].map(length);
+    assert_eq!(expected.len() as u32, source.width());
+    for (pixel, expected) in source.pixels().zip(expected) {
+        let rgb = pixel.0.map(|value| f32::from(value) / 255.0);
+        for index in 0..3 {
+            let found = Separation::new(&hed(), index).amount_in(rgb) / lengths[index];
+            assert!((found - expected[index]).abs() < 1e-3, "{pixel:?}: {found} for {}", expected[index]);
+        }
+    }
+}
+
+#[test]
+fn vectors_estimated_from_real_tissue_separate_it_and_its_stain_is_recognised() {
+    for (name, usual, kind) in [
+        ("ihc", StainVectors::HAEMATOXYLIN_DAB, StainType::HaematoxylinDab),
+        ("he", StainVectors::HAEMATOXYLIN_EOSIN, StainType::HaematoxylinEosin),
+    ] {
+        let source = picture(&fixture(&format!("{name}.png")));
+        let vectors = estimate(&source).unwrap();
+        for (found, usual) in vectors.unit_vectors().iter().zip(usual.unit_vectors()).take(2) {
+            let cosine: f32 = found.iter().zip(usual).map(|(a, b)| a * b).sum();
+            let degrees = cosine.clamp(-1.0, 1.0).acos().to_degrees();
+            println!("{name}: {found:.3?}, {degrees:.1}° from the usual {usual:.3?}");
+            // Laboratories differ; which stain is which must not be in doubt.
+            assert!(degrees < 30.0, "{name}: {found:?}");
+        }
+        assert_eq!(guess(&image::DynamicImage::ImageRgb8(source).into_rgba8()), kind, "{name}");
     }
 }

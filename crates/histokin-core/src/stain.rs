@@ -2,7 +2,10 @@
 //! of a reference, channel by channel (Reinhard et al. 2001, "Color transfer between images", equations
 //! 10–11, here with CIELAB in place of lαβ, as in Gildenblat and Klaiman 2019).
 
+pub mod estimate;
+mod kind;
 pub mod separation;
+mod vectors;
 
 use std::sync::LazyLock;
 
@@ -11,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::slide::{SlideError, SlideSource};
 use crate::tissue::{ColouredTissue, LowPower, is_stained};
+
+pub use kind::{SlideStain, StainType, guess};
+pub use vectors::{StainVectors, VectorError};
 
 /// Mean and standard deviation of tissue pixels in CIELAB (D65): L* 0–100, a* and b* about ±128.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -359,6 +359,7 @@ mod tests {
             objective_power: None,
             associated: Vec::new(),
             properties: BTreeMap::new(),
+            channels: Vec::new(),
             warnings: Vec::new(),
         }
     }

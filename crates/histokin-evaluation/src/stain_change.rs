@@ -17,7 +17,8 @@ use histokin_core::descriptors::Recipe;
 use histokin_core::geometry::LevelRect;
 use histokin_core::index::squared_distance;
 use histokin_core::slide::{SlideError, SlideInfo, SlideSource};
-use histokin_core::stain::separation::{Separation, Stain};
+use histokin_core::stain::StainVectors;
+use histokin_core::stain::separation::Separation;
 use histokin_core::tissue::ColouredTissue;
 use histokin_encoder::Encoder;
 use histokin_project::pipeline::{EmbedError, embed_tiles};
@@ -191,8 +192,8 @@ struct Restained<'a> {
 impl<'a> Restained<'a> {
     fn new(slide: &'a dyn SlideSource, haematoxylin: f32, eosin: f32) -> Self {
         let added = [
-            (Separation::new(Stain::Haematoxylin), haematoxylin - 1.0),
-            (Separation::new(Stain::Eosin), eosin - 1.0),
+            (Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, 0), haematoxylin - 1.0),
+            (Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, 1), eosin - 1.0),
         ];
         let densities = std::array::from_fn(|value| -(value.max(1) as f32 / 255.0).ln());
         Self { slide, added, densities }

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use eframe::egui_wgpu::RenderState;
-use egui::{Context, Rect, Ui, UiBuilder};
+use egui::{Context, Pos2, Rect, Ui, UiBuilder};
 
-use super::{App, Requests, slide_name};
-use crate::geometry::Level0Point;
+use super::{App, Requests};
+use crate::geometry::{Level0Point, Level0Rect};
 use crate::memory::Budget;
 use crate::query::{Example, Region};
 use crate::session::{Colours, Command, Profile, QueryCommand, QueryState, SlideCommand, ViewCommand};
@@ -92,9 +92,9 @@ impl App {
             let builder = UiBuilder::new().max_rect(rect).id_salt(("pane", index));
             let outcome = ui.scope_builder(builder, |ui| self.pane_ui(ui, index, palette, requests)).inner;
             if split != Split::ONE {
-                let name =
-                    self.canvas.panes.pane(index).slide.as_ref().map(|id| slide_name(&self.session, id));
-                panels::pane::pane_ui(ui, rect, name.as_deref(), self.canvas.panes.is_active(index), palette);
+                let slide = self.canvas.panes.pane(index).slide.as_ref();
+                let is_active = self.canvas.panes.is_active(index);
+                panels::pane::pane_ui(ui, rect, &self.session, slide, is_active, palette);
             }
             if self.canvas.panes.lead(index) {
                 ui.ctx().request_repaint();
@@ -148,7 +148,8 @@ impl App {
         if self.canvas.appearance.colouring == Colouring::Normalised && state.colours == Colours::Unknown {
             requests.command(SlideCommand::MeasureColours(id.clone()));
         }
-        let note = self.canvas.appearance.note(profile.is_some());
+        let stain = self.session.stain(&id);
+        let note = self.canvas.appearance.note(profile.is_some(), &stain);
         let view_history = self.canvas.view_histories.get_mut(&id).filter(|_| self.chrome.view_history_shown);
         let view_history = view_history.map(|view_history| {
             view_history.prepare(ui.ctx(), palette.accent);
@@ -159,8 +160,13 @@ impl App {
             true => self.chrome.training.pairs_on(&self.session, &id, palette),
             false => Vec::new(),
         };
+        let matches = query.and_then(|query| query.answer.as_ref()).filter(|_| self.chrome.highlights_shown);
+        let matches = matches.map(|answer| answer.matches.as_slice()).unwrap_or_default();
+        let on_slide = matches.iter().filter(|found| found.slide == id);
+        let ranks: Vec<_> = on_slide.map(|found| (found.rect, found.rank)).collect();
         let scene = Scene {
             pyramid: &shown.pyramid,
+            ranks: &ranks,
             marks: if self.chrome.highlights_shown { shown.marks.as_slice() } else { &[] },
             tissue: tissue.as_ref().map(|(texture, span)| (texture, *span)),
             heat: heat.map(|(heat, opacity)| (&heat.texture, heat.span, opacity)),
@@ -182,7 +188,7 @@ impl App {
                 shown: self.chrome.highlights_shown && self.chrome.annotations_shown,
                 filled: self.chrome.annotations_filled,
             }),
-            shading: self.canvas.appearance.shading(normaliser.as_ref()),
+            shading: self.canvas.appearance.shading(normaliser.as_ref(), &stain),
             profile,
             view_history,
             guides: Guides {
@@ -209,6 +215,40 @@ impl App {
         let commands = self.canvas.annotator.take_commands();
         commands.into_iter().for_each(|command| requests.command(command));
         outcome
+    }
+
+    /// Draws the legend of the heat map over `canvas`; returns the rectangle that it covers.
+    pub(super) fn legend_ui(
+        &mut self,
+        ui: &Ui,
+        canvas: Rect,
+        corner: Pos2,
+        palette: &Palette,
+    ) -> Option<Rect> {
+        let scale = ui.ctx().pixels_per_point();
+        let Canvas { panes, heat_map, .. } = &mut self.canvas;
+        let rects = panes.split().rects(canvas);
+        let is_tissue = |at: Pos2| -> bool {
+            let Some(index) = rects.iter().position(|rect| rect.contains(at)) else { return false };
+            let pane = panes.pane(index);
+            let Some(state) = pane.slide.as_ref().and_then(|slide| self.session.slide(slide)) else {
+                return false;
+            };
+            let on_slide = pane.view.level0_at(at, rects[index], scale);
+            let tile = Level0Rect::new(on_slide.x as i64, on_slide.y as i64, 1, 1);
+            match &state.tissue {
+                Some(tissue) => tissue.has_tissue(&tile),
+                None => state.source.info().extent().contains(on_slide),
+            }
+        };
+        let tissue_under = |area: Rect| -> f64 {
+            const STEPS: u32 = 8;
+            let share = |step: u32| (step as f32 + 0.5) / STEPS as f32;
+            let points = (0..STEPS * STEPS).map(|index| (share(index % STEPS), share(index / STEPS)));
+            let points = points.map(|(x, y)| area.lerp_inside(egui::Vec2::new(x, y)));
+            points.filter(|at| is_tissue(*at)).count() as f64 / f64::from(STEPS * STEPS)
+        };
+        heat_map.legend_ui(ui, (canvas, corner), tissue_under, palette)
     }
 
     /// Handles the user's input in one pane.

@@ -12,6 +12,7 @@ use crate::session::{Command, Message, MessageCommand, Remedy, Severity};
 use crate::ui::actions::{self, Action};
 use crate::ui::heat_map::HeatSource;
 use crate::ui::panels::annotations::AnnotationsPanel;
+use crate::ui::panels::appearance::AppearanceCard;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::encoders::EncodersCard;
 use crate::ui::panels::first_steps::{self, Step};
@@ -52,6 +53,8 @@ pub struct Chrome {
     pub tissue_shown: bool,
     /// Whether the card of colour settings is open.
     pub appearance_open: bool,
+    /// State of the card of colour settings.
+    pub appearance_card: AppearanceCard,
     /// Whether the card of embedding settings is open.
     pub tissue_settings_open: bool,
     /// State of the card of embedding settings.
@@ -131,6 +134,7 @@ impl Chrome {
             annotations: AnnotationsPanel::default(),
             tissue_shown: state.tissue_shown,
             appearance_open: false,
+            appearance_card: AppearanceCard::default(),
             tissue_settings_open: false,
             tissue_card: TissueCard::default(),
             encoders_open: false,
@@ -142,7 +146,7 @@ impl Chrome {
             report_open: false,
             canvas: Rect::NOTHING,
             dialog: None,
-            training: TrainingPanel::new(device),
+            training: TrainingPanel::new(device, state.training_docked),
             training_open: false,
             click_hint: false,
             notice: None,

@@ -65,6 +65,15 @@ impl App {
                 },
             );
         }
+        if self.chrome.training_open && self.chrome.training.is_docked {
+            let widest = (ui.available_width() - 240.0).max(420.0);
+            let panel = Panel::right("training").frame(side).resizable(true);
+            panel.default_size(480.0).size_range(420.0..=widest).show(ui, |ui| {
+                let panel = &mut self.chrome.training;
+                self.chrome.training_open =
+                    panels::training::docked_training_ui(ui, panel, &self.session, palette, requests);
+            });
+        }
         let canvas = Frame::new().fill(palette.canvas);
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
             let rect = ui.max_rect();
@@ -83,15 +92,14 @@ impl App {
             // Cards are stacked in the upper right corner.
             let mut corner = rect.right_top() + Vec2::new(-12.0, 12.0);
             if self.chrome.appearance_open {
-                let appearance = &mut self.canvas.appearance;
-                let card = panels::appearance::appearance_ui(
-                    ui,
-                    corner,
-                    appearance,
-                    &self.session,
-                    palette,
-                    requests,
-                );
+                let field = self.canvas.panes.view().field();
+                let shown = panels::appearance::ShownColours {
+                    card: &mut self.chrome.appearance_card,
+                    appearance: &mut self.canvas.appearance,
+                    field,
+                };
+                let card =
+                    panels::appearance::appearance_ui(ui, corner, shown, &self.session, palette, requests);
                 corner.y = card.bottom() + 8.0;
             }
             if self.chrome.tissue_settings_open {
@@ -107,7 +115,9 @@ impl App {
             let mut free = rect;
             if !self.chrome.report_open
                 && !self.session.slides().is_empty()
-                && let Some(legend) = self.canvas.heat_map.legend_ui(ui, corner, palette)
+                && let Some(legend) = self.legend_ui(ui, rect, corner, palette)
+                && legend.left() > rect.center().x
+                && legend.top() < rect.center().y
             {
                 free.max.x = legend.left();
             }

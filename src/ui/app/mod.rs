@@ -25,6 +25,7 @@ use super::WindowOptions;
 use super::actions::{self, Action, Busy, ViewAction};
 use super::export::Exporter;
 use super::file_dialog::FileDialog;
+use super::focus_ring::FocusRing;
 use super::guide::Guide;
 use super::panels;
 use super::panels::dialogs::Dialog;
@@ -68,6 +69,7 @@ struct Window {
     start_clock: StartClock,
     /// Graphics card and driver, for display.
     graphics: String,
+    focus_ring: FocusRing,
 }
 
 /// The report, and what draws its map.
@@ -143,6 +145,7 @@ impl App {
         let gpu = creation.wgpu_render_state.as_ref();
         let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
         let mut canvas = Canvas::new(context, gpu, appearance, options.state_file.as_deref())?;
+        canvas.heat_map.legend.moved = window_state.legend.map(|[x, y]| egui::Vec2::new(x, y));
         // Slides of another project are not waited for.
         if window_state.project.as_deref() == Some(session.project().root()) {
             canvas.panes.restore(&window_state.layout, &canvas.renderer);
@@ -156,6 +159,7 @@ impl App {
                 waker: window_waker,
                 start_clock: StartClock::default(),
                 graphics: start::graphics(gpu),
+                focus_ring: FocusRing::default(),
             },
             canvas,
             chrome,
@@ -273,7 +277,7 @@ impl eframe::App for App {
         self.ask_for_permission();
         self.use_pasted_picture(&context);
         self.panels_ui(ui, &palette, &mut requests);
-        if self.chrome.training_open {
+        if self.chrome.training_open && !self.chrome.training.is_docked {
             let panel = &mut self.chrome.training;
             self.chrome.training_open =
                 panels::training::training_ui(&context, panel, &self.session, &palette, &mut requests);
@@ -301,6 +305,7 @@ impl eframe::App for App {
         if context.input(|input| !input.raw.hovered_files.is_empty()) {
             panels::welcome::drop_hint_ui(&context, &palette);
         }
+        self.window.focus_ring.ui(&context, &palette);
         self.execute(&context, requests);
         // Ctrl+C arrives as a copy event; it copies the view while the pointer is over the slide.
         let copies = context.input(|input| input.events.contains(&egui::Event::Copy));

@@ -117,6 +117,8 @@ impl App {
         self.window_state.annotations_open = self.chrome.annotations_open;
         self.window_state.tissue_shown = self.chrome.tissue_shown;
         self.window_state.smooth = self.canvas.appearance.smooth;
+        self.window_state.legend = self.canvas.heat_map.legend.moved.map(|moved| [moved.x, moved.y]);
+        self.window_state.training_docked = self.chrome.training.is_docked;
         self.window_state.light_theme = self.window.context.theme() == egui::Theme::Light;
         self.window_state.text_scale = self.window.context.zoom_factor();
         self.window_state.view_history_shown = self.chrome.view_history_shown;

@@ -66,7 +66,7 @@ impl App {
             pyramid: shown.pyramid.clone(),
             area,
             size,
-            shading: self.canvas.appearance.shading(normaliser.as_ref()),
+            shading: self.canvas.appearance.shading(normaliser.as_ref(), &self.session.stain(state.id())),
             profile,
             marks: shown.marks.iter().filter(|_| self.chrome.highlights_shown).cloned().collect(),
             annotations,

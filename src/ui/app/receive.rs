@@ -12,6 +12,7 @@ use crate::session::{
 use crate::ui::actions::SlideAction;
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
+use crate::ui::shown_slides::Followed;
 use crate::ui::single_instance::Listener;
 use crate::ui::slide_view::Framing;
 use crate::workers::tile_loader::Loaded;
@@ -73,8 +74,9 @@ impl App {
         if self.canvas.renderer.atlas.begin_frame(now) || more {
             context.request_repaint();
         }
-        let closed =
+        let Followed { closed, renamed } =
             self.canvas.slides.follow(&self.session, context, &self.canvas.loader, &mut self.canvas.renderer);
+        renamed.into_iter().for_each(|(old, new)| self.canvas.panes.rename(old, new));
         if !closed.is_empty() {
             self.canvas.view_histories.unload(|slide| self.session.slide(slide).is_some());
         }

@@ -1,20 +1,17 @@
 //! The heat map: how similar every tile is to the query, a concept or the tile under the pointer.
 
 mod card;
+mod legend;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use eframe::egui_wgpu::RenderState;
-use egui::{
-    Align2, Area, Color32, ColorImage, Context, Frame, Id, Margin, Pos2, Rect, RichText, Sense, Slider,
-    TextureHandle, TextureOptions, Ui, Vec2,
-};
+use egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions, Vec2};
 
 use card::Card;
+pub use legend::LegendPlace;
 
-use super::actions::{self, SearchAction};
-use super::theme::{self, Palette};
 use crate::concept::Concept;
 use crate::geometry::Level0Point;
 use crate::index::{Snapshot, TileRef};
@@ -23,7 +20,7 @@ use crate::query::similarity_map::{MapRequest, Reference, SimilarityMap};
 use crate::session::{HeatReference, Session};
 use crate::slide::SlideId;
 use crate::workers::Waker;
-use crate::workers::similarity_maps::{Engine, GraphicsComparer, SimilarityMapWorker, SimilarityMaps};
+use crate::workers::similarity_maps::{GraphicsComparer, SimilarityMapWorker, SimilarityMaps};
 
 /// Viridis (Smith and van der Walt 2015), evenly spaced: perceptually uniform, and readable with colour
 /// vision deficiency.
@@ -45,9 +42,6 @@ const VIRIDIS: [[u8; 3]; 16] = [
     [0xD2, 0xE2, 0x1B],
     [0xFD, 0xE7, 0x25],
 ];
-
-/// Width of the legend, in points.
-const LEGEND: f32 = 190.0;
 
 /// A similarity map as a texture, one texel per tile.
 pub struct Heat {
@@ -96,6 +90,8 @@ pub struct HeatMap {
     requested: Option<LastRequest>,
     maps: Option<SimilarityMaps>,
     shown: HashMap<SlideId, Heat>,
+    /// Where the legend is drawn.
+    pub legend: LegendPlace,
 }
 
 /// Last request to the worker.
@@ -122,11 +118,13 @@ impl HeatMap {
             requested: None,
             maps: None,
             shown: HashMap::new(),
+            legend: LegendPlace::default(),
         })
     }
 
     /// Switches the heat map off if it shows similarity to `source`, else on.
     pub fn toggle(&mut self, source: HeatSource) {
+        self.legend.is_chosen &= self.is_on;
         self.is_on = !self.is_on || self.source != source;
         self.show(source);
     }
@@ -296,109 +294,12 @@ impl HeatMap {
             _ => Color32::TRANSPARENT,
         })
     }
-
-    /// Draws the legend, with opacity and threshold, with its upper right corner at `corner`. Returns its
-    /// rectangle, or `None` if the heat map is off.
-    pub fn legend_ui(&mut self, ui: &Ui, corner: Pos2, palette: &Palette) -> Option<Rect> {
-        if !self.is_on {
-            return None;
-        }
-        let mut threshold = self.threshold;
-        let legend = Area::new(Id::unique("heat map legend"))
-            .pivot(Align2::RIGHT_TOP)
-            .fixed_pos(corner)
-            .show(ui.ctx(), |ui| {
-                let frame = Frame::new().fill(palette.chip).corner_radius(theme::RADIUS);
-                frame.inner_margin(Margin::symmetric(12, 10)).show(ui, |ui| {
-                    ui.set_width(LEGEND);
-                    ui.spacing_mut().slider_width = LEGEND - 74.0;
-                    let text = |text: String| RichText::new(text).small().color(palette.on_chip);
-                    ui.label(RichText::new(self.source.title()).family(theme::bold()).color(palette.on_chip));
-                    match self.concepts() {
-                        Some(concepts) => classes_ui(ui, concepts, palette),
-                        None => {
-                            let (bar, _) = ui.allocate_exact_size(Vec2::new(LEGEND, 10.0), Sense::hover());
-                            scale_ui(ui, bar);
-                            ui.horizontal(|ui| {
-                                let maps = self.maps.as_ref();
-                                let scale =
-                                    maps.map_or(String::new(), |maps| format!(", ≥ {:.2}", maps.scale));
-                                ui.label(text(format!("dissimilar{scale}")));
-                                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                                    ui.label(text("identical, 0".to_owned()));
-                                });
-                            });
-                        }
-                    }
-                    let percent = |value: &mut f32, name: &str, ui: &mut Ui| {
-                        ui.horizontal(|ui| {
-                            ui.label(text(name.to_owned()));
-                            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                                ui.add(Slider::new(value, 0.0..=1.0).show_value(false));
-                            });
-                        });
-                    };
-                    percent(&mut self.opacity, "Opacity", ui);
-                    if self.source != HeatSource::AllConcepts {
-                        percent(&mut threshold, "Threshold", ui);
-                    }
-                    let status = match &self.maps {
-                        None if self.source == HeatSource::Pointer => {
-                            "Move the pointer over embedded tissue".to_owned()
-                        }
-                        None if matches!(self.source, HeatSource::Concept(_)) => {
-                            "No embedded tissue is in view, or the concept was taught with another encoder"
-                                .to_owned()
-                        }
-                        None => "No embedded tissue is in view".to_owned(),
-                        Some(maps) => {
-                            let tiles: usize = maps.maps.iter().map(SimilarityMap::tiles).sum();
-                            let engine = match maps.engine {
-                                Engine::Processor => "CPU",
-                                Engine::GraphicsCard => "GPU",
-                            };
-                            let ms = maps.elapsed.as_secs_f64() * 1000.0;
-                            let noun = if tiles == 1 { "tile" } else { "tiles" };
-                            format!("{tiles} {noun} in {ms:.1} ms, {engine}")
-                        }
-                    };
-                    ui.label(text(status));
-                    let export = actions::entry(SearchAction::ExportHeatMap);
-                    if self.source != HeatSource::AllConcepts
-                        && let Some(keys) = export.shortcut_label(ui.ctx())
-                    {
-                        ui.label(text(format!("{keys} exports the map")));
-                    }
-                });
-            });
-        if threshold != self.threshold {
-            self.threshold = threshold;
-            self.paint(ui.ctx());
-        }
-        Some(legend.response.rect)
-    }
 }
 
 /// Colour of a concept in a class map.
 fn class_colour(concept: &Concept) -> Color32 {
     let [r, g, b] = concept.class.color;
     Color32::from_rgb(r, g, b)
-}
-
-/// Draws the legend of a class map.
-fn classes_ui(ui: &mut Ui, concepts: &[Arc<Concept>], palette: &Palette) {
-    for concept in concepts {
-        ui.horizontal(|ui| {
-            let (square, _) = ui.allocate_exact_size(Vec2::splat(10.0), Sense::hover());
-            ui.painter().rect_filled(square, 2.0, class_colour(concept));
-            ui.label(RichText::new(&concept.name).small().color(palette.on_chip));
-        });
-    }
-    let text = match concepts.is_empty() {
-        true => "No concept of this project's encoder has a threshold yet",
-        false => "Not coloured: none of them",
-    };
-    ui.label(RichText::new(text).small().color(palette.on_chip));
 }
 
 fn picture(map: &SimilarityMap, colours: &[Color32; 256]) -> (ColorImage, (f64, f64)) {
@@ -420,22 +321,6 @@ fn viridis(value: f32) -> Color32 {
         (from + (to - from) * share).round() as u8
     };
     Color32::from_rgb(mix(0), mix(1), mix(2))
-}
-
-fn scale_ui(ui: &Ui, bar: Rect) {
-    let mut mesh = egui::Mesh::default();
-    for (step, colour) in VIRIDIS.iter().enumerate() {
-        let x = egui::lerp(bar.x_range(), step as f32 / (VIRIDIS.len() - 1) as f32);
-        let colour = Color32::from_rgb(colour[0], colour[1], colour[2]);
-        mesh.colored_vertex(Pos2::new(x, bar.top()), colour);
-        mesh.colored_vertex(Pos2::new(x, bar.bottom()), colour);
-        if step > 0 {
-            let at = 2 * step as u32;
-            mesh.add_triangle(at - 2, at - 1, at);
-            mesh.add_triangle(at - 1, at, at + 1);
-        }
-    }
-    ui.painter().add(mesh);
 }
 
 #[cfg(test)]

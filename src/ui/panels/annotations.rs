@@ -96,7 +96,8 @@ impl AnnotationsPanel {
             }
             if let Some((_, name)) = &mut self.name {
                 let field = TextEdit::singleline(name).hint_text("Name").desired_width(f32::INFINITY);
-                let response = ui.add(field.margin(Margin::symmetric(8, 5)));
+                let response =
+                    ui.add(field.margin(Margin::symmetric(8, 5))).accessible_name("Name of the annotation");
                 if response.lost_focus() && first.name.clone().unwrap_or_default() != *name {
                     edits.push(Edit::Rename {
                         id,
@@ -114,14 +115,14 @@ impl AnnotationsPanel {
             let class =
                 first.class.as_ref().filter(|_| annotations.selected().all(|one| one.class == first.class));
             let label = class.map_or("No class", |class| class.name.as_str());
-            egui::ComboBox::from_id_salt("class of the selection")
-                .selected_text(RichText::new(label))
-                .width((ui.available_width() - 116.0).max(0.0))
-                .show_ui(ui, |ui| {
-                    if let Some(chosen) = class_choice_ui(ui, session, class) {
-                        edits.push(Edit::Classify { ids: ids.clone(), class: chosen });
-                    }
-                });
+            let combo =
+                egui::ComboBox::from_id_salt("class of the selection").selected_text(RichText::new(label));
+            let shown = combo.width((ui.available_width() - 116.0).max(0.0)).show_ui(ui, |ui| {
+                if let Some(chosen) = class_choice_ui(ui, session, class) {
+                    edits.push(Edit::Classify { ids: ids.clone(), class: chosen });
+                }
+            });
+            shown.response.accessible_name(format!("Class: {label}"));
             let locked = annotations.selected().all(|one| one.locked);
             let (icon, name) =
                 if locked { (icons::ICON_LOCK, "Unlock") } else { (icons::ICON_LOCK_OPEN, "Lock") };
@@ -163,9 +164,13 @@ impl AnnotationsPanel {
                 ui.horizontal(|ui| {
                     let pending = self.class.as_ref().filter(|(name, _)| *name == class.name);
                     let mut changed = pending.map_or_else(|| class.clone(), |(_, to)| to.clone());
-                    let color = ui.color_edit_button_srgb(&mut changed.color);
+                    let color = ui
+                        .color_edit_button_srgb(&mut changed.color)
+                        .accessible_name(format!("Colour of {}", class.name));
                     let width = (ui.available_width() - 78.0).max(0.0);
-                    let field = ui.add(TextEdit::singleline(&mut changed.name).desired_width(width));
+                    let field = ui
+                        .add(TextEdit::singleline(&mut changed.name).desired_width(width))
+                        .accessible_name(format!("Name of class {}", class.name));
                     let find = format!("Find tissue similar to {}", class.name);
                     if icon_button(ui, icons::ICON_IMAGE_SEARCH, &find, palette.weak)
                         .on_hover_text("Find tissue similar to all annotations of this class, on all slides")
@@ -195,8 +200,8 @@ impl AnnotationsPanel {
         });
         ui.horizontal(|ui| {
             let width = (ui.available_width() - 40.0).max(0.0);
-            let field =
-                ui.add(TextEdit::singleline(&mut self.new_class).hint_text("New class").desired_width(width));
+            let field = TextEdit::singleline(&mut self.new_class).hint_text("New class").desired_width(width);
+            let field = ui.add(field).accessible_name("New class");
             let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
             let added = icon_button(ui, icons::ICON_ADD, "Add class", palette.text).clicked();
             if (entered || added) && !self.new_class.trim().is_empty() {

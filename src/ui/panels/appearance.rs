@@ -1,32 +1,60 @@
 //! Colour settings of the view, in a small card over the canvas so that changes are visible on the slide at
 //! once.
 
+mod channels;
+mod stains;
+
 use egui::{Button, Pos2, Rect, RichText, Slider, Ui, Vec2};
 
 use super::card::card_ui;
 use super::chip_ui;
-use crate::session::{Colours, EncoderState, Profile, Session};
+use crate::geometry::Level0Rect;
+use crate::session::{Profile, Session};
 use crate::ui::actions::ViewAction;
 use crate::ui::app::Requests;
-use crate::ui::slide_view::{Appearance, Colouring};
+use crate::ui::slide_view::Appearance;
 use crate::ui::theme::Palette;
 
+pub use stains::stain_type_ui;
+
 /// Width of the card in points.
-const WIDTH: f32 = 292.0;
+const WIDTH: f32 = 312.0;
+
+/// State of the card.
+#[derive(Default)]
+pub struct AppearanceCard {
+    channels: channels::ChannelDraft,
+}
+
+/// What the card shows and changes.
+pub struct ShownColours<'a> {
+    /// State of the card.
+    pub card: &'a mut AppearanceCard,
+    /// The colour settings.
+    pub appearance: &'a mut Appearance,
+    /// The part of the active slide that is in view, in level-0 pixels.
+    pub field: Option<Level0Rect>,
+}
 
 /// Draws the card with its upper right corner at `corner`; returns the rectangle that it covers.
 pub fn appearance_ui(
     ui: &mut Ui,
     corner: Pos2,
-    appearance: &mut Appearance,
+    shown: ShownColours<'_>,
     session: &Session,
     palette: &Palette,
     requests: &mut Requests,
 ) -> Rect {
+    let ShownColours { card, appearance, field } = shown;
     let title = ("Brightness/contrast", WIDTH);
-    card_ui(ui, corner, title, ViewAction::ToggleAppearance, palette, requests, |ui, _| {
-        colouring_ui(ui, appearance, session, palette);
-        profile_ui(ui, appearance, session, palette);
+    card_ui(ui, corner, title, ViewAction::ToggleAppearance, palette, requests, |ui, requests| {
+        let has_channels = session.active().is_some_and(|slide| !slide.source.info().channels.is_empty());
+        if has_channels {
+            channels::channels_ui(ui, &mut card.channels, session, palette, requests);
+        } else {
+            stains::stains_ui(ui, appearance, field, session, palette, requests);
+            profile_ui(ui, appearance, session, palette);
+        }
         ui.add_space(8.0);
         tone_ui(ui, appearance, palette);
         ui.add_space(8.0);
@@ -50,22 +78,6 @@ fn choice_ui<T: PartialEq>(ui: &mut Ui, current: &mut T, value: T, name: &str, p
     }
 }
 
-fn colouring_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palette: &Palette) {
-    egui::Grid::new("colouring").num_columns(2).spacing(Vec2::new(10.0, 4.0)).show(ui, |ui| {
-        for pair in Colouring::ALL.chunks(2) {
-            for &colouring in pair {
-                choice_ui(ui, &mut appearance.colouring, colouring, colouring.name(), palette);
-            }
-            ui.end_row();
-        }
-    });
-    if appearance.colouring == Colouring::Normalised
-        && let Some(hint) = normalised_hint(session)
-    {
-        ui.label(RichText::new(hint).small().color(palette.query));
-    }
-}
-
 /// Draws the switch for the slide's colour profile.
 fn profile_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palette: &Palette) {
     let hint = match session.active().map(|slide| &slide.profile) {
@@ -75,23 +87,10 @@ fn profile_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palet
         Some(Profile::None) => "this slide has no profile",
         _ => "reading…",
     };
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.checkbox(&mut appearance.profile, "Colour profile");
         ui.label(RichText::new(hint).small().color(palette.weak));
     });
-}
-
-/// Reason why the active slide cannot be shown stain-normalised, or not yet; `None` if it can.
-fn normalised_hint(session: &Session) -> Option<&'static str> {
-    let slide = session.active()?;
-    match (session.encoder(), slide.colours) {
-        (EncoderState::Known(_), Colours::Known(_)) => None,
-        (EncoderState::Known(_), Colours::None) => {
-            Some("This slide has too little tissue for stain normalisation.")
-        }
-        (EncoderState::Known(_), _) => Some("Measuring the colours of the tissue…"),
-        _ => Some("No encoder is available to provide the reference colours."),
-    }
 }
 
 fn tone_ui(ui: &mut Ui, appearance: &mut Appearance, palette: &Palette) {

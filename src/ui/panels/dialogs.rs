@@ -238,7 +238,7 @@ fn palette_ui(
         .desired_width(f32::INFINITY)
         .margin(Margin::symmetric(12, 9))
         .font(egui::FontId::proportional(16.0));
-    let response = ui.add(edit);
+    let response = ui.add(edit).accessible_name("Search commands");
     response.request_focus();
     if response.changed() {
         *chosen = 0;
@@ -315,9 +315,8 @@ fn calibrate_ui(
                 .desired_width(110.0)
                 .margin(Margin::symmetric(8, 6)),
         );
-        if !response.has_focus() && typed.is_empty() {
-            response.request_focus();
-        }
+        let response = response.accessible_name("Pixel size in µm per pixel");
+        focus_unless_elsewhere(&response);
         ui.label(RichText::new("µm per pixel").color(palette.weak));
     });
     ui.add_space(4.0);
@@ -349,6 +348,13 @@ fn calibrate_ui(
     })
 }
 
+/// Gives a field the focus when the dialog is opened. The Tab key can leave it.
+fn focus_unless_elsewhere(field: &egui::Response) {
+    if field.ctx.memory(|memory| memory.focused().is_none()) {
+        field.request_focus();
+    }
+}
+
 fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, requests: &mut Requests) -> bool {
     dialog_width(ui, 560.0);
     title_ui(ui, "Open path", palette);
@@ -358,7 +364,7 @@ fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, requests: &m
         .hint_text("/home/you/slides")
         .desired_width(f32::INFINITY)
         .margin(Margin::symmetric(10, 8));
-    ui.add(edit).request_focus();
+    focus_unless_elsewhere(&ui.add(edit).accessible_name("Path"));
     let path = typed.trim().to_owned();
     confirm_ui(ui, "Open", !path.is_empty(), palette, || {
         requests.command(SlideCommand::Open(vec![PathBuf::from(path.trim_matches('"'))]));
@@ -397,7 +403,8 @@ fn recent_ui(
         ui.label(RichText::new("Nothing has been opened yet.").color(palette.weak));
     } else {
         let edit = TextEdit::singleline(search).hint_text("Part of a name").desired_width(f32::INFINITY);
-        ui.add(edit.margin(Margin::symmetric(10, 8))).request_focus();
+        let edit = ui.add(edit.margin(Margin::symmetric(10, 8))).accessible_name("Part of a name");
+        focus_unless_elsewhere(&edit);
     }
     ui.add_space(6.0);
     let wanted = search.to_lowercase();

@@ -66,7 +66,11 @@ fn action_icon_ui(
         Some(false) => palette.weak,
     };
     let hint = format!("{}\n{}", entry.name, entry.hint(ui.ctx()));
-    if icon_button(ui, icon, entry.name, color).on_hover_text(hint).clicked() {
+    let response = icon_button(ui, icon, entry.name, color);
+    if let Some(on) = on {
+        response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, on, entry.name));
+    }
+    if response.on_hover_text(hint).clicked() {
         requests.action(action);
     }
 }
@@ -125,6 +129,9 @@ fn picture_ui(ui: &Ui, rect: Rect, picture: Option<&TextureHandle>, palette: &Pa
 fn row_ui(ui: &mut Ui, height: f32, selected: bool, name: &str, palette: &Palette) -> (Rect, Response) {
     let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), height), Sense::click());
     response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, selected, name));
+    if response.gained_focus() {
+        response.scroll_to_me(None);
+    }
     let fill = match (selected, response.hovered()) {
         (true, _) => palette.selected,
         (false, true) => palette.hovered,
@@ -156,6 +163,7 @@ fn line_ui(ui: &mut Ui, text: RichText) {
 fn path_edit_ui(ui: &mut Ui, path: &mut String, is_new: bool) -> Response {
     let edit = TextEdit::singleline(path).hint_text("/home/you/name").desired_width(f32::INFINITY);
     let mut output = edit.margin(Margin::symmetric(10, 8)).show(ui);
+    output.response.ctx.accesskit_node_builder(output.response.id, |node| node.set_label("Path"));
     if is_new {
         let [from, to] = name_of(path).map(CCursor::new);
         output.state.cursor.set_char_range(Some(CCursorRange::two(from, to)));

@@ -2,21 +2,36 @@
 
 use egui::{FontId, Pos2, Rect, RichText, Sense, Stroke, StrokeKind, Ui, Vec2};
 
+use crate::session::Session;
+use crate::slide::SlideId;
+use crate::ui::short_names::slide_name_within;
 use crate::ui::theme::Palette;
 
 /// Draws the slide's name in the corner, and a frame around the active pane.
-pub fn pane_ui(ui: &Ui, rect: Rect, name: Option<&str>, active: bool, palette: &Palette) {
+pub fn pane_ui(
+    ui: &Ui,
+    rect: Rect,
+    session: &Session,
+    slide: Option<&SlideId>,
+    active: bool,
+    palette: &Palette,
+) {
     let painter = ui.painter_at(rect);
-    if let Some(name) = name {
+    if let Some(slide) = slide {
         let color = if active { palette.on_chip } else { palette.on_chip.gamma_multiply(0.8) };
         let room = (rect.width() - 44.0).max(40.0);
-        let mut job =
-            egui::text::LayoutJob::simple_singleline(name.to_owned(), FontId::proportional(12.0), color);
+        let font = FontId::proportional(12.0);
+        let name = slide_name_within(ui, session, slide, &font, room);
+        let mut job = egui::text::LayoutJob::simple_singleline(name.clone(), font, color);
         job.wrap = egui::text::TextWrapping::truncate_at_width(room);
         let galley = painter.layout_job(job);
         let chip = Rect::from_min_size(rect.min + Vec2::splat(10.0), galley.size() + Vec2::new(16.0, 8.0));
         painter.rect_filled(chip, 5.0, palette.chip);
         painter.galley(chip.min + Vec2::new(8.0, 4.0), galley, color);
+        let full = session.slide(slide).map(|state| state.source.info().name()).filter(|full| *full != name);
+        if let Some(full) = full {
+            ui.interact(chip, ui.scope_id().with((slide, "name")), Sense::hover()).on_hover_text(full);
+        }
     }
     if active {
         painter.rect_stroke(rect, 0.0, Stroke::new(2.0, palette.accent), StrokeKind::Inside);

@@ -3,6 +3,7 @@
 use egui::{Align, Button, Grid, Layout, RichText, ScrollArea, Ui, Vec2};
 use egui_material_icons::icons;
 
+use super::appearance::stain_type_ui;
 use super::dialogs::title_ui;
 use super::{dialog_width, picture_ui};
 use crate::number_format::{grouped, sentence};
@@ -48,6 +49,13 @@ pub fn properties_ui(
         .auto_shrink([false, true])
         .show(ui, |ui| {
             facts_ui(ui, "facts", &facts(info), palette);
+            ui.horizontal(|ui| {
+                ui.label(RichText::new("Stain").color(palette.weak));
+                stain_type_ui(ui, slide, session, palette, requests);
+            });
+            if let Some(note) = stain_note(session, slide) {
+                ui.label(RichText::new(note).small().color(palette.weak));
+            }
             warnings_ui(ui, info, palette, requests);
             if !info.associated.is_empty() {
                 heading_ui(ui, "Associated images", palette);
@@ -62,6 +70,22 @@ pub fn properties_ui(
         });
     ui.add_space(8.0);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
+}
+
+/// What the stain of a slide means for its embedding, if it means anything.
+fn stain_note(session: &Session, slide: &SlideId) -> Option<String> {
+    let kind = session.stain(slide).kind;
+    let is_normalised = session.recipe().is_some_and(|recipe| recipe.stain.is_lab());
+    match (kind.can_be_normalised(), is_normalised, session.is_stain_set(slide)) {
+        (false, true, false) => Some(format!(
+            "Its tiles are matched to the colours of an H&E reference. Choose {} to embed this project without that.",
+            kind.name()
+        )),
+        (false, false, true) => {
+            Some("Tiles of this project are embedded without stain normalisation.".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Draws the slide's warnings, and a button to set its pixel size if that is missing or doubtful.

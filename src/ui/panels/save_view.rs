@@ -294,7 +294,8 @@ fn scale_choice_ui(ui: &mut Ui, form: &mut SaveForm, scale: Scale, name: &str, p
 fn width_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
     let (mut width, height) = form.size(form.scale);
     let value = DragValue::new(&mut width).range(16..=LARGEST_PX).speed(4.0).suffix(" px");
-    if ui.add(value).on_hover_text("Width of the image; drag, or click and type").changed() {
+    let value = ui.add(value).on_hover_text("Width of the image; drag, or click and type");
+    if value.accessible_name("Width of the image").changed() {
         form.scale = Scale::Width(width);
     }
     let magnification = form.magnification.at_zoom(form.zoom(form.scale));

@@ -1,6 +1,8 @@
 //! The list of slides with the size and embedding progress of each.
 
-use egui::{Align, Frame, Layout, Margin, Rect, Response, RichText, ScrollArea, Stroke, Ui, Vec2};
+use egui::{
+    Align, FontId, Frame, Layout, Margin, Rect, Response, RichText, ScrollArea, Stroke, TextStyle, Ui, Vec2,
+};
 use egui_material_icons::icons;
 
 use super::{
@@ -15,6 +17,7 @@ use crate::tiling::TileGrid;
 use crate::ui::actions::{Action, EmbeddingAction, SearchAction, SlideAction};
 use crate::ui::app::Requests;
 use crate::ui::panels::first_steps::Step;
+use crate::ui::short_names::slide_name_within;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
@@ -106,7 +109,9 @@ fn slide_ui(
     let text = Rect::from_min_max(inner.min + Vec2::new(inner.height() + 10.0, -1.0), inner.max);
     text_over_ui(ui, text, |ui| {
         ui.spacing_mut().item_spacing.y = 3.0;
-        line_ui(ui, RichText::new(&name).family(theme::bold()).color(palette.strong));
+        let font = FontId::new(TextStyle::Body.resolve(ui.style()).size, theme::bold());
+        let short = slide_name_within(ui, session, state.id(), &font, text.width());
+        line_ui(ui, RichText::new(short).font(font).color(palette.strong));
         line_ui(ui, RichText::new(size_label(state)).small().color(palette.weak));
         status_ui(ui, session, state, palette);
     });

@@ -67,7 +67,7 @@ fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, pa
                 DragValue::new(&mut mm2).range(0.0..=100.0).speed(0.0005).max_decimals(5).suffix(" mm²");
             let default = TissueSettings::default().smallest_piece_um2 * 1e-6;
             let hint = format!("Pieces of tissue with a smaller area are ignored. Default: {default} mm², which is 100 µm across");
-            if ui.add(number).on_hover_text(hint).changed() {
+            if ui.add(number).on_hover_text(hint).accessible_name("Minimum area").changed() {
                 // Rounded to 1 µm², so that equal displayed values are equal settings.
                 settings.smallest_piece_um2 = (mm2 * 1e6).round();
             }
@@ -93,7 +93,8 @@ fn share_ui(ui: &mut Ui, settings: &mut TissueSettings, palette: &Palette) {
     if let Some(share) = &mut settings.tile_share {
         let mut percent = (*share * 100.0).round();
         let slider = Slider::new(&mut percent, 1.0..=100.0).integer().suffix(" %");
-        if ui.add(slider).on_hover_text("Minimum share of tissue in a tile").changed() {
+        let slider = ui.add(slider).on_hover_text("Minimum share of tissue in a tile");
+        if slider.accessible_name("Minimum share of tissue in a tile").changed() {
             *share = percent / 100.0;
         }
     }
@@ -115,7 +116,7 @@ fn within_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, pale
                 ui.selectable_value(&mut settings.within, Some(Within::Class(name.clone())), name.as_str());
             }
         });
-        choices.response.on_hover_text(
+        choices.response.accessible_name("Only within").on_hover_text(
             "Embed only tiles whose centre is inside an annotation: any annotation, or those of one class. On \
              slides without such annotations, nothing is embedded. Default: everywhere",
         );

@@ -124,7 +124,7 @@ fn menu_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
                     if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
                         button = button.shortcut_text(shortcut);
                     }
-                    if ui.add(button).on_hover_text(entry.tooltip).clicked() {
+                    if ui.add(button).on_hover_text(entry.tooltip).accessible_name(entry.name).clicked() {
                         requests.action(entry.action);
                         ui.close();
                     }
@@ -189,7 +189,7 @@ fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, requests: &mut Reques
             if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
                 button = button.shortcut_text(shortcut);
             }
-            if ui.add(button).on_hover_text(entry.tooltip).clicked() {
+            if ui.add(button).on_hover_text(entry.tooltip).accessible_name(entry.name).clicked() {
                 requests.action(entry.action);
                 ui.close();
             }

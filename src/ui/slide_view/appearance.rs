@@ -1,8 +1,8 @@
 //! How a slide's colours are shown. By default they are unchanged; every change is computed in the shader and
 //! stated on the canvas.
 
-use crate::stain::LabNormaliser;
-use crate::stain::separation::{Separation, Stain};
+use crate::stain::separation::{DARKEST_DENSITY, Separation, ShownAs};
+use crate::stain::{LabNormaliser, SlideStain};
 
 /// Which colours are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,31 +10,32 @@ pub enum Colouring {
     /// The slide's own colours.
     #[default]
     Own,
-    /// One stain alone, by colour deconvolution.
-    Stain(Stain),
+    /// One stain alone, by colour deconvolution: the first or second stain of the slide, or the residual.
+    Stain(usize),
     /// Colours as the encoder receives them: tissue matched to the mean and deviation of the reference.
     Normalised,
 }
 
 impl Colouring {
     /// All colourings, in the order of the list.
-    pub const ALL: [Self; 4] =
-        [Self::Own, Self::Stain(Stain::Haematoxylin), Self::Stain(Stain::Eosin), Self::Normalised];
+    pub const ALL: [Self; 5] = [Self::Own, Self::Normalised, Self::Stain(0), Self::Stain(1), Self::Stain(2)];
 
-    /// Name shown to the user.
-    pub fn name(self) -> &'static str {
+    /// The colourings that a key goes through.
+    const CYCLE: [Self; 4] = [Self::Own, Self::Stain(0), Self::Stain(1), Self::Normalised];
+
+    /// Name shown to the user, on a slide stained like this.
+    pub fn name(self, stain: &SlideStain) -> &'static str {
         match self {
             Self::Own => "Original colours",
-            Self::Stain(Stain::Haematoxylin) => "Haematoxylin",
-            Self::Stain(Stain::Eosin) => "Eosin",
+            Self::Stain(index) => stain.kind.stain_names()[index.min(2)],
             Self::Normalised => "Normalised",
         }
     }
 
     /// Returns the next colouring, cyclically.
     pub fn next(self) -> Self {
-        let index = Self::ALL.iter().position(|colouring| *colouring == self).unwrap_or(0);
-        Self::ALL[(index + 1) % Self::ALL.len()]
+        let index = Self::CYCLE.iter().position(|colouring| *colouring == self).unwrap_or(0);
+        Self::CYCLE[(index + 1) % Self::CYCLE.len()]
     }
 }
 
@@ -43,6 +44,8 @@ impl Colouring {
 pub struct Appearance {
     /// Which colours are shown.
     pub colouring: Colouring,
+    /// How one stain alone is shown.
+    pub shown_as: ShownAs,
     /// Whether the slide's own colours are converted by its embedded colour profile.
     pub profile: bool,
     /// Added to every channel: −1 to 1; 0 changes nothing.
@@ -59,6 +62,7 @@ impl Default for Appearance {
     fn default() -> Self {
         Self {
             colouring: Colouring::Own,
+            shown_as: ShownAs::Colour,
             profile: false,
             brightness: 0.0,
             contrast: 1.0,
@@ -83,38 +87,53 @@ impl Appearance {
         (self.brightness, self.contrast, self.gamma) != (0.0, 1.0, 1.0)
     }
 
-    /// Returns the shader settings for one slide. Without a `normaliser`, normalised colours are shown
-    /// unchanged.
-    pub fn shading(&self, normaliser: Option<&LabNormaliser>) -> Shading {
-        let (colouring, first, second) = match self.colouring {
-            Colouring::Own => (0, [0.0; 3], [0.0; 3]),
-            Colouring::Stain(stain) => {
-                let Separation { amount, colour } = Separation::new(stain);
-                (1, amount, colour)
+    /// Returns the shader settings for one slide, stained as `stain` says. Without a `normaliser`, normalised colours are
+    /// shown unchanged, and so are single stains of a slide that has none.
+    pub fn shading(&self, normaliser: Option<&LabNormaliser>, stain: &SlideStain) -> Shading {
+        let four = |[a, b, c]: [f32; 3], last: f32| [a, b, c, last];
+        let unchanged = (0, [0.0; 4], [0.0; 4]);
+        let (colouring, first, second) = match (self.colouring, stain.separated_by()) {
+            (Colouring::Own, _) | (Colouring::Stain(_), None) => unchanged,
+            (Colouring::Stain(index), Some(vectors)) => {
+                let separation = Separation::new(&vectors, index);
+                match self.shown_as {
+                    ShownAs::Colour => {
+                        let keeps_black = f32::from(u8::from(separation.keeps_black));
+                        (1, four(separation.amount, 0.0), four(separation.colour, keeps_black))
+                    }
+                    ShownAs::Density => (3, four(separation.density_weights(), 0.0), [0.0; 4]),
+                }
             }
-            Colouring::Normalised => match normaliser.map(LabNormaliser::mapping) {
-                Some((scale, offset)) => (2, scale, offset),
-                None => (0, [0.0; 3], [0.0; 3]),
+            (Colouring::Normalised, _) => match normaliser.map(LabNormaliser::mapping) {
+                Some((scale, offset)) => (2, four(scale, 0.0), four(offset, 0.0)),
+                None => unchanged,
             },
         };
-        let four = |[a, b, c]: [f32; 3]| [a, b, c, 0.0];
         Shading {
             colouring,
             has_tone: u32::from(self.has_tone()),
-            first: four(first),
-            second: four(second),
+            first,
+            second,
             tone: [self.brightness, self.contrast, 1.0 / self.gamma],
             smooth: self.smooth,
         }
     }
 
     /// Describes for the user how the colours differ from the slide's own; `None` if they do not. The profile
-    /// is mentioned only if the slide `has_profile`.
-    pub fn note(&self, has_profile: bool) -> Option<String> {
+    /// is mentioned only if the slide `has_profile`; stains have the names of `stain`.
+    pub fn note(&self, has_profile: bool, stain: &SlideStain) -> Option<String> {
         let colouring = match self.colouring {
             Colouring::Own => (self.profile && has_profile).then(|| "colour profile applied".to_owned()),
-            Colouring::Stain(Stain::Haematoxylin) => Some("haematoxylin only".to_owned()),
-            Colouring::Stain(Stain::Eosin) => Some("eosin only".to_owned()),
+            Colouring::Stain(_) if stain.separated_by().is_none() => None,
+            Colouring::Stain(_) => {
+                let name = self.colouring.name(stain);
+                // An abbreviation keeps its capitals.
+                let name = if name == "DAB" { name.to_owned() } else { name.to_lowercase() };
+                Some(match self.shown_as {
+                    ShownAs::Colour => format!("{name} only"),
+                    ShownAs::Density => format!("optical density of {name}, black is {DARKEST_DENSITY}"),
+                })
+            }
             Colouring::Normalised => Some("normalised".to_owned()),
         };
         let changed = |name: &str, changed: bool, value: f32| changed.then(|| format!("{name} {value:.2}"));
@@ -136,13 +155,13 @@ impl Appearance {
 /// Shader settings of an [`Appearance`]; fields as in `tiles.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shading {
-    /// 0: the slide's own colours; 1: one stain; 2: normalised.
+    /// 0: the slide's own colours; 1: one stain; 2: normalised; 3: optical density of one stain.
     pub colouring: u32,
     /// 1 if `tone` changes anything, otherwise 0.
     pub has_tone: u32,
-    /// One stain: weights of the optical densities. Normalised: factors of the CIELAB channels.
+    /// One stain or its density: weights of the optical densities. Normalised: factors of the CIELAB channels.
     pub first: [f32; 4],
-    /// One stain: its optical densities. Normalised: offsets of the CIELAB channels.
+    /// One stain: its optical densities, and 1 if black stays dark. Normalised: offsets of the CIELAB channels.
     pub second: [f32; 4],
     /// Brightness, contrast, 1 / gamma.
     pub tone: [f32; 3],
@@ -153,21 +172,31 @@ pub struct Shading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stain::StainType;
+
+    const HE: SlideStain = SlideStain { kind: StainType::HaematoxylinEosin, vectors: None };
 
     #[test]
     fn only_what_differs_from_the_slide_is_said() {
         let mut appearance = Appearance::default();
-        assert_eq!(appearance.note(false), None);
+        assert_eq!(appearance.note(false, &HE), None);
         appearance.smooth = true;
-        assert_eq!(appearance.note(false), None, "the filter changes no colours");
-        appearance.colouring = Colouring::Stain(Stain::Eosin);
+        assert_eq!(appearance.note(false, &HE), None, "the filter changes no colours");
+        appearance.colouring = Colouring::Stain(1);
         appearance.brightness = 0.1;
         let note = "Modified colours: eosin only, brightness +10 %";
-        assert_eq!(appearance.note(false).as_deref(), Some(note));
+        assert_eq!(appearance.note(false, &HE).as_deref(), Some(note));
+        let dab = SlideStain::usual(StainType::HaematoxylinDab);
+        assert!(appearance.note(false, &dab).is_some_and(|note| note.contains("DAB only")));
+        let fluorescence = SlideStain::usual(StainType::Fluorescence);
+        assert_eq!(
+            appearance.note(false, &fluorescence).as_deref(),
+            Some("Modified colours: brightness +10 %")
+        );
         appearance.reset();
         appearance.profile = true;
-        assert_eq!(appearance.note(false), None, "a slide without a profile");
-        assert!(appearance.note(true).is_some_and(|note| note.contains("profile")));
+        assert_eq!(appearance.note(false, &HE), None, "a slide without a profile");
+        assert!(appearance.note(true, &HE).is_some_and(|note| note.contains("profile")));
         appearance.reset();
         assert_eq!(appearance, Appearance { smooth: true, ..Appearance::default() });
     }
@@ -175,15 +204,18 @@ mod tests {
     #[test]
     fn colourings_go_round() {
         let mut colouring = Colouring::Own;
-        for expected in [Colouring::ALL[1], Colouring::ALL[2], Colouring::ALL[3], Colouring::Own] {
+        for expected in [Colouring::Stain(0), Colouring::Stain(1), Colouring::Normalised, Colouring::Own] {
             colouring = colouring.next();
             assert_eq!(colouring, expected);
         }
+        assert_eq!(Colouring::Stain(2).next(), Colouring::Stain(0));
     }
 
     #[test]
-    fn without_statistics_a_normalised_slide_is_shown_as_it_is() {
+    fn what_is_unknown_of_a_slide_leaves_it_as_it_is() {
         let appearance = Appearance { colouring: Colouring::Normalised, ..Appearance::default() };
-        assert_eq!((appearance.shading(None).colouring, appearance.shading(None).has_tone), (0, 0));
+        assert_eq!((appearance.shading(None, &HE).colouring, appearance.shading(None, &HE).has_tone), (0, 0));
+        let appearance = Appearance { colouring: Colouring::Stain(0), ..Appearance::default() };
+        assert_eq!(appearance.shading(None, &SlideStain::usual(StainType::Fluorescence)).colouring, 0);
     }
 }

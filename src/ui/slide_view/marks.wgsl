@@ -55,8 +55,8 @@ fn place_mark(@builtin(vertex_index) corner: u32, mark: Mark) -> Fragment {
     out.position = vec4<f32>(clip.x, -clip.y, 0.0, 1.0);
     out.local = unit * extent;
     out.extent = extent;
-    // A strong tint keeps a small mark visible, but must not hide the tissue of a large tile.
-    let strength = mix(1.0, 0.28, smoothstep(16.0, 120.0, extent.x));
+    // A tint keeps a small mark visible. A large one is an outline alone, because a tint hides the tissue.
+    let strength = 1.0 - smoothstep(16.0, 96.0, extent.x);
     out.fill = vec4<f32>(mark.fill.rgb, mark.fill.a * strength);
     out.outline = mark.outline;
     out.outline_px = mark.outline_px;

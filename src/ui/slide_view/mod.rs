@@ -24,7 +24,7 @@ use egui::{Color32, Pos2, Rect, Role, Sense, Ui, WidgetInfo};
 
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel, Stretch};
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
-use crate::ui::theme::Palette;
+use crate::ui::theme::{self, Palette};
 use crate::workers::tile_loader::{Loaded, TileLoader, ViewKey};
 use annotate::Taken;
 use atlas::TileAtlas;
@@ -59,6 +59,8 @@ pub struct Scene<'a> {
     pub pyramid: &'a Arc<DisplayPyramid>,
     /// Highlighted rectangles, drawn in this order.
     pub marks: &'a [MarkSet],
+    /// Matches on this slide and their ranks, from 1.
+    pub ranks: &'a [(Level0Rect, usize)],
     /// The shade over everything that is not tissue, and the level-0 pixels that it spans from the slide's
     /// top-left corner.
     pub tissue: Option<(&'a egui::TextureHandle, (f64, f64))>,
@@ -364,6 +366,16 @@ impl SlideView {
         }
     }
 
+    /// Keeps the view of a slide whose key has changed.
+    pub fn rename(&mut self, old: SlideKey, new: SlideKey) {
+        if let Some(camera) = self.remembered.remove(&old) {
+            self.remembered.insert(new, camera);
+        }
+        if self.slide == Some(old) {
+            self.slide = Some(new);
+        }
+    }
+
     /// Level-0 position under the screen point `at`. `canvas` is the rectangle of the canvas on the screen;
     /// `scale` is physical pixels per point.
     pub fn level0_at(&self, at: Pos2, canvas: Rect, scale: f32) -> Level0Point {
@@ -442,8 +454,9 @@ impl SlideView {
         for pair in scene.pairs {
             overlay::pair(&painter, &on_screen, pair, palette.casing);
         }
+        overlay::ranks(&painter, &on_screen, scene.ranks.iter().copied(), palette);
         if let Some(query) = scene.query {
-            overlay::outline(&painter, &on_screen, query, palette.query, palette.casing);
+            overlay::outline(&painter, &on_screen, query, theme::EXAMPLE, palette.casing);
         }
         if let Some(visited) = scene.visited {
             overlay::outline(&painter, &on_screen, visited, palette.visited, palette.casing);

@@ -1,6 +1,6 @@
 //! Overlays drawn over the slide with egui's painter: few shapes at a time, all following the camera.
 
-use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, TextureHandle};
+use egui::{Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, TextureHandle, Vec2};
 
 use super::camera::{Camera, ScreenPoint, Viewport};
 use crate::geometry::{Level0Point, Level0Rect};
@@ -78,6 +78,32 @@ pub fn outline(
     let corners = on_screen.corners(rect).to_vec();
     painter.add(Shape::closed_line(corners.clone(), Stroke::new(5.0, casing)));
     painter.add(Shape::closed_line(corners, Stroke::new(2.5, color)));
+}
+
+/// Size on the screen from which a match shows its rank, in points.
+const NUMBERED: f32 = 26.0;
+
+/// Writes the rank of each match at its upper left corner, as far as it is in view and large enough.
+pub fn ranks(
+    painter: &Painter,
+    on_screen: &OnScreen<'_>,
+    matches: impl Iterator<Item = (Level0Rect, usize)>,
+    palette: &Palette,
+) {
+    for (rect, rank) in matches {
+        let corners = on_screen.corners(rect);
+        let shown = Rect::from_points(&corners);
+        if shown.width().min(shown.height()) < NUMBERED || !shown.intersects(painter.clip_rect()) {
+            continue;
+        }
+        // The corner that is uppermost on the left, however the slide is rotated.
+        let first = corners.into_iter().min_by(|a, b| (a.x + a.y).total_cmp(&(b.x + b.y)));
+        let at = first.unwrap_or(shown.min) + Vec2::splat(5.0);
+        let galley = painter.layout_no_wrap(rank.to_string(), FontId::proportional(12.0), palette.on_chip);
+        let chip = Rect::from_min_size(at, galley.size() + Vec2::new(8.0, 2.0));
+        painter.rect_filled(chip, 3.0, palette.chip);
+        painter.galley(chip.min + Vec2::new(4.0, 1.0), galley, palette.on_chip);
+    }
 }
 
 /// Outlines the tiles of a pair and joins their centres with a line.

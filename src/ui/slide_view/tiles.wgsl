@@ -5,15 +5,15 @@ struct View {
     orientation: vec4<f32>,
     // Size of the canvas in physical pixels.
     viewport: vec2<f32>,
-    // 0: the slide's own colours; 1: one stain; 2: normalised in CIELAB.
+    // 0: the slide's own colours; 1: one stain; 2: normalised in CIELAB; 3: optical density of one stain.
     coloring: u32,
     // Whether `tone` changes anything.
     has_tone: u32,
     // Colour of areas that were not scanned, sRGB.
     glass: vec4<f32>,
-    // One stain: weights of the optical densities. Normalised: factors of the CIELAB channels.
+    // One stain or its density: weights of the optical densities. Normalised: factors of the CIELAB channels.
     first: vec4<f32>,
-    // One stain: its optical densities. Normalised: offsets of the CIELAB channels.
+    // One stain: its optical densities, and 1 if black stays dark. Normalised: offsets of the CIELAB channels.
     second: vec4<f32>,
     // Brightness, contrast, 1 / gamma, and 1 if the slide's colour profile is applied.
     tone: vec4<f32>,
@@ -100,7 +100,13 @@ fn glassiness(color: vec3<f32>) -> f32 {
 fn one_stain(color: vec3<f32>) -> vec3<f32> {
     let density = -log(max(color, vec3<f32>(1.0 / 255.0)));
     let amount = max(dot(view.first.xyz, density), 0.0);
-    return mix(exp(-amount * view.second.xyz), color, blackness(color));
+    return mix(exp(-amount * view.second.xyz), color, blackness(color) * view.second.w);
+}
+
+// As `stain::separation::Separation::grey`.
+fn stain_density(color: vec3<f32>) -> vec3<f32> {
+    let density = -log(max(color, vec3<f32>(1.0 / 255.0)));
+    return vec3<f32>(1.0 - clamp(dot(view.first.xyz, density), 0.0, 1.0));
 }
 
 // As `stain::LabNormaliser::shown`. Linear sRGB to XYZ over the D65 white point, and back; by columns.
@@ -164,6 +170,8 @@ fn shade_tile(in: Fragment) -> @location(0) vec4<f32> {
         shown = one_stain(shown);
     } else if view.coloring == 2u {
         shown = normalized(shown);
+    } else if view.coloring == 3u {
+        shown = stain_density(shown);
     }
     if view.has_tone == 1u {
         let toned = (shown - 0.5) * view.tone.y + 0.5 + view.tone.x;

@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use histokin::annotation::{Annotation, Bounds, Edit, Shape};
 use histokin::geometry::Level0Point;
 use histokin::project::{PROJECT_FILE, Project, ReadOnly};
-use histokin::session::{AnnotationCommand, EvaluationCommand, Job, ScanJob, Session, SlideEvent};
+use histokin::session::{AnnotationCommand, EvaluationCommand, Job, PictureJob, Session, SlideEvent};
 use histokin::slide;
 
 use crate::support::asset;
@@ -68,7 +68,7 @@ fn a_newer_project_opens_for_reading_only_and_is_left_as_it_is() {
     let source = slide::open(&asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
     let id = source.info().id.clone();
     let jobs = session.absorb(SlideEvent::Opened(source));
-    assert!(jobs.iter().any(|job| matches!(job, Job::Scan(ScanJob::MakeThumbnail(_)))));
+    assert!(jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadThumbnail { .. }))));
     assert!(!jobs.iter().any(|job| matches!(job, Job::SaveProject(_))));
     let bounds = Bounds::between(Level0Point::new(0.0, 0.0), Level0Point::new(9.0, 9.0));
     let edit = Edit::Add(vec![Annotation::new(Shape::Rectangle(bounds), None)]);

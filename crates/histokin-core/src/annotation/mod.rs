@@ -280,15 +280,16 @@ impl AnnotationClass {
         Self::new(name, color)
     }
 
-    /// Returns the classes of a new project; the first three in the colours of QuPath.
+    /// Returns the classes of a new project, in colours that are told apart with colour vision deficiency, too (Okabe and Ito
+    /// 2008, "Color universal design").
     pub fn defaults() -> Vec<Self> {
         [
-            ("Tumour", TUMOUR),
-            ("Stroma", [150, 200, 150]),
+            ("Tumour", [213, 94, 0]),
+            ("Stroma", [86, 180, 233]),
             ("Necrosis", [50, 50, 50]),
-            ("Immune cells", [160, 90, 160]),
-            ("Normal", [90, 140, 220]),
-            ("Artefact", [200, 170, 60]),
+            ("Immune cells", [204, 121, 167]),
+            ("Normal", [0, 114, 178]),
+            ("Artefact", [240, 228, 66]),
         ]
         .map(|(name, color)| Self::new(name, color))
         .to_vec()

@@ -90,6 +90,7 @@ pub(super) fn open(
         objective_power,
         associated: Vec::new(),
         properties,
+        channels: Vec::new(),
         warnings: calibration.warnings,
     };
     if is_in_strips {

@@ -5,6 +5,7 @@
 //! support; otherwise the plain-picture reader.
 
 pub mod calibration;
+pub mod channel;
 pub mod colour_profile;
 pub mod computed;
 mod decoded_once;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Downsample, Level0Rect, LevelRect, MicronsPerPixel};
 use crate::untrusted;
 use calibration::SlideWarning;
+use channel::{ChannelDisplay, SlideChannel};
 use isolated::trust::{self, InUse};
 use isolated::{IsolatedSource, Order};
 use openslide::OpenSlideSource;
@@ -206,6 +208,9 @@ pub struct SlideInfo {
     pub associated: Vec<String>,
     /// Every property of the file, as stated in it.
     pub properties: BTreeMap<String, String>,
+    /// The channels of a fluorescence slide that is shown as their sum; empty for any other slide.
+    #[serde(default)]
+    pub channels: Vec<SlideChannel>,
     /// Warnings about the slide that the user should see and may have to act on.
     #[serde(default)]
     pub warnings: Vec<SlideWarning>,
@@ -446,7 +451,36 @@ impl SlideSource for KnownAs {
 /// # Errors
 /// [`SlideError::Missing`], [`SlideError::Open`] (recognised, but damaged) or [`SlideError::Unsupported`].
 pub fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {
-    open_with(path, user_mpp, true)
+    open_with(path, &OpenSettings { user_mpp, ..OpenSettings::default() })
+}
+
+/// Like [`open`], but the channels of a fluorescence slide are shown as `channels` say, if there is one for each.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with_channels(
+    path: &Path,
+    user_mpp: Option<MicronsPerPixel>,
+    channels: Vec<ChannelDisplay>,
+) -> Result<Arc<dyn SlideSource>, SlideError> {
+    open_with(path, &OpenSettings { user_mpp, channels, ..OpenSettings::default() })
+}
+
+/// How a slide is opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenSettings {
+    /// Pixel size given by the user, in µm; overrides the one in the file.
+    pub user_mpp: Option<MicronsPerPixel>,
+    /// Whether raw JPEG tiles may be decoded without OpenSlide.
+    pub raw_tiles_allowed: bool,
+    /// How channels are shown, one for each; empty for the default.
+    pub channels: Vec<ChannelDisplay>,
+}
+
+impl Default for OpenSettings {
+    fn default() -> Self {
+        Self { user_mpp: None, raw_tiles_allowed: true, channels: Vec::new() }
+    }
 }
 
 /// Version of the OpenSlide library, for display.
@@ -459,14 +493,10 @@ pub fn openslide_version() -> String {
 /// # Errors
 /// As [`open`].
 pub fn open_with_openslide(path: &Path) -> Result<Arc<dyn SlideSource>, SlideError> {
-    open_with(path, None, false)
+    open_with(path, &OpenSettings { raw_tiles_allowed: false, ..OpenSettings::default() })
 }
 
-fn open_with(
-    path: &Path,
-    user_mpp: Option<MicronsPerPixel>,
-    raw_tiles_allowed: bool,
-) -> Result<Arc<dyn SlideSource>, SlideError> {
+fn open_with(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource>, SlideError> {
     let failed = |reason: String| SlideError::Open { path: path.to_owned(), reason };
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => SlideError::Missing { path: path.to_owned() },
@@ -474,7 +504,7 @@ fn open_with(
     })?;
     if metadata.is_dir() {
         return match dicom::slides_in(path).as_slice() {
-            [slide] => open_with(&slide[0], user_mpp, raw_tiles_allowed),
+            [slide] => open_with(&slide[0], settings),
             [] => Err(SlideError::Unsupported {
                 path: path.to_owned(),
                 reason: "it is a folder; name a file in it".to_owned(),
@@ -494,16 +524,16 @@ fn open_with(
         return Err(failed("the file is empty; copy it again from its source".to_owned()));
     }
     untrusted::open(path).map_err(|error| failed(error.to_string()))?;
-    let owned = path.to_owned();
+    let (owned, settings) = (path.to_owned(), settings.clone());
     let companions = identity::companions(path);
     if let Some((program, limits)) = trust::decoder_for(path) {
-        let order = Order { program, path: owned, user_mpp, raw_tiles_allowed, limits };
+        let order = Order { program, path: owned, settings, limits };
         let open = move || Ok(Arc::new(IsolatedSource::open(order.clone())?) as Arc<dyn SlideSource>);
         let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), companions, None)?;
         return Ok(with_caches(steady, metadata.len()));
     }
     let in_use = InUse::new(path);
-    let open = move || open_reader(&owned, user_mpp, raw_tiles_allowed);
+    let open = move || open_reader(&owned, &settings);
     let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), companions, Some(in_use))?;
     Ok(with_caches(steady, metadata.len()))
 }
@@ -519,21 +549,18 @@ fn with_caches(slide: ReconnectingSource, file_size: u64) -> Arc<dyn SlideSource
 }
 
 /// Opens the reader for a file, without the handling of files that change later.
-fn open_reader(
-    path: &Path,
-    user_mpp: Option<MicronsPerPixel>,
-    raw_tiles_allowed: bool,
-) -> Result<Arc<dyn SlideSource>, SlideError> {
+fn open_reader(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let OpenSettings { user_mpp, raw_tiles_allowed, .. } = *settings;
     let tiff = TiffFile::read(path).unwrap_or_else(|reason| {
         tracing::debug!(path = %path.display(), reason, "its directories are not read");
         None
     });
     match (openslide::open(path, user_mpp), tiff) {
-        (Ok(Some(slide)), Some(tiff)) => open_tiff_slide(slide, tiff, user_mpp, raw_tiles_allowed),
+        (Ok(Some(slide)), Some(tiff)) => open_tiff_slide(slide, tiff, settings),
         (Ok(Some(slide)), None) => Ok(through_openslide(slide, raw_tiles_allowed)),
         (Err(error), Some(tiff)) if tiff.is_scanners() => Err(error),
         (Err(error), None) => Err(error),
-        (_, Some(tiff)) => open_tiff(path, tiff, user_mpp),
+        (_, Some(tiff)) => open_tiff(path, tiff, settings),
         (Ok(None), None) => match mirax::why_unrecognised(path) {
             Some(reason) => Err(SlideError::Open { path: path.to_owned(), reason }),
             None => open_picture(path, user_mpp),
@@ -561,9 +588,9 @@ fn through_openslide(slide: OpenSlideSource, raw_tiles_allowed: bool) -> Arc<dyn
 fn open_tiff_slide(
     slide: OpenSlideSource,
     mut tiff: TiffFile,
-    user_mpp: Option<MicronsPerPixel>,
-    raw_tiles_allowed: bool,
+    settings: &OpenSettings,
 ) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let raw_tiles_allowed = settings.raw_tiles_allowed;
     let info = slide.info().clone();
     let orientation = Orientation::turned(tiff.orientation());
     let is_generic = info.vendor == GENERIC_TIFF;
@@ -577,7 +604,7 @@ fn open_tiff_slide(
         return Ok(through_openslide(slide, raw_tiles_allowed));
     }
     let has_own_layout = tiff.has_own_layout();
-    match TiffSource::open(&info.path, tiff, Some(&info), user_mpp) {
+    match TiffSource::open(&info.path, tiff, Some(&info), settings) {
         Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
         Err(refusal) if is_turned || has_own_layout => {
             Err(SlideError::Open { path: info.path, reason: one_line(&refusal.text()) })
@@ -596,14 +623,14 @@ const GENERIC_TIFF: &str = "generic-tiff";
 fn open_tiff(
     path: &Path,
     tiff: TiffFile,
-    user_mpp: Option<MicronsPerPixel>,
+    settings: &OpenSettings,
 ) -> Result<Arc<dyn SlideSource>, SlideError> {
     let orientation = Orientation::turned(tiff.orientation());
     let is_fax = FAX.contains(&tiff.compression());
-    match TiffSource::open(path, tiff, None, user_mpp) {
+    match TiffSource::open(path, tiff, None, settings) {
         Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
         // The `image` crate decodes bilevel images with these compressions as a whole.
-        Err(_) if is_fax => Ok(orientation::upright(flat_image::open(path, user_mpp)?, orientation)),
+        Err(_) if is_fax => Ok(orientation::upright(flat_image::open(path, settings.user_mpp)?, orientation)),
         Err(refusal) => Err(SlideError::Open { path: path.to_owned(), reason: one_line(&refusal.text()) }),
     }
 }

@@ -212,6 +212,7 @@ fn read_info(
         objective_power,
         associated: handle.associated_image_names().map_err(text)?,
         properties,
+        channels: Vec::new(),
         warnings: calibration.warnings,
     })
 }

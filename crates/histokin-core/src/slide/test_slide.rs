@@ -30,6 +30,7 @@ impl TestSlide {
             objective_power: None,
             associated: Vec::new(),
             properties: BTreeMap::new(),
+            channels: Vec::new(),
             warnings: Vec::new(),
         };
         Self { info, unreadable: None }

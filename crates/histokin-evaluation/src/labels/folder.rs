@@ -156,6 +156,7 @@ mod tests {
             objective_power: None,
             associated: Vec::new(),
             properties: std::collections::BTreeMap::new(),
+            channels: Vec::new(),
             warnings: Vec::new(),
         }
     }

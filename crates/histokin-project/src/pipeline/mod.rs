@@ -10,6 +10,7 @@ mod paths;
 mod pdf;
 mod picture;
 mod selection;
+mod thumbnails;
 
 pub use baseline::{HSV_HISTOGRAM, HsvHistogram};
 pub use concepts::{regions, write_areas};
@@ -21,4 +22,5 @@ pub use export::{ExportError, Slides, answer_pages, answer_sheet, write_answer, 
 pub use paths::{SLIDE_EXTENSIONS, find_moved, find_slides};
 pub use picture::{contact_sheet, render, thumbnail, write_picture};
 pub use selection::TileSelection;
+pub use thumbnails::ThumbnailCache;
 pub use tiles::{embed_picture, embed_tiles};

@@ -8,7 +8,7 @@ use image::{DynamicImage, ImageError, ImageFormat, Rgb, RgbImage, RgbaImage, ima
 
 use histokin_core::durable;
 use histokin_core::geometry::{Level0Rect, Stretch};
-use histokin_core::slide::{SlideError, SlideSource};
+use histokin_core::slide::{SlideError, SlideInfo, SlideSource};
 use histokin_core::tiling::read_rect_for_view;
 
 /// Renders `rect` as the viewer shows it, at `width` × `height` pixels: unchanged pixels at 1:1, else
@@ -30,12 +30,17 @@ pub fn render(
 /// # Errors
 /// When the slide cannot be read.
 pub fn thumbnail(slide: &dyn SlideSource, edge: u32) -> Result<RgbaImage, SlideError> {
-    let info = slide.info();
+    let (width, height) = thumbnail_size(slide.info(), edge);
+    let picture = render(slide, &slide.info().extent(), width, height)?;
+    Ok(image::DynamicImage::ImageRgb8(picture).into_rgba8())
+}
+
+/// Width and height in pixels of the [`thumbnail`] of a slide.
+pub(super) fn thumbnail_size(info: &SlideInfo, edge: u32) -> (u32, u32) {
     let (width, height) = Stretch::of(info.mpp).extent((info.width().into(), info.height().into()));
     let scale = f64::from(edge) / width.max(height);
     let side = |px: f64| (px * scale.min(1.0)).round().max(1.0) as u32;
-    let picture = render(slide, &info.extent(), side(width), side(height))?;
-    Ok(image::DynamicImage::ImageRgb8(picture).into_rgba8())
+    (side(width), side(height))
 }
 
 /// Returns an image of tiles in rows of `columns` on a light background, the first with a frame of the colour

@@ -12,7 +12,8 @@ use histokin_core::annotation::AnnotationClass;
 use histokin_core::geometry::{MicronsPerPixel, StatedPixelSize};
 use histokin_core::paths::{self, HexPath};
 use histokin_core::slide::SlideId;
-use histokin_core::stain::StainSetting;
+use histokin_core::slide::channel::ChannelDisplay;
+use histokin_core::stain::{SlideStain, StainSetting};
 use histokin_core::tiling::TileSettings;
 use histokin_core::tissue::TissueSettings;
 
@@ -136,6 +137,12 @@ pub struct SlideEntry {
     /// Pixel size given by the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_mpp: Option<MicronsPerPixel>,
+    /// What the user says the slide is stained with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stain: Option<SlideStain>,
+    /// How the user has set its channels to be shown, if it has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<ChannelDisplay>,
     /// IDs that earlier versions of the program gave this slide; stored files may be named after them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) former_ids: Vec<SlideId>,
@@ -144,7 +151,15 @@ pub struct SlideEntry {
 impl SlideEntry {
     pub(super) fn new(id: SlideId, path: PathBuf) -> Self {
         let (path, path_bytes) = paths::in_text(path);
-        Self { id, path, path_bytes, user_mpp: None, former_ids: Vec::new() }
+        Self {
+            id,
+            path,
+            path_bytes,
+            user_mpp: None,
+            stain: None,
+            channels: Vec::new(),
+            former_ids: Vec::new(),
+        }
     }
 
     /// Returns the path as it is stored.

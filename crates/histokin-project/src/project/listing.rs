@@ -12,7 +12,9 @@ use std::sync::Arc;
 use super::{Project, SlideEntry};
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::query::QueryHistory;
+use histokin_core::slide::channel::ChannelDisplay;
 use histokin_core::slide::{self, SlideError, SlideId, SlideInfo, SlideSource};
+use histokin_core::stain::SlideStain;
 
 /// Former IDs of slides by current ID; stored data of a slide may be under any of them.
 pub type FormerIds = Arc<HashMap<SlideId, Vec<SlideId>>>;
@@ -212,6 +214,26 @@ impl Project {
     /// Returns the pixel size that the user gave for a slide, which may be listed under a former ID.
     pub fn user_mpp_of(&self, info: &SlideInfo) -> Option<MicronsPerPixel> {
         self.entry_of(info)?.user_mpp
+    }
+
+    /// Sets what the user says a slide is stained with; `None` to guess it again.
+    pub fn set_stain(&mut self, id: &SlideId, stain: Option<SlideStain>) {
+        self.change(id, |entry| entry.stain = stain);
+    }
+
+    /// Returns what the user says a slide is stained with.
+    pub fn stain(&self, id: &SlideId) -> Option<SlideStain> {
+        self.entry(id)?.stain
+    }
+
+    /// Sets how the channels of a slide are shown; empty for the default.
+    pub fn set_channels(&mut self, id: &SlideId, channels: Vec<ChannelDisplay>) {
+        self.change(id, |entry| entry.channels = channels);
+    }
+
+    /// Returns how the user has set the channels of a slide to be shown; empty if that was not done.
+    pub fn channels(&self, id: &SlideId) -> &[ChannelDisplay] {
+        self.entry(id).map_or(&[], |entry| &entry.channels)
     }
 
     /// Opens the file of a slide of the project. The source has the ID under which the project lists the

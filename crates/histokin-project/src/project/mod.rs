@@ -1,5 +1,5 @@
 //! A project: a folder with `project.toml`, `descriptors/`, `annotations/`, `concepts/`, `models/`, `reports/`,
-//! and `index/`, which can be rebuilt. Concurrent embedding processes list their slides in `slides/`.
+//! and `index/` and `thumbnails/`, which can be rebuilt. Concurrent embedding processes list their slides in `slides/`.
 //!
 //! A program must claim a project before writing to it ([`Project::claim`]): one program at a time, and none
 //! that is older than the project. Others can only read. Concurrent embedding processes are the exception:
@@ -32,6 +32,7 @@ use histokin_core::stain::StainSetting;
 use histokin_core::{durable, untrusted};
 use histokin_encoder::{self as encoder, EncoderSpec};
 
+use crate::pipeline::ThumbnailCache;
 pub use access::{Claim, ReadOnly};
 pub use archive_url::{ArchiveUrl, UrlError};
 pub use file::{ProjectSettings, SlideEntry};
@@ -50,6 +51,9 @@ pub const CONCEPTS_FOLDER: &str = "concepts";
 
 /// Optional folder of a project for labels of its slides, in any supported file format.
 pub const LABELS_FOLDER: &str = "labels";
+
+/// Longer side in pixels of thumbnails in the list of slides.
+const THUMBNAIL_PX: u32 = 256;
 
 /// Maximum size of the file in bytes; enough for a million slides.
 const MOST_BYTES: u64 = 1 << 28;
@@ -270,11 +274,15 @@ impl Project {
 
     /// Returns the recipe of this project's descriptors with the given encoder. Imported descriptors use the
     /// tiles of their encoder, without stain normalisation. Colours are normalised for encoders that were fitted on
-    /// normalised tiles, unless the project turns that off.
+    /// normalised tiles, unless the project turns that off or the user says that a slide has another stain than H&E: the
+    /// reference is one of H&E, and all slides of a project are compared with each other.
     pub fn recipe(&self, encoder: &EncoderSpec) -> Recipe {
         let settings = &self.file.settings;
         let tiles = if encoder.id.is_imported() { encoder.tiles } else { settings.tiles };
-        let stain = if settings.stain.is_lab() { encoder.stain } else { StainSetting::None };
+        let is_normalisable =
+            |entry: &SlideEntry| entry.stain.is_none_or(|stain| stain.kind.can_be_normalised());
+        let is_normalised = settings.stain.is_lab() && self.file.slides.iter().all(is_normalisable);
+        let stain = if is_normalised { encoder.stain } else { StainSetting::None };
         Recipe { encoder_id: encoder.id.clone(), encoder_name: encoder.name.clone(), tiles, stain }
     }
 
@@ -296,6 +304,11 @@ impl Project {
         if self.read_only().is_none() {
             computed::keep_in(Some(self.root.join("levels")));
         }
+    }
+
+    /// Returns the thumbnails of this project's slides, which can be made again from the slides.
+    pub fn thumbnails(&self) -> ThumbnailCache {
+        ThumbnailCache::new(self.root.join("thumbnails"), THUMBNAIL_PX, self.read_only().is_none())
     }
 
     /// Returns the store of this project's annotations.

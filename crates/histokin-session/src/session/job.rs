@@ -10,10 +10,11 @@ use histokin_core::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::index::{IndexCache, Snapshot};
 use histokin_core::query::{AnnotationsBySlide, Answer, Patients, Query, QueryHistory, TilePosition};
+use histokin_core::slide::channel::ChannelDisplay;
 use histokin_core::slide::{SlideId, SlideSource};
 use histokin_core::tissue::{TissueMask, TissueSettings};
 use histokin_evaluation::study::Study;
-use histokin_project::pipeline::{Slides, TileSelection};
+use histokin_project::pipeline::{Slides, ThumbnailCache, TileSelection};
 use histokin_project::project::{ArchiveUrl, Claim, FormerIds, Password, Project};
 
 /// One slide to embed.
@@ -197,6 +198,13 @@ pub enum OpenJob {
         /// Folders to search.
         folders: Vec<PathBuf>,
     },
+    /// Opens a slide once more, with its channels shown in another way.
+    ApplyChannels {
+        /// The slide as it is open.
+        slide: Arc<dyn SlideSource>,
+        /// How the channels are shown.
+        channels: Vec<ChannelDisplay>,
+    },
     /// Reads the specification of an encoder, given by name or path. libtorch is loaded only for a TorchScript module.
     ReadEncoderSpec(String),
     /// Reads what is known of an encoder, given by name or path. libtorch is loaded only for a TorchScript module.
@@ -213,7 +221,12 @@ pub enum OpenJob {
 /// Jobs of the worker that reads whole slides at low magnification.
 pub enum ScanJob {
     /// Makes the thumbnail of a slide.
-    MakeThumbnail(Arc<dyn SlideSource>),
+    MakeThumbnail {
+        /// The slide.
+        slide: Arc<dyn SlideSource>,
+        /// Where it is kept.
+        cache: ThumbnailCache,
+    },
     /// Reads an associated image of a slide.
     ReadAssociated {
         /// Slide with the image.
@@ -232,6 +245,13 @@ pub enum ScanJob {
     ReadProfile(Arc<dyn SlideSource>),
     /// Measures the colour statistics of a slide's tissue.
     MeasureColours(Arc<dyn SlideSource>),
+    /// Estimates the stain vectors of a slide.
+    EstimateStains {
+        /// The slide.
+        slide: Arc<dyn SlideSource>,
+        /// Region with both stains, in level-0 pixels.
+        region: Level0Rect,
+    },
 }
 
 /// Jobs of the worker that loads descriptors and lists.
@@ -264,6 +284,13 @@ pub enum LoadJob {
 
 /// Jobs of the worker that reads thumbnails for lists.
 pub enum PictureJob {
+    /// Reads the thumbnail of a slide that was made earlier.
+    ReadThumbnail {
+        /// The slide.
+        slide: Arc<dyn SlideSource>,
+        /// Where it is kept.
+        cache: ThumbnailCache,
+    },
     /// Reads the thumbnail of a tile.
     ReadTilePicture {
         /// Slide with the tile.

@@ -14,17 +14,15 @@ use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{self, TilePosition};
 use histokin_core::slide::colour_profile::ProfileTable;
-use histokin_core::slide::{self, SlideError, SlideSource};
-use histokin_core::stain::LabStatistics;
+use histokin_core::slide::{self, MppSource, SlideError, SlideId, SlideSource};
+use histokin_core::stain::estimate::estimate_in;
+use histokin_core::stain::{self, LabStatistics};
 use histokin_core::tiling::read_tile;
 use histokin_core::tissue::TissueMask;
 use histokin_encoder::facts::Examined;
 use histokin_encoder::{self as encoder, EncoderError};
 use histokin_project::pipeline::{self, find_slides};
 use histokin_project::project::Project;
-
-/// Longer side in pixels of thumbnails in the list of slides.
-const THUMBNAIL_PX: u32 = 256;
 
 /// Longer side in pixels of thumbnails in the list of matches.
 const TILE_PICTURE_PX: u32 = 128;
@@ -45,6 +43,18 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
         OpenJob::CheckListedPath { source, path } => {
             let there = slide::open(&path, None).ok().map(|there| Box::new(there.info().clone()));
             events.send(SlideEvent::ListedPathChecked { source, there });
+        }
+        OpenJob::ApplyChannels { slide: open, channels } => {
+            let info = open.info();
+            let slide = info.id.clone();
+            let user_mpp = (info.mpp_source == MppSource::User).then_some(info.mpp).flatten();
+            let source = slide::open_with_channels(&info.path, user_mpp, channels.clone());
+            let source = source.map_err(|error| error.to_string()).and_then(|source| {
+                let is_same = source.info().has_id(&slide);
+                let reason = || format!("{}: the file now holds another slide", info.path.display());
+                is_same.then(|| slide::with_id(source, &slide)).ok_or_else(reason)
+            });
+            events.send(SlideEvent::ChannelsApplied { slide, channels, source });
         }
         OpenJob::FindMoved { slide, path, user_mpp, folders } => {
             match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
@@ -123,10 +133,10 @@ fn find(paths: Vec<PathBuf>, events: &EventSender) {
 
 pub(super) fn scan(job: ScanJob, events: &EventSender) {
     match job {
-        ScanJob::MakeThumbnail(source) => {
+        ScanJob::MakeThumbnail { slide: source, cache } => {
             let slide = source.info().id.clone();
-            match pipeline::thumbnail(source.as_ref(), THUMBNAIL_PX) {
-                Ok(thumbnail) => events.send(SlideEvent::ThumbnailMade { slide, thumbnail }),
+            match cache.make(source.as_ref()) {
+                Ok(thumbnail) => events.send(thumbnail_made(slide, thumbnail)),
                 Err(error) => events.send(MessageEvent::Error(error.to_string())),
             }
         }
@@ -157,6 +167,10 @@ pub(super) fn scan(job: ScanJob, events: &EventSender) {
                 slide: source.info().id.clone(),
                 profile: profile.map(Arc::new),
             });
+        }
+        ScanJob::EstimateStains { slide, region } => {
+            let vectors = estimate_in(slide.as_ref(), &region).map_err(|error| error.to_string());
+            events.send(SlideEvent::StainsEstimated { slide: slide.info().id.clone(), vectors });
         }
         ScanJob::MeasureColours(slide) => {
             let colours = LabStatistics::of_slide(slide.as_ref()).unwrap_or_else(|error| {
@@ -212,9 +226,21 @@ fn within(picture: RgbaImage, edge: u32) -> RgbaImage {
 
 pub(super) fn picture(job: PictureJob, events: &EventSender) {
     events.send(match job {
+        PictureJob::ReadThumbnail { slide: source, cache } => {
+            let slide = source.info().id.clone();
+            Event::Slides(match cache.get(source.as_ref()) {
+                Some(thumbnail) => thumbnail_made(slide, thumbnail),
+                None => SlideEvent::NoThumbnail { slide },
+            })
+        }
         PictureJob::ReadTilePicture { slide, rect } => tile_picture(slide.as_ref(), rect),
         PictureJob::ReadQueryPicture { position, file } => query_picture(position, &file),
     });
+}
+
+fn thumbnail_made(slide: SlideId, thumbnail: RgbaImage) -> SlideEvent {
+    let stain = stain::guess(&thumbnail);
+    SlideEvent::ThumbnailMade { slide, thumbnail, stain }
 }
 
 fn query_picture(position: TilePosition, file: &Path) -> Event {

@@ -34,6 +34,15 @@ impl<T> JobQueue<T> {
         self.filled.notify_one();
     }
 
+    /// Adds a job before the first waiting one that `can_wait`.
+    pub fn push_before(&self, work: T, can_wait: impl Fn(&T) -> bool) {
+        let mut state = self.lock();
+        let at = state.waiting.iter().position(can_wait).unwrap_or(state.waiting.len());
+        state.waiting.insert(at, work);
+        drop(state);
+        self.filled.notify_one();
+    }
+
     /// Replaces all waiting jobs by this one.
     pub fn replace(&self, work: T) {
         let mut state = self.lock();

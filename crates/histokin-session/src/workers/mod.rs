@@ -254,7 +254,11 @@ impl Workers {
         let queues = &self.queues;
         match job {
             Job::Open(job) => queues.opener.push(job),
-            Job::Scan(job) => queues.scanner.push(job),
+            // Tissue masks take long; what the user sees of a slide comes first.
+            Job::Scan(job @ ScanJob::FindTissue { .. }) => queues.scanner.push(job),
+            Job::Scan(job) => {
+                queues.scanner.push_before(job, |other| matches!(other, ScanJob::FindTissue { .. }));
+            }
             Job::Load(job) => queues.descriptors.push(job),
             Job::Picture(job) => queues.pictures.push(job),
             Job::History(job) => queues.history.push(job),
@@ -369,6 +373,7 @@ fn named(job: &OpenJob) -> String {
         OpenJob::OpenSlide { path, .. }
         | OpenJob::CheckListedPath { path, .. }
         | OpenJob::FindMoved { path, .. } => path.display().to_string(),
+        OpenJob::ApplyChannels { slide, .. } => slide.info().path.display().to_string(),
         OpenJob::FindPaths(paths) => {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         }

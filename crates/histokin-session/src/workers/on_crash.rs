@@ -26,7 +26,7 @@ pub(super) fn open(job: &OpenJob) -> Answer {
                 Some(Event::Embedding(EmbeddingEvent::EncoderExamined { which, found: Err(reason) }))
             })
         }
-        OpenJob::FindPaths(_) => Box::new(|_| None),
+        OpenJob::FindPaths(_) | OpenJob::ApplyChannels { .. } => Box::new(|_| None),
     }
 }
 
@@ -46,7 +46,13 @@ pub(super) fn scan(job: &ScanJob) -> Answer {
             let slide = slide.info().id.clone();
             Box::new(|_| Some(Event::Slides(SlideEvent::ColoursMeasured { slide, colours: None })))
         }
-        ScanJob::MakeThumbnail(_) | ScanJob::FindTissue { .. } => Box::new(|_| None),
+        ScanJob::EstimateStains { slide, .. } => {
+            let slide = slide.info().id.clone();
+            Box::new(|reason| {
+                Some(Event::Slides(SlideEvent::StainsEstimated { slide, vectors: Err(reason) }))
+            })
+        }
+        ScanJob::MakeThumbnail { .. } | ScanJob::FindTissue { .. } => Box::new(|_| None),
     }
 }
 
@@ -66,6 +72,7 @@ pub(super) fn load(job: &LoadJob) -> Answer {
 
 pub(super) fn picture(job: &PictureJob) -> Answer {
     let (slide, rect) = match job {
+        PictureJob::ReadThumbnail { .. } => return Box::new(|_| None),
         PictureJob::ReadTilePicture { slide, rect } => (slide.info().id.clone(), *rect),
         PictureJob::ReadQueryPicture { position, .. } => (position.slide.clone(), position.rect),
     };

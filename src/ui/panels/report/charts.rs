@@ -8,16 +8,16 @@ use crate::evaluation::retrieval::ANSWERS;
 use crate::evaluation::study::Study;
 use crate::ui::theme::Palette;
 
-/// Colours of series and classes by index, repeated cyclically.
-pub const COLORS: [Color32; 8] = [
-    Color32::from_rgb(90, 169, 222),
-    Color32::from_rgb(235, 160, 91),
-    Color32::from_rgb(88, 184, 136),
-    Color32::from_rgb(213, 131, 186),
-    Color32::from_rgb(194, 168, 120),
-    Color32::from_rgb(162, 153, 234),
-    Color32::from_rgb(224, 131, 128),
-    Color32::from_rgb(124, 197, 205),
+/// Colours of series and classes by index, repeated cyclically: the scheme "bright" of Tol (2021, "Colour schemes",
+/// SRON/EPS/TN/09-002), whose colours are told apart with colour vision deficiency, too.
+pub const COLORS: [Color32; 7] = [
+    Color32::from_rgb(0x44, 0x77, 0xAA),
+    Color32::from_rgb(0xEE, 0x66, 0x77),
+    Color32::from_rgb(0x22, 0x88, 0x33),
+    Color32::from_rgb(0xCC, 0xBB, 0x44),
+    Color32::from_rgb(0x66, 0xCC, 0xEE),
+    Color32::from_rgb(0xAA, 0x33, 0x77),
+    Color32::from_rgb(0xBB, 0xBB, 0xBB),
 ];
 
 /// Height of a chart in points.

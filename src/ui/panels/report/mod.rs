@@ -29,6 +29,8 @@ use crate::ui::app::Requests;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
 
+#[cfg(test)]
+pub use charts::COLORS as SERIES_COLORS;
 pub use headline::precision_ui;
 pub use points::MapRenderer;
 
@@ -158,41 +160,47 @@ fn settings_ui(
     requests: &mut Requests,
 ) {
     Frame::new().inner_margin(Margin::symmetric(24, 4)).show(ui, |ui| {
-        ui.horizontal_wrapped(|ui| {
-            let weak = |text: &str| RichText::new(text).color(palette.weak);
-            if matches!(session.evaluation(), EvaluationState::Running { .. }) {
-                if ui.button("Stop").clicked() {
-                    requests.command(EvaluationCommand::Stop);
-                }
-            } else {
-                let text = RichText::new("Measure").color(palette.on_accent);
-                if ui.add(egui::Button::new(text).fill(palette.accent)).clicked() {
-                    requests.command(EvaluationCommand::Start(Box::new(view.settings())));
-                }
+        settings_table_ui(ui, view, palette);
+        ui.add_space(8.0);
+        if matches!(session.evaluation(), EvaluationState::Running { .. }) {
+            if ui.button("Stop").clicked() {
+                requests.command(EvaluationCommand::Stop);
             }
-            ui.add_space(8.0);
-            ui.label(weak("Near\u{a0}pairs\u{a0}up\u{a0}to"));
-            ui.add(
-                egui::DragValue::new(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05).suffix(" mm"),
-            );
-            ui.add_space(12.0);
-            ui.label(weak("Far\u{a0}pairs\u{a0}from"));
-            let lowest = view.limits.near_mm;
-            view.limits.far_mm = view.limits.far_mm.max(lowest);
-            ui.add(
-                egui::DragValue::new(&mut view.limits.far_mm).range(lowest..=100.0).speed(0.1).suffix(" mm"),
-            );
-            ui.add_space(12.0);
-            ui.label(weak("Target\u{a0}class"));
-            ui.add(egui::TextEdit::singleline(&mut view.class).desired_width(110.0));
-            ui.add_space(12.0);
-            ui.label(weak("Search\u{a0}other"));
+        } else {
+            let text = RichText::new("Measure").color(palette.on_accent);
+            if ui.add(egui::Button::new(text).fill(palette.accent)).clicked() {
+                requests.command(EvaluationCommand::Start(Box::new(view.settings())));
+            }
+        }
+    });
+}
+
+/// Draws the settings of the evaluation: two to a row, each with its name in front.
+fn settings_table_ui(ui: &mut Ui, view: &mut ReportView, palette: &Palette) {
+    let weak = |text: &str| RichText::new(text).color(palette.weak);
+    let lowest = view.limits.near_mm;
+    view.limits.far_mm = view.limits.far_mm.max(lowest);
+    let grid = egui::Grid::new("report settings").num_columns(4);
+    grid.spacing(egui::Vec2::new(18.0, 6.0)).show(ui, |ui| {
+        let near = egui::DragValue::new(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05);
+        let label = ui.label(weak("Near pairs up to")).id;
+        ui.add(near.suffix(" mm")).labelled_by(label);
+        let label = ui.label(weak("Target class")).id;
+        ui.add(egui::TextEdit::singleline(&mut view.class).desired_width(130.0)).labelled_by(label);
+        ui.end_row();
+        let far = egui::DragValue::new(&mut view.limits.far_mm).range(lowest..=100.0).speed(0.1);
+        let label = ui.label(weak("Far pairs from")).id;
+        ui.add(far.suffix(" mm")).labelled_by(label);
+        ui.label(weak("Search other"));
+        ui.horizontal(|ui| {
             ui.selectable_value(&mut view.exclude, Exclude::Slide, "slides");
             ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
-            ui.add_space(12.0);
-            ui.checkbox(&mut view.pseudonymise, "Pseudonymise patients")
-                .on_hover_text("Use codes instead of patients' names in written reports");
         });
+        ui.end_row();
+        ui.label(weak("Written reports"));
+        ui.checkbox(&mut view.pseudonymise, "Pseudonymise patients")
+            .on_hover_text("Use codes instead of patients' names in written reports");
+        ui.end_row();
     });
 }
 

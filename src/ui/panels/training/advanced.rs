@@ -1,6 +1,6 @@
 //! The settings of a training run that most runs leave as they are, each with its meaning.
 
-use egui::{ComboBox, DragValue, Grid, RichText, TextEdit, Ui, Vec2};
+use egui::{ComboBox, DragValue, Grid, Response, RichText, TextEdit, Ui, Vec2};
 
 use super::{Duration, TrainingPanel};
 use crate::encoder::DeviceChoice;
@@ -56,32 +56,34 @@ fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, requests: &mut Requests) {
 }
 
 /// Draws one setting: its name, its field, and its meaning.
-fn field_ui(ui: &mut Ui, label: &str, field: &str, add: impl FnOnce(&mut Ui)) {
+fn field_ui(ui: &mut Ui, label: &str, field: &str, add: impl FnOnce(&mut Ui) -> Response) {
     described_ui(ui, label, help_of(field), add);
 }
 
 /// Draws a row of a name, a field and what it means.
-fn described_ui(ui: &mut Ui, label: &str, meaning: &str, add: impl FnOnce(&mut Ui)) {
+fn described_ui(ui: &mut Ui, label: &str, meaning: &str, add: impl FnOnce(&mut Ui) -> Response) {
     ui.vertical(|ui| {
         // At the height of the field.
         ui.add_space(4.0);
         ui.add(egui::Label::new(label).extend());
     });
     ui.vertical(|ui| {
-        add(ui);
+        add(ui).accessible_name(label);
         ui.set_max_width(MEANING);
         ui.add(egui::Label::new(RichText::new(meaning).small().weak()).wrap());
     });
     ui.end_row();
 }
 
-fn choice_ui<T: PartialEq + Copy>(ui: &mut Ui, id: &str, value: &mut T, choices: &[(T, &str)]) {
+fn choice_ui<T: PartialEq + Copy>(ui: &mut Ui, id: &str, value: &mut T, choices: &[(T, &str)]) -> Response {
     let shown = choices.iter().find(|(choice, _)| choice == value).map_or("", |(_, name)| name);
-    ComboBox::from_id_salt(id).selected_text(shown).width(190.0).show_ui(ui, |ui| {
+    let combo = ComboBox::from_id_salt(id).selected_text(shown).width(190.0);
+    let shown = combo.show_ui(ui, |ui| {
         for (choice, name) in choices {
             ui.selectable_value(value, *choice, *name);
         }
     });
+    shown.response
 }
 
 fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: &Palette) {
@@ -91,7 +93,7 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
         field_ui(ui, "Method", "method", |ui| {
             let methods =
                 [(Method::Siamese, "Siamese (near and far)"), (Method::Npid, "NPID (each tile a class)")];
-            choice_ui(ui, "method", &mut config.method, &methods);
+            choice_ui(ui, "method", &mut config.method, &methods)
         });
         method_ui(ui, config);
         let meaning = "Where the training runs; mixed precision is faster and needs less memory.";
@@ -110,9 +112,13 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
         field_ui(ui, "Network", "backbone", |ui| choice_ui(ui, "backbone", &mut config.backbone, &backbones));
         field_ui(ui, "Start from", "init", |ui| {
             ui.horizontal(|ui| {
-                ui.add(TextEdit::singleline(&mut config.init).desired_width(150.0));
-                ui.menu_button("…", |ui| start_choices_ui(ui, &mut config.init, &panel.models, session));
-            });
+                let field = ui.add(TextEdit::singleline(&mut config.init).desired_width(150.0));
+                ui.menu_button("…", |ui| start_choices_ui(ui, &mut config.init, &panel.models, session))
+                    .response
+                    .accessible_name("Choose what to start from");
+                field
+            })
+            .inner
         });
         field_ui(ui, "Trained layers", "depth", |ui| depth_ui(ui, &mut config.depth));
         field_ui(ui, "Near pairs up to", "near_mm", |ui| mm_ui(ui, &mut config.near_mm));
@@ -122,13 +128,13 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
                 (SlidesWithoutFarPairs::LeaveOut, "leave the slide out"),
                 (SlidesWithoutFarPairs::NearOnly, "near pairs only"),
             ];
-            choice_ui(ui, "without far", &mut config.without_far, &choices);
+            choice_ui(ui, "without far", &mut config.without_far, &choices)
         });
         field_ui(ui, "Steps", "steps", |ui| {
-            ui.add_enabled(by_steps, DragValue::new(&mut config.steps).range(1..=10_000_000).speed(5));
+            ui.add_enabled(by_steps, DragValue::new(&mut config.steps).range(1..=10_000_000).speed(5))
         });
         field_ui(ui, "Batch size", "batch", |ui| {
-            ui.add(DragValue::new(&mut config.batch).range(2..=4096).suffix(" pairs"));
+            ui.add(DragValue::new(&mut config.batch).range(2..=4096).suffix(" pairs"))
         });
         field_ui(ui, "Learning rate", "lr", |ui| {
             ui.add(
@@ -136,11 +142,9 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
                     .range(1e-8..=1.0)
                     .speed(1e-6)
                     .custom_formatter(|lr, _| format!("{lr:.1e}")),
-            );
+            )
         });
-        field_ui(ui, "Seed", "seed", |ui| {
-            ui.add(DragValue::new(&mut config.seed));
-        });
+        field_ui(ui, "Seed", "seed", |ui| ui.add(DragValue::new(&mut config.seed)));
     });
     if !by_steps {
         let text = "Steps, warm-up and validations are set by how long the training lasts; choose “By steps” to set them.";
@@ -153,7 +157,7 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
 fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
     if config.method == Method::Npid {
         field_ui(ui, "Noise tiles", "npid_noise", |ui| {
-            ui.add(DragValue::new(&mut config.npid_noise).range(0..=65_536).suffix(" tiles"));
+            ui.add(DragValue::new(&mut config.npid_noise).range(0..=65_536).suffix(" tiles"))
         });
     } else {
         field_ui(ui, "Loss", "loss", |ui| {
@@ -163,22 +167,22 @@ fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
                 (LossKind::Triplet, "triplet"),
                 (LossKind::NtXent, "NT-Xent (near pairs only)"),
             ];
-            choice_ui(ui, "loss", &mut config.loss, &losses);
+            choice_ui(ui, "loss", &mut config.loss, &losses)
         });
         field_ui(ui, "Anti-collapse", "anti_collapse", |ui| {
-            ui.add(DragValue::new(&mut config.anti_collapse).range(0.0..=100.0).speed(0.05));
+            ui.add(DragValue::new(&mut config.anti_collapse).range(0.0..=100.0).speed(0.05))
         });
         field_ui(ui, "Anchor", "anchor", |ui| {
-            ui.add(DragValue::new(&mut config.anchor).range(0.0..=1000.0).speed(0.1));
+            ui.add(DragValue::new(&mut config.anchor).range(0.0..=1000.0).speed(0.1))
         });
     }
     if config.compares_angles() {
         field_ui(ui, "Temperature", "temperature", |ui| {
-            ui.add(DragValue::new(&mut config.temperature).range(0.001..=10.0).speed(0.005));
+            ui.add(DragValue::new(&mut config.temperature).range(0.001..=10.0).speed(0.005))
         });
     } else {
         field_ui(ui, "Margin", "margin", |ui| {
-            ui.add(DragValue::new(&mut config.margin).range(0.001..=1000.0).speed(0.1));
+            ui.add(DragValue::new(&mut config.margin).range(0.001..=1000.0).speed(0.1))
         });
     }
 }
@@ -198,42 +202,44 @@ fn start_choices_ui(ui: &mut Ui, init: &mut String, models: &[String], session: 
     }
 }
 
-fn depth_ui(ui: &mut Ui, depth: &mut Depth) {
-    ui.horizontal(|ui| {
+fn depth_ui(ui: &mut Ui, depth: &mut Depth) -> Response {
+    let row = ui.horizontal(|ui| {
         let last = match *depth {
             Depth::Last(count) => count,
             _ => 6,
         };
         let choices =
             [(Depth::Head, "head only"), (Depth::Last(last), "head and last blocks"), (Depth::All, "all")];
-        choice_ui(ui, "depth", depth, &choices);
+        let choice = choice_ui(ui, "depth", depth, &choices);
         if let Depth::Last(count) = depth {
-            ui.add(DragValue::new(count).range(1..=30));
+            ui.add(DragValue::new(count).range(1..=30)).accessible_name("Number of last blocks");
         }
+        choice
     });
+    row.inner
 }
 
-fn mm_ui(ui: &mut Ui, mm: &mut f64) {
-    ui.add(DragValue::new(mm).range(0.01..=200.0).speed(0.05).suffix(" mm"));
+fn mm_ui(ui: &mut Ui, mm: &mut f64) -> Response {
+    ui.add(DragValue::new(mm).range(0.01..=200.0).speed(0.05).suffix(" mm"))
 }
 
 fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
     Grid::new("more training settings").num_columns(2).spacing(SPACING).show(ui, |ui| {
         field_ui(ui, "Tile size", "tile_px", |ui| {
-            ui.add(DragValue::new(&mut config.tile_px).range(16..=1024).suffix(" px"));
+            ui.add(DragValue::new(&mut config.tile_px).range(16..=1024).suffix(" px"))
         });
         field_ui(ui, "Pixel size", "mpp", |ui| {
-            ui.add(DragValue::new(&mut config.mpp).range(0.05..=50.0).speed(0.01).suffix(" µm/px"));
+            ui.add(DragValue::new(&mut config.mpp).range(0.05..=50.0).speed(0.01).suffix(" µm/px"))
         });
         field_ui(ui, "Stain normalisation", "stain", |ui| {
             let choices = [(StainSetting::Lab, "on"), (StainSetting::None, "off")];
-            choice_ui(ui, "stain", &mut config.stain, &choices);
+            choice_ui(ui, "stain", &mut config.stain, &choices)
         });
         field_ui(ui, "Descriptor length", "width", |ui| {
-            ui.add(DragValue::new(&mut config.width).range(2..=4096).suffix(" numbers"));
+            ui.add(DragValue::new(&mut config.width).range(2..=4096).suffix(" numbers"))
         });
         field_ui(ui, "Batch statistics", "batch_statistics", |ui| {
-            ui.checkbox(&mut config.batch_statistics, "");
+            ui.checkbox(&mut config.batch_statistics, "")
         });
         field_ui(ui, "Slide weighting", "slide_weighting", |ui| {
             let choices = [
@@ -241,58 +247,54 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
                 (SlideWeighting::SquareRoot, "square root of tissue area"),
                 (SlideWeighting::Tiles, "tissue area"),
             ];
-            choice_ui(ui, "slide weighting", &mut config.slide_weighting, &choices);
+            choice_ui(ui, "slide weighting", &mut config.slide_weighting, &choices)
         });
         field_ui(ui, "Slides per batch", "slides_per_batch", |ui| {
-            ui.add(DragValue::new(&mut config.slides_per_batch).range(0..=1000));
+            ui.add(DragValue::new(&mut config.slides_per_batch).range(0..=1000))
         });
         field_ui(ui, "Share of judged pairs", "judged_pairs_share", |ui| {
-            ui.add(DragValue::new(&mut config.judged_pairs_share).range(0.0..=1.0).speed(0.01));
+            ui.add(DragValue::new(&mut config.judged_pairs_share).range(0.0..=1.0).speed(0.01))
         });
         field_ui(ui, "Warm-up", "warmup_steps", |ui| {
-            ui.add(DragValue::new(&mut config.warmup_steps).range(0..=1_000_000).suffix(" steps"));
+            ui.add(DragValue::new(&mut config.warmup_steps).range(0..=1_000_000).suffix(" steps"))
         });
         field_ui(ui, "Weight decay", "weight_decay", |ui| {
-            ui.add(DragValue::new(&mut config.weight_decay).range(0.0..=1.0).speed(1e-5).max_decimals(6));
+            ui.add(DragValue::new(&mut config.weight_decay).range(0.0..=1.0).speed(1e-5).max_decimals(6))
         });
         field_ui(ui, "Gradient clipping", "clip_norm", |ui| {
-            ui.add(DragValue::new(&mut config.clip_norm).range(0.0..=1e6).speed(0.1));
+            ui.add(DragValue::new(&mut config.clip_norm).range(0.0..=1e6).speed(0.1))
         });
         field_ui(ui, "Validate every", "validate_every", |ui| {
-            ui.add(DragValue::new(&mut config.validate_every).range(1..=1_000_000).suffix(" steps"));
+            ui.add(DragValue::new(&mut config.validate_every).range(1..=1_000_000).suffix(" steps"))
         });
         field_ui(ui, "Validation tiles", "validation_tiles", |ui| {
-            ui.add(DragValue::new(&mut config.validation_tiles).range(2..=100_000).suffix(" per slide"));
+            ui.add(DragValue::new(&mut config.validation_tiles).range(2..=100_000).suffix(" per slide"))
         });
         field_ui(ui, "Labels", "labels", |ui| {
             let field = TextEdit::singleline(&mut config.labels).desired_width(190.0);
-            ui.add(field.hint_text("project labels"));
+            ui.add(field.hint_text("project labels"))
         });
         field_ui(ui, "Choose best step by", "judged_by", |ui| {
             let choices = [(JudgedBy::Retrieval, "P@5, else ADDR"), (JudgedBy::Addr, "ADDR")];
-            choice_ui(ui, "judged by", &mut config.judged_by, &choices);
+            choice_ui(ui, "judged by", &mut config.judged_by, &choices)
         });
         field_ui(ui, "Early stopping", "early_stopping", |ui| {
-            ui.add(DragValue::new(&mut config.early_stopping).range(0..=1000).suffix(" validations"));
+            ui.add(DragValue::new(&mut config.early_stopping).range(0..=1000).suffix(" validations"))
         });
         field_ui(ui, "Checkpoint every", "checkpoint_every", |ui| {
-            ui.add(DragValue::new(&mut config.checkpoint_every).range(1..=1_000_000).suffix(" steps"));
+            ui.add(DragValue::new(&mut config.checkpoint_every).range(1..=1_000_000).suffix(" steps"))
         });
         field_ui(ui, "Tile cache on disk", "tile_cache_mb", |ui| {
-            ui.add(DragValue::new(&mut config.tile_cache_mb).range(0..=1_000_000).speed(16).suffix(" MB"));
+            ui.add(DragValue::new(&mut config.tile_cache_mb).range(0..=1_000_000).speed(16).suffix(" MB"))
         });
         let augmentation = &mut config.augmentation;
-        field_ui(ui, "Flip tiles", "augmentation", |ui| {
-            ui.checkbox(&mut augmentation.flips, "");
-        });
-        field_ui(ui, "Rotate tiles", "augmentation", |ui| {
-            ui.checkbox(&mut augmentation.rotations, "");
-        });
+        field_ui(ui, "Flip tiles", "augmentation", |ui| ui.checkbox(&mut augmentation.flips, ""));
+        field_ui(ui, "Rotate tiles", "augmentation", |ui| ui.checkbox(&mut augmentation.rotations, ""));
         field_ui(ui, "Stain variation", "augmentation", |ui| {
-            ui.add(DragValue::new(&mut augmentation.stain_jitter).range(0.0..=1.0).speed(0.01));
+            ui.add(DragValue::new(&mut augmentation.stain_jitter).range(0.0..=1.0).speed(0.01))
         });
         field_ui(ui, "Share of blurred tiles", "augmentation", |ui| {
-            ui.add(DragValue::new(&mut augmentation.blur).range(0.0..=1.0).speed(0.01));
+            ui.add(DragValue::new(&mut augmentation.blur).range(0.0..=1.0).speed(0.01))
         });
     });
 }

@@ -9,7 +9,8 @@ mod trial;
 
 use std::collections::{BTreeSet, HashMap};
 
-use egui::{Context, Frame, Margin, RichText, Ui, Vec2};
+use egui::{Align, Context, Frame, Layout, Margin, RichText, Ui, Vec2};
+use egui_material_icons::icons;
 
 use running::{PairPictures, relation_style};
 
@@ -18,8 +19,9 @@ use crate::session::{RunView, Session, TrainingCommand};
 use crate::slide::SlideId;
 use crate::training::config::{Preset, TrainingConfig};
 use crate::ui::app::Requests;
+use crate::ui::panels::{header_ui, icon_button};
 use crate::ui::slide_view::PairOnSlide;
-use crate::ui::theme::{self, Palette};
+use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
 /// Role of a slide in a training run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,8 @@ enum Tab {
 
 /// State of the training window.
 pub struct TrainingPanel {
+    /// Whether it is a panel at the right edge of the window rather than a window over the slide.
+    pub is_docked: bool,
     tab: Tab,
     config: TrainingConfig,
     duration: Duration,
@@ -98,9 +102,10 @@ pub struct TrainingPanel {
 }
 
 impl TrainingPanel {
-    /// Returns the window with the settings of the default preset.
-    pub fn new(device: DeviceChoice) -> Self {
+    /// Returns the panel with the settings of the default preset.
+    pub fn new(device: DeviceChoice, is_docked: bool) -> Self {
         Self {
+            is_docked,
             tab: Tab::SetUp,
             config: Preset::ThisComputer.config(),
             duration: Duration::TenMinutes,
@@ -204,6 +209,29 @@ pub fn training_ui(
     open
 }
 
+/// Draws the training panel at the right edge of the window; returns whether it stays open.
+pub fn docked_training_ui(
+    ui: &mut Ui,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    palette: &Palette,
+    requests: &mut Requests,
+) -> bool {
+    let mut open = true;
+    header_ui(ui, palette, "Training", |ui| {
+        if icon_button(ui, icons::ICON_CLOSE, "close training", palette.weak).clicked() {
+            open = false;
+        }
+    });
+    Frame::new().inner_margin(Margin { left: PANEL_MARGIN, right: PANEL_MARGIN, top: 0, bottom: 8 }).show(
+        ui,
+        |ui| {
+            contents_ui(ui, panel, session, palette, requests);
+        },
+    );
+    open
+}
+
 fn contents_ui(
     ui: &mut Ui,
     panel: &mut TrainingPanel,
@@ -233,6 +261,15 @@ fn contents_ui(
                 panel.tab = tab;
             }
         }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let (name, hint) = match panel.is_docked {
+                true => ("Undock", "Show training in a window over the slide"),
+                false => ("Dock", "Show training beside the slide, so that it covers none of it"),
+            };
+            if ui.button(name).on_hover_text(hint).clicked() {
+                panel.is_docked ^= true;
+            }
+        });
     });
     ui.separator();
     match panel.tab {

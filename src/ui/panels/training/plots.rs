@@ -143,7 +143,8 @@ fn histograms_ui(ui: &mut Ui, history: &History, chosen: &mut Option<usize>, hei
             ui.spacing_mut().slider_width = 60.0;
             let slider = Slider::new(&mut index, 0..=last).show_value(false);
             let step = validations[shown].step;
-            if ui.add(slider).on_hover_text("The validation to show").changed() {
+            let slider = ui.add(slider).on_hover_text("The validation to show");
+            if slider.accessible_name("The validation to show").changed() {
                 *chosen = (index < last).then_some(index);
             }
             ui.label(RichText::new(format!("step {step}")).small().color(palette.weak));

@@ -1,7 +1,8 @@
 //! Choice of slides and time for a training run.
 
 use egui::{
-    Align, Button, CollapsingHeader, ComboBox, Frame, Layout, RichText, ScrollArea, Stroke, Ui, Vec2,
+    Align, Button, CollapsingHeader, ComboBox, Frame, Layout, RichText, ScrollArea, Stroke, TextStyle, Ui,
+    Vec2,
 };
 
 use super::advanced::advanced_ui;
@@ -12,11 +13,14 @@ use crate::session::{PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::ui::actions::{self, SlideAction};
 use crate::ui::app::Requests;
-use crate::ui::panels::line_ui;
+use crate::ui::short_names::slide_name_within;
 use crate::ui::theme::Palette;
 
 /// Width of the list of slides in points.
 const SLIDES_WIDTH: f32 = 380.0;
+
+/// Width in points below which the settings are drawn below the list of slides rather than beside it.
+const SIDE_BY_SIDE: f32 = 700.0;
 
 /// Draws the slides, the settings and the start button.
 pub fn setup_ui(
@@ -27,41 +31,63 @@ pub fn setup_ui(
     requests: &mut Requests,
 ) {
     let room = (ui.available_height() - 52.0).max(240.0);
-    ui.horizontal_top(|ui| {
-        ui.vertical(|ui| {
-            ui.set_width(SLIDES_WIDTH);
-            heading_ui(ui, "Slides", palette);
-            ScrollArea::vertical()
-                .id_salt("training slides")
-                .max_height(room - 30.0)
-                .auto_shrink([false, false])
-                .show(ui, |ui| {
-                    for slide in session.slides() {
-                        slide_ui(ui, panel, session, slide, palette);
-                    }
-                    if session.slides().is_empty() {
-                        ui.label(RichText::new("Open slides first.").color(palette.weak));
-                    }
-                    preview_ui(ui, panel, session, palette, requests);
-                });
+    if ui.available_width() >= SIDE_BY_SIDE {
+        ui.horizontal_top(|ui| {
+            ui.vertical(|ui| {
+                ui.set_width(SLIDES_WIDTH);
+                slides_ui(ui, room, panel, session, palette, requests);
+            });
+            ui.add_space(10.0);
+            ui.vertical(|ui| settings_ui(ui, room, panel, session, palette, requests));
         });
-        ui.add_space(10.0);
-        ui.vertical(|ui| {
-            ScrollArea::vertical()
-                .id_salt("training settings")
-                .max_height(room)
-                .auto_shrink([false, false])
-                .show(ui, |ui| {
-                    duration_ui(ui, panel, session, palette);
-                    ui.add_space(10.0);
-                    let advanced = CollapsingHeader::new("Advanced").id_salt("advanced training settings");
-                    advanced.show(ui, |ui| advanced_ui(ui, panel, session, palette, requests));
-                });
-        });
-    });
+    } else {
+        slides_ui(ui, room * 0.5, panel, session, palette, requests);
+        ui.separator();
+        settings_ui(ui, room * 0.5 - 20.0, panel, session, palette, requests);
+    }
     count_pairs(ui, panel, session, requests);
     ui.separator();
     start_ui(ui, panel, session, palette, requests);
+}
+
+/// Draws the slides and the preview of pairs, at most `room` points high.
+fn slides_ui(
+    ui: &mut Ui,
+    room: f32,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
+    heading_ui(ui, "Slides", palette);
+    let area = ScrollArea::vertical().id_salt("training slides").max_height(room - 30.0);
+    area.auto_shrink([false, false]).show(ui, |ui| {
+        for slide in session.slides() {
+            slide_ui(ui, panel, session, slide, palette);
+        }
+        if session.slides().is_empty() {
+            ui.label(RichText::new("Open slides first.").color(palette.weak));
+        }
+        preview_ui(ui, panel, session, palette, requests);
+    });
+}
+
+/// Draws the settings, at most `room` points high.
+fn settings_ui(
+    ui: &mut Ui,
+    room: f32,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
+    let area = ScrollArea::vertical().id_salt("training settings").max_height(room);
+    area.auto_shrink([false, false]).show(ui, |ui| {
+        duration_ui(ui, panel, session, palette);
+        ui.add_space(10.0);
+        let advanced = CollapsingHeader::new("Advanced").id_salt("advanced training settings");
+        advanced.show(ui, |ui| advanced_ui(ui, panel, session, palette, requests));
+    });
 }
 
 fn slide_ui(
@@ -84,20 +110,21 @@ fn slide_ui(
                     Role::LeftOut => "leave out",
                 };
                 ui.add_enabled_ui(info.mpp.is_some(), |ui| {
-                    ComboBox::from_id_salt(("role", slide.id()))
-                        .selected_text(name(role))
-                        .width(92.0)
-                        .show_ui(ui, |ui| {
-                            for choice in [Role::Learn, Role::Validate, Role::LeftOut] {
-                                ui.selectable_value(&mut role, choice, name(choice));
-                            }
-                        });
+                    let combo = ComboBox::from_id_salt(("role", slide.id())).selected_text(name(role));
+                    let shown = combo.width(92.0).show_ui(ui, |ui| {
+                        for choice in [Role::Learn, Role::Validate, Role::LeftOut] {
+                            ui.selectable_value(&mut role, choice, name(choice));
+                        }
+                    });
+                    shown.response.accessible_name(format!("Role of {}: {}", info.name(), name(role)));
                 });
                 if role != before {
                     panel.roles.insert(slide.id().clone(), role);
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    line_ui(ui, RichText::new(info.name()).color(palette.text));
+                    let font = TextStyle::Body.resolve(ui.style());
+                    let short = slide_name_within(ui, session, slide.id(), &font, ui.available_width());
+                    ui.label(RichText::new(short).color(palette.text)).on_hover_text(info.name());
                 });
             });
         });

@@ -15,6 +15,7 @@ use image::{DynamicImage, ImageFormat, RgbaImage};
 use sha2::{Digest, Sha256};
 
 use super::super::SlideInfo;
+use super::super::channel::display_id;
 use crate::untrusted;
 
 /// Has to be increased when tiles are computed or written differently.
@@ -72,6 +73,9 @@ impl TileCache {
         for level in &info.levels {
             hash.update(level.width.to_le_bytes());
             hash.update(level.height.to_le_bytes());
+        }
+        if let Some(display) = display_id(&info.channels) {
+            hash.update(display.as_bytes());
         }
         let name = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let cache =

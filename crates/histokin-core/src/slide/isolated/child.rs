@@ -5,9 +5,8 @@ use std::path::Path;
 
 use image::RgbaImage;
 
-use super::super::{SlideError, SlideSource, open_reader};
+use super::super::{OpenSettings, SlideError, SlideSource, open_reader};
 use super::wire::{Answer, LONGEST_LINE, Refusal, RefusalKind, Request, reason_of};
-use crate::geometry::MicronsPerPixel;
 use crate::memory::Budget;
 
 /// Bytes of decoded pixels that a decoder process caches.
@@ -21,19 +20,14 @@ const PARENT_WATCHED: std::time::Duration = std::time::Duration::from_secs(1);
 ///
 /// # Errors
 /// When the pipe to the parent is broken. All other errors are sent as refusals.
-pub fn serve(
-    path: &Path,
-    user_mpp: Option<MicronsPerPixel>,
-    raw_tiles_allowed: bool,
-    memory: u64,
-) -> io::Result<()> {
+pub fn serve(path: &Path, settings: &OpenSettings, memory: u64) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     if let Err(error) = confine(memory).and_then(|()| end_with_parent()) {
         let reason = format!("its decoder process could not be restricted: {error}");
         return send(&mut out, &Answer::Refused(Refusal { kind: RefusalKind::Open, reason }));
     }
     Budget::of_process().set_limit(CACHE_BYTES);
-    let slide = match open_reader(path, user_mpp, raw_tiles_allowed) {
+    let slide = match open_reader(path, settings) {
         Ok(slide) => slide,
         Err(error) => return send(&mut out, &Answer::Refused(Refusal::of(error))),
     };

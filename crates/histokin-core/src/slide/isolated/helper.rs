@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use image::RgbaImage;
 
-use super::super::{MAX_REGION_PIXELS, SlideInfo};
+use super::super::{MAX_REGION_PIXELS, OpenSettings, SlideInfo};
 use super::wire::{Answer, LARGEST_PROFILE, LONGEST_LINE, Refusal, Request};
 use super::{Limits, Order};
 
@@ -84,11 +84,16 @@ impl Helper {
         let Limits { memory, opening, .. } = order.limits;
         let mut command = Command::new(&order.program);
         command.arg("decode").arg("--memory").arg(memory.to_string());
-        if let Some(mpp) = order.user_mpp {
+        let OpenSettings { user_mpp, raw_tiles_allowed, channels } = &order.settings;
+        if let Some(mpp) = user_mpp {
             command.arg("--slide-mpp").arg(format!("{},{}", mpp.x(), mpp.y()));
         }
-        if !order.raw_tiles_allowed {
+        if !raw_tiles_allowed {
             command.arg("--no-raw-tiles");
+        }
+        if !channels.is_empty() {
+            let text = serde_json::to_string(channels).map_err(|error| Ended::Invalid(error.to_string()))?;
+            command.arg("--channels").arg(text);
         }
         // A file name may begin with a dash.
         command.arg("--").arg(&order.path);

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use image::RgbaImage;
 
-use super::{MAX_REGION_PIXELS, SlideError, SlideInfo, SlideSource};
-use crate::geometry::{LevelRect, MicronsPerPixel};
+use super::{MAX_REGION_PIXELS, OpenSettings, SlideError, SlideInfo, SlideSource};
+use crate::geometry::LevelRect;
 use crate::memory::{Budget, Kind, MemoryCache};
 use helper::{Ended, Helper};
 use wire::Request;
@@ -48,10 +48,8 @@ pub struct Order {
     pub program: PathBuf,
     /// Path of the slide's file.
     pub path: PathBuf,
-    /// Pixel size given by the user, in µm; overrides the one in the file.
-    pub user_mpp: Option<MicronsPerPixel>,
-    /// Whether raw JPEG tiles may be decoded without OpenSlide.
-    pub raw_tiles_allowed: bool,
+    /// How it is opened.
+    pub settings: OpenSettings,
     /// Limits of the process.
     pub limits: Limits,
 }
@@ -224,8 +222,7 @@ pub fn open(program: &Path, path: &Path, limits: Limits) -> Result<Arc<dyn Slide
     let order = Order {
         program: program.to_owned(),
         path: path.to_owned(),
-        user_mpp: None,
-        raw_tiles_allowed: true,
+        settings: OpenSettings::default(),
         limits,
     };
     Ok(Arc::new(IsolatedSource::open(order)?))

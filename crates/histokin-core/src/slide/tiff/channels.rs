@@ -3,6 +3,7 @@
 use super::colours::Range;
 use super::ome::Channel;
 use super::samples::Samples;
+use crate::slide::channel::ChannelDisplay;
 
 /// Colours for channels without a colour in the file, in this order.
 const COLOURS: [[u8; 3]; 8] = [
@@ -30,17 +31,6 @@ const STAINS: [(&[&str], [u8; 3]); 4] = [
 /// Quantiles of the values that are shown as black and as full brightness.
 const BLACK_BELOW: f64 = 0.01;
 const FULL_BELOW: f64 = 0.998;
-
-/// How one channel is rendered.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::slide) struct Shown {
-    /// Name of the channel.
-    pub name: String,
-    /// Red, green and blue at full brightness.
-    pub colour: [u8; 3],
-    /// Values that are shown as black and as full brightness.
-    pub window: (f32, f32),
-}
 
 /// Returns a colour for each of `channels`: the stated ones if they differ, otherwise by stain names.
 pub(in crate::slide) fn colours(channels: &[Channel], are_samples: bool) -> Vec<[u8; 3]> {
@@ -75,24 +65,25 @@ pub(in crate::slide) fn colours(channels: &[Channel], are_samples: bool) -> Vec<
     chosen.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-/// Returns the values between which a channel is shown: from the background to just below the brightest
-/// pixels.
-pub(in crate::slide) fn window(numbers: &mut Vec<f32>) -> (f32, f32) {
+/// Returns the values between which a channel is shown, from the background to just below the brightest
+/// pixels, and its smallest and largest value.
+pub(in crate::slide) fn window(numbers: &mut Vec<f32>) -> ([f32; 2], [f32; 2]) {
     numbers.retain(|number| number.is_finite());
     if numbers.is_empty() {
-        return (0.0, 1.0);
+        return ([0.0, 1.0], [0.0, 1.0]);
     }
     numbers.sort_unstable_by(f32::total_cmp);
     let at = |share: f64| numbers[((numbers.len() - 1) as f64 * share) as usize];
     let last = numbers[numbers.len() - 1];
     let (low, high) = (at(BLACK_BELOW), at(FULL_BELOW));
-    if high > low {
-        (low, high)
+    let window = if high > low {
+        [low, high]
     } else if last > low {
-        (low, last)
+        [low, last]
     } else {
-        (low, low + 1.0)
-    }
+        [low, low + 1.0]
+    };
+    (window, [numbers[0], last])
 }
 
 /// The sum of channels.
@@ -105,8 +96,8 @@ impl Sum {
     }
 
     /// Adds the values of one channel.
-    pub fn add(&mut self, numbers: &Samples, shown: &Shown) {
-        let range = Range::Window(shown.window.0, shown.window.1);
+    pub fn add(&mut self, numbers: &Samples, shown: &ChannelDisplay) {
+        let range = Range::Window(shown.window[0], shown.window[1]);
         let light = |shade: u8| shown.colour.map(|part| u16::from(part) * u16::from(shade) / 255);
         match numbers {
             Samples::U8(all) => {
@@ -154,17 +145,17 @@ mod tests {
     fn a_window_leaves_out_the_background_and_a_few_hot_pixels() {
         let mut numbers: Vec<f32> = (0..1000).map(|n| if n < 900 { 100.0 } else { n as f32 }).collect();
         numbers[999] = 60_000.0;
-        assert_eq!(window(&mut numbers), (100.0, 997.0));
-        assert_eq!(window(&mut vec![5.0; 9]), (5.0, 6.0));
-        assert_eq!(window(&mut vec![f32::NAN]), (0.0, 1.0));
+        assert_eq!(window(&mut numbers), ([100.0, 997.0], [100.0, 60_000.0]));
+        assert_eq!(window(&mut vec![5.0; 9]), ([5.0, 6.0], [5.0, 5.0]));
+        assert_eq!(window(&mut vec![f32::NAN]), ([0.0, 1.0], [0.0, 1.0]));
     }
 
     #[test]
     fn channels_add_up() {
-        let shown = |colour, window| Shown { name: String::new(), colour, window };
+        let shown = |colour, window| ChannelDisplay { name: String::new(), colour, visible: true, window };
         let mut sum = Sum::new(2);
-        sum.add(&Samples::U16(vec![0, 4095]), &shown([0, 0, 255], (0.0, 4095.0)));
-        sum.add(&Samples::U8(vec![255, 51]), &shown([255, 0, 100], (0.0, 255.0)));
+        sum.add(&Samples::U16(vec![0, 4095]), &shown([0, 0, 255], [0.0, 4095.0]));
+        sum.add(&Samples::U8(vec![255, 51]), &shown([255, 0, 100], [0.0, 255.0]));
         assert_eq!(sum.rgba(), [255, 0, 100, 255, 51, 0, 255, 255]);
     }
 }

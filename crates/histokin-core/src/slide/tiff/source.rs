@@ -8,10 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use image::RgbaImage;
 
 use super::super::calibration::{self, SlideWarning, Stated, calibrate};
+use super::super::channel::{self, ChannelDisplay, SlideChannel};
 use super::super::reconnecting::Stamp;
-use super::super::{Reader, SlideError, SlideInfo, SlideSource};
+use super::super::{OpenSettings, Reader, SlideError, SlideInfo, SlideSource};
 use super::super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
-use super::channels::{self, Shown, Sum};
+use super::channels::{self, Sum};
 use super::colours::Rendering;
 use super::layout::{Kind, Layout, Plane, channel_name};
 use super::page::Page;
@@ -57,7 +58,7 @@ pub(super) struct TiffLevel {
 /// How sample values are converted to colours.
 enum Pixels {
     Colours(Rendering),
-    Channels(Vec<Shown>),
+    Channels(Vec<SlideChannel>),
 }
 
 impl TiffSource {
@@ -69,7 +70,7 @@ impl TiffSource {
         path: &Path,
         mut file: TiffFile,
         base: Option<&SlideInfo>,
-        user_mpp: Option<MicronsPerPixel>,
+        settings: &OpenSettings,
     ) -> Result<Self, Refusal> {
         let pages = std::mem::take(&mut file.pages);
         let layout = super::layout::layout(&pages)?;
@@ -83,7 +84,7 @@ impl TiffSource {
             return Err(Refusal::Damaged(reason));
         }
         let mut notes = layout.notes.clone();
-        let pixels = pixels(&layout, &levels, &mut file, &mut notes)?;
+        let pixels = pixels(&layout, &levels, &mut file, &settings.channels, &mut notes)?;
         let mut associated = BTreeMap::new();
         for (name, page) in &layout.associated {
             // An associated image that cannot be read is omitted.
@@ -95,7 +96,7 @@ impl TiffSource {
             Some(entry) => file.tiff.blob(entry, MAX_PROFILE_BYTES).ok(),
             None => None,
         };
-        let mut info = info(path, &file, &layout, &levels, base, user_mpp)?;
+        let mut info = info(path, &file, &layout, &levels, base, settings.user_mpp)?;
         info.associated = associated.keys().cloned().collect();
         record_rendering(&mut info, &pixels, &notes);
         let in_strips = levels.iter().any(|level| level.rasters.iter().any(|raster| !raster.is_tiled));
@@ -134,7 +135,8 @@ impl TiffSource {
                     return Ok(blank());
                 }
                 let mut sum = Sum::new(pixels as usize);
-                for (shown, (raster, sample)) in shown.iter().zip(&level.planes) {
+                let visible = shown.iter().zip(&level.planes).filter(|(channel, _)| channel.shown.visible);
+                for (SlideChannel { shown, .. }, (raster, sample)) in visible {
                     if let Some(numbers) = level.rasters[*raster].read_sample(file, chunk, *sample)? {
                         sum.add(&numbers, shown);
                     }
@@ -288,6 +290,7 @@ fn pixels(
     layout: &Layout,
     levels: &[TiffLevel],
     file: &mut TiffFile,
+    set: &[ChannelDisplay],
     notes: &mut Vec<String>,
 ) -> Result<Pixels, Refusal> {
     let page = layout.levels[0][0].page;
@@ -307,14 +310,21 @@ fn pixels(
         let (raster, sample) = coarsest.planes[index];
         let mut numbers = survey::numbers(&coarsest.rasters[raster], Some(sample), &mut file.file);
         let name = channel_name(&layout.channels, index);
-        shown.push(Shown { name, colour, window: channels::window(&mut numbers) });
+        let (window, values) = channels::window(&mut numbers);
+        let automatic = ChannelDisplay { name, colour, visible: true, window };
+        shown.push(SlideChannel { shown: automatic.clone(), automatic, values });
     }
-    let names: Vec<&str> = shown.iter().map(|channel| channel.name.as_str()).collect();
-    notes.push(format!(
-        "its {} channels ({}) are shown as a sum of colours, each scaled to its own range of values",
-        names.len(),
-        names.join(", ")
-    ));
+    if channel::fits(set, &shown) {
+        shown.iter_mut().zip(set).for_each(|(channel, set)| channel.shown = set.clone());
+    } else {
+        let names: Vec<&str> = shown.iter().map(|channel| channel.shown.name.as_str()).collect();
+        notes.push(format!(
+            "its {} channels ({}) are shown as a sum of colours, each scaled to its own range of values; names, colours \
+             and ranges can be set under brightness/contrast",
+            names.len(),
+            names.join(", ")
+        ));
+    }
     Ok(Pixels::Channels(shown))
 }
 
@@ -384,6 +394,7 @@ fn info(
         objective_power,
         associated: Vec::new(),
         properties: base.map_or_else(|| properties(page, file), |base| base.properties.clone()),
+        channels: Vec::new(),
         warnings: calibration.warnings,
     })
 }
@@ -414,15 +425,16 @@ fn properties(page: &Page, file: &TiffFile) -> BTreeMap<String, String> {
 /// Adds properties and warnings that describe how the pixels are shown.
 fn record_rendering(info: &mut SlideInfo, pixels: &Pixels, notes: &[String]) {
     if let Pixels::Channels(shown) = pixels {
-        for (index, channel) in shown.iter().enumerate() {
+        for (index, SlideChannel { automatic: channel, .. }) in shown.iter().enumerate() {
             let mut put = |what: &str, text: String| {
                 info.properties.insert(format!("histokin.channel[{index}].{what}"), text);
             };
             let [red, green, blue] = channel.colour;
             put("name", channel.name.clone());
             put("color", format!("#{red:02x}{green:02x}{blue:02x}"));
-            put("window", format!("{} to {}", channel.window.0, channel.window.1));
+            put("window", format!("{} to {}", channel.window[0], channel.window[1]));
         }
+        info.channels = shown.clone();
     }
     info.warnings.extend(notes.iter().map(|note| SlideWarning::Shown { text: note.clone() }));
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use image::{Rgb, RgbImage, RgbaImage};
 use proptest::prelude::*;
 
-use super::super::{Reader, SlideError, SlideSource, open};
+use super::super::channel::ChannelDisplay;
+use super::super::{Reader, SlideError, SlideSource, open, open_with_channels};
 use super::directory::Tiff;
 use super::made::{MadePage, MadeTiff, file_of, jpeg, tiff_bytes};
 use super::page;
@@ -583,4 +584,41 @@ fn reduced_regions_of_strips_are_those_of_the_pixels() {
         let expected = super::super::reduced::read_in_parts(&cut, &region, 8).unwrap();
         assert!(slide.read_reduced(&region, 8).unwrap() == expected, "{region:?}");
     }
+}
+
+#[test]
+fn channels_are_shown_as_the_user_has_set_them() {
+    let lit = |value: fn(u32) -> u16| {
+        let mask = RgbImage::from_fn(SIZE.0, SIZE.1, |x, _| {
+            let [low, high] = value(x).to_le_bytes();
+            Rgb([low, high, 0])
+        });
+        let chunks = tiles(&mask, |pixel| pixel.0[..2].to_vec());
+        MadePage::new(SIZE, Some(TILE), chunks).of_samples(&[16], 1)
+    };
+    let description = "ImageJ=1.53\nimages=2\nchannels=2\nhyperstack=true\n";
+    let pages = [lit(|x| 20 * x as u16).described(description), lit(|x| if x < 25 { 0 } else { 800 })];
+    let opened = opened(&file_of(&pages, false, false));
+    let automatic = slide(&opened).info().channels.clone();
+    assert_eq!(automatic.len(), 2);
+    assert_eq!(automatic[1].values, [0.0, 800.0]);
+
+    let mut set: Vec<ChannelDisplay> = automatic.iter().map(|channel| channel.shown.clone()).collect();
+    set[0] =
+        ChannelDisplay { name: "nuclei".into(), colour: [255, 0, 0], visible: true, window: [0.0, 1000.0] };
+    set[1].visible = false;
+    let again = open_with_channels(&opened.path, None, set.clone()).unwrap();
+    let pixels = whole(again.as_ref(), 0);
+    for (x, red) in [(0, 0), (25, 127), (49, 249)] {
+        assert_eq!(pixels.get_pixel(x, 5).0, [red, 0, 0, 255], "{x}");
+    }
+    let info = again.info();
+    assert_eq!(info.id, slide(&opened).info().id, "it is the same slide");
+    assert!(info.channels.iter().map(|channel| &channel.shown).eq(&set));
+    assert!(info.channels.iter().zip(&automatic).all(|(now, before)| now.automatic == before.automatic));
+    assert!(info.warnings.iter().all(|warning| !warning.text().contains("channels")), "nothing is automatic");
+
+    // What does not fit the slide is left aside.
+    let unfit = open_with_channels(&opened.path, None, set[..1].to_vec()).unwrap();
+    assert_eq!(unfit.info().channels, automatic);
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::slide::SlideId;
+use histokin_core::slide::channel::ChannelDisplay;
+use histokin_core::stain::SlideStain;
 
 /// A command on the list of slides or on one slide.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +39,27 @@ pub enum SlideCommand {
     },
     /// Reads the embedded colour profile of a slide, to show its colours through it.
     ReadProfile(SlideId),
+    /// Sets what a slide is stained with; `None` to guess it again.
+    SetStain {
+        /// The slide.
+        slide: SlideId,
+        /// The staining.
+        stain: Option<SlideStain>,
+    },
+    /// Estimates the stain vectors of a slide from a region, and sets them.
+    EstimateStains {
+        /// The slide.
+        slide: SlideId,
+        /// Region with both stains, in level-0 pixels.
+        region: Level0Rect,
+    },
+    /// Sets how the channels of a fluorescence slide are shown; empty for the default.
+    SetChannels {
+        /// The slide.
+        slide: SlideId,
+        /// One for each channel.
+        channels: Vec<ChannelDisplay>,
+    },
     /// Measures the colours of a slide's tissue, to show it normalised.
     MeasureColours(SlideId),
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use histokin_core::geometry::Level0Rect;
+use histokin_core::slide::channel::ChannelDisplay;
 use histokin_core::slide::colour_profile::ProfileTable;
 use histokin_core::slide::{SlideId, SlideInfo, SlideSource};
-use histokin_core::stain::LabStatistics;
+use histokin_core::stain::{LabStatistics, StainType, StainVectors};
 use histokin_core::tissue::TissueMask;
 
 /// A report on slides and their pictures.
@@ -74,6 +75,29 @@ pub enum SlideEvent {
         slide: SlideId,
         /// Its thumbnail.
         thumbnail: RgbaImage,
+        /// What the slide is stained with, as guessed from it.
+        stain: StainType,
+    },
+    /// The stain vectors of a slide were estimated, or could not be.
+    StainsEstimated {
+        /// The slide.
+        slide: SlideId,
+        /// The vectors, or why there are none.
+        vectors: Result<StainVectors, String>,
+    },
+    /// A slide was opened with its channels shown in another way.
+    ChannelsApplied {
+        /// The slide.
+        slide: SlideId,
+        /// How the channels are shown; empty for the default.
+        channels: Vec<ChannelDisplay>,
+        /// The slide shown in this way, or why it could not be opened.
+        source: Result<Arc<dyn SlideSource>, String>,
+    },
+    /// No thumbnail of a slide is stored.
+    NoThumbnail {
+        /// The slide.
+        slide: SlideId,
     },
     /// A slide is read to find its tissue; a slide without coarse levels takes long.
     FindingTissue {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::{Job, OpenJob, Remedy, ScanJob, Session, Severity, SlideStatus};
+use super::super::{Job, OpenJob, Remedy, Session, Severity, SlideStatus};
 use histokin_core::slide::SlideId;
 
 impl Session {
@@ -58,12 +58,13 @@ impl Session {
             return Vec::new();
         };
         state.unavailable = None;
-        let source = state.source.clone();
+        let (source, shown) = (state.source.clone(), state.shown().clone());
         let mut jobs = Vec::new();
-        if state.thumbnail.is_none() {
-            jobs.push(Job::Scan(ScanJob::MakeThumbnail(source.clone())));
+        let (has_thumbnail, has_tissue) = (state.thumbnail.is_some(), state.tissue.is_some());
+        if !has_thumbnail {
+            jobs.push(self.read_thumbnail(shown));
         }
-        if state.tissue.is_none() {
+        if !has_tissue {
             jobs.push(self.find_tissue(source.clone()));
         }
         self.messages.withdraw(&Remedy::OpenAgain(source.info().path.clone()));

@@ -5,6 +5,7 @@ mod events;
 mod missing;
 mod opening;
 mod pictures;
+mod stains;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,18 +16,22 @@ pub use commands::SlideCommand;
 pub use events::SlideEvent;
 pub(super) use pictures::reserved;
 
-use super::{Job, OpenJob, Remedy, Session, Severity, SlideStatus};
+use super::{Job, OpenJob, Remedy, ScanJob, Session, Severity, SlideStatus};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::memory::Reserved;
 use histokin_core::slide::colour_profile::ProfileTable;
 use histokin_core::slide::{SlideId, SlideSource};
-use histokin_core::stain::LabStatistics;
+use histokin_core::stain::{LabStatistics, StainType};
 use histokin_core::tissue::TissueMask;
 
 /// One slide of the list.
 pub struct SlideState {
     /// The open slide.
     pub source: Arc<dyn SlideSource>,
+    /// The slide with its channels shown as the user has set them, if that differs from the default.
+    with_channels: Option<Arc<dyn SlideSource>>,
+    /// What it is stained with, as guessed from its thumbnail.
+    pub guessed_stain: Option<StainType>,
     /// Its thumbnail, once made.
     pub thumbnail: Option<Arc<Reserved<RgbaImage>>>,
     /// Its tissue mask, once computed.
@@ -155,6 +160,12 @@ impl SlideState {
     pub fn id(&self) -> &SlideId {
         &self.source.info().id
     }
+
+    /// The slide as it is shown. It differs from [`Self::source`], whose pixels are embedded, where the user has set how
+    /// channels are shown.
+    pub fn shown(&self) -> &Arc<dyn SlideSource> {
+        self.with_channels.as_ref().unwrap_or(&self.source)
+    }
 }
 
 impl Session {
@@ -180,6 +191,9 @@ impl Session {
             SlideCommand::ReadAssociated { slide, name } => self.read_associated(&slide, name),
             SlideCommand::ReadTile { slide, rect } => self.read_tile_picture(slide, rect),
             SlideCommand::ReadProfile(slide) => self.read_profile(&slide),
+            SlideCommand::SetStain { slide, stain } => self.set_stain(&slide, stain),
+            SlideCommand::EstimateStains { slide, region } => self.estimate_stains(&slide, region),
+            SlideCommand::SetChannels { slide, channels } => self.set_channels(&slide, channels),
             SlideCommand::MeasureColours(slide) => self.measure_colours(&slide),
         }
     }
@@ -210,11 +224,21 @@ impl Session {
                 self.slides.tile_pictures.insert((slide, rect), TilePicture::from(picture));
                 Vec::new()
             }
-            SlideEvent::ThumbnailMade { slide, thumbnail } => {
+            SlideEvent::StainsEstimated { slide, vectors } => self.stains_estimated(&slide, vectors),
+            SlideEvent::ChannelsApplied { slide, channels, source } => {
+                self.channels_applied(&slide, &channels, source)
+            }
+            SlideEvent::ThumbnailMade { slide, thumbnail, stain } => {
                 if let Some(state) = self.slides.get_mut(&slide) {
+                    state.guessed_stain = Some(stain);
                     state.thumbnail = Some(Arc::new(reserved(thumbnail)));
                 }
                 Vec::new()
+            }
+            SlideEvent::NoThumbnail { slide } => {
+                let source = self.slides.get(&slide).map(|state| state.shown().clone());
+                let make = |slide| ScanJob::MakeThumbnail { slide, cache: self.project.thumbnails() };
+                source.map(make).map(Job::Scan).into_iter().collect()
             }
             SlideEvent::FindingTissue { slide, share } => {
                 if let Some(state) = self.slides.get_mut(&slide) {

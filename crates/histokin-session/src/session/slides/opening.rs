@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::{Job, OpenJob, ScanJob, Session, SlideStatus};
+use super::super::{Job, OpenJob, Session, SlideStatus};
 use super::{Colours, Profile, SlideState};
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::{SlideId, SlideInfo, SlideSource};
@@ -37,6 +37,8 @@ impl Session {
         jobs.push(self.save_project());
         let fresh = SlideState {
             source: source.clone(),
+            with_channels: None,
+            guessed_stain: None,
             thumbnail: None,
             tissue: None,
             tissue_read: 0.0,
@@ -48,14 +50,20 @@ impl Session {
         self.drop_other_tiles(&source);
         match self.slides.get_mut(&id) {
             // Opened again: the pixels are the same, but path or calibration may have changed.
-            Some(known) => *known = SlideState { thumbnail: known.thumbnail.take(), ..fresh },
+            Some(known) => {
+                let (thumbnail, guessed_stain) = (known.thumbnail.take(), known.guessed_stain);
+                *known = SlideState { thumbnail, guessed_stain, ..fresh };
+            }
             None => self.slides.list.push(fresh),
         }
         if self.view.active.is_none() {
             self.view.active = Some(id.clone());
         }
         jobs.extend(self.load_annotations(&id));
-        jobs.push(Job::Scan(ScanJob::MakeThumbnail(source.clone())));
+        match self.open_with_channels(&source) {
+            Some(job) => jobs.push(job),
+            None => jobs.push(self.read_thumbnail(source.clone())),
+        }
         // Queries of the history may have examples on this slide.
         jobs.extend(self.read_pictures());
         jobs.push(self.find_tissue(source.clone()));

@@ -11,7 +11,7 @@ use super::{Colours, Profile, TilePicture};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::memory::{Budget, Reserved};
 use histokin_core::query::TilePosition;
-use histokin_core::slide::SlideId;
+use histokin_core::slide::{SlideId, SlideSource};
 use histokin_core::stain::LabNormaliser;
 
 /// Wraps a picture with a reservation of its bytes in the memory budget.
@@ -47,6 +47,11 @@ impl Session {
         Some(LabNormaliser::new(slide_colours, spec.stain_reference))
     }
 
+    /// Has the thumbnail of a slide read. If none is stored, it is made at low priority.
+    pub(super) fn read_thumbnail(&self, slide: Arc<dyn SlideSource>) -> Job {
+        Job::Picture(PictureJob::ReadThumbnail { slide, cache: self.project.thumbnails() })
+    }
+
     pub(super) fn read_associated(&mut self, slide: &SlideId, name: String) -> Vec<Job> {
         let key = (slide.clone(), name);
         let Some(state) = self.slide(slide) else { return Vec::new() };
@@ -63,7 +68,7 @@ impl Session {
         if self.tile_picture(&slide, &rect).is_some() {
             return Vec::new();
         }
-        let Some(source) = self.slide(&slide).map(|state| state.source.clone()) else { return Vec::new() };
+        let Some(source) = self.slide(&slide).map(|state| state.shown().clone()) else { return Vec::new() };
         self.slides.tile_pictures.insert((slide, rect), TilePicture::Reading);
         vec![Job::Picture(PictureJob::ReadTilePicture { slide: source, rect })]
     }

@@ -1,0 +1,124 @@
+//! What slides are stained with, and how the channels of fluorescence slides are shown.
+
+use std::sync::Arc;
+
+use super::super::{Job, OpenJob, ScanJob, Session};
+use histokin_core::geometry::Level0Rect;
+use histokin_core::slide::channel::{self, ChannelDisplay};
+use histokin_core::slide::{SlideId, SlideSource};
+use histokin_core::stain::{SlideStain, StainType, StainVectors};
+
+impl Session {
+    /// Returns what a slide is stained with, as set by the user or else as guessed; H&E until it is guessed.
+    pub fn stain(&self, slide: &SlideId) -> SlideStain {
+        self.project.stain(slide).unwrap_or_else(|| SlideStain::usual(self.guessed_stain(slide)))
+    }
+
+    /// Whether the user has set what a slide is stained with.
+    pub fn is_stain_set(&self, slide: &SlideId) -> bool {
+        self.project.stain(slide).is_some()
+    }
+
+    fn guessed_stain(&self, slide: &SlideId) -> StainType {
+        match self.slide(slide) {
+            Some(state) if !state.source.info().channels.is_empty() => StainType::Fluorescence,
+            Some(state) => state.guessed_stain.unwrap_or_default(),
+            None => StainType::default(),
+        }
+    }
+
+    /// Sets what a slide is stained with. If that decides whether tiles are stain-normalised, all slides are embedded
+    /// again.
+    pub(super) fn set_stain(&mut self, slide: &SlideId, stain: Option<SlideStain>) -> Vec<Job> {
+        let before = self.recipe().map(|recipe| recipe.stain);
+        self.project.set_stain(slide, stain);
+        let now = self.recipe().map(|recipe| recipe.stain);
+        if before == now {
+            return vec![self.save_project()];
+        }
+        let normalised = if now.is_some_and(|stain| stain.is_lab()) { "with" } else { "without" };
+        let text = format!(
+            "The slides are embedded again {normalised} stain normalisation, which is for H&E only; until that is done, \
+             searches use the present descriptors"
+        );
+        self.embed_again(self.project.settings().clone(), text)
+    }
+
+    pub(super) fn estimate_stains(&mut self, slide: &SlideId, region: Level0Rect) -> Vec<Job> {
+        let Some(state) = self.slide(slide) else { return Vec::new() };
+        vec![Job::Scan(ScanJob::EstimateStains { slide: state.source.clone(), region })]
+    }
+
+    pub(super) fn stains_estimated(
+        &mut self,
+        slide: &SlideId,
+        vectors: Result<StainVectors, String>,
+    ) -> Vec<Job> {
+        match vectors {
+            Ok(vectors) => {
+                let kind = self.stain(slide).kind;
+                self.set_stain(slide, Some(SlideStain { kind, vectors: Some(vectors) }))
+            }
+            Err(reason) => {
+                let name = self.slides.name(slide);
+                self.messages.error(format!("{name}: the stain vectors were not estimated: {reason}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Sets how the channels of a slide are shown. The slide is opened again for the view, the lists and exported images;
+    /// what is embedded stays as it is.
+    pub(super) fn set_channels(&mut self, slide: &SlideId, channels: Vec<ChannelDisplay>) -> Vec<Job> {
+        let Some(state) = self.slide(slide) else { return Vec::new() };
+        let source = state.source.clone();
+        let automatic = source.info().channels.iter().map(|channel| &channel.automatic);
+        let is_default = automatic.eq(channels.iter());
+        self.project.set_channels(slide, if is_default { Vec::new() } else { channels });
+        let mut jobs = vec![self.save_project()];
+        match self.open_with_channels(&source) {
+            Some(job) => jobs.push(job),
+            None => jobs.extend(self.show_channels(slide, None)),
+        }
+        jobs
+    }
+
+    /// Returns the job that opens a slide with its channels shown as the user has set them; `None` for the default.
+    pub(super) fn open_with_channels(&self, source: &Arc<dyn SlideSource>) -> Option<Job> {
+        let info = source.info();
+        let channels = self.project.channels(&info.id).to_vec();
+        channel::fits(&channels, &info.channels)
+            .then(|| Job::Open(OpenJob::ApplyChannels { slide: source.clone(), channels }))
+    }
+
+    pub(super) fn channels_applied(
+        &mut self,
+        slide: &SlideId,
+        channels: &[ChannelDisplay],
+        source: Result<Arc<dyn SlideSource>, String>,
+    ) -> Vec<Job> {
+        // The user may have changed them since.
+        if self.project.channels(slide) != channels {
+            return Vec::new();
+        }
+        match source {
+            Ok(source) => self.show_channels(slide, Some(source)),
+            Err(reason) => {
+                self.messages.error(reason);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Shows a slide as `source`, or by default.
+    fn show_channels(&mut self, slide: &SlideId, source: Option<Arc<dyn SlideSource>>) -> Vec<Job> {
+        let Some(state) = self.slides.get_mut(slide) else { return Vec::new() };
+        state.with_channels = source;
+        state.thumbnail = None;
+        let shown = state.shown().clone();
+        self.slides.tile_pictures.retain(|(of, _), _| of != slide);
+        let mut jobs = vec![self.read_thumbnail(shown)];
+        jobs.extend(self.read_pictures());
+        jobs
+    }
+}

@@ -1,0 +1,94 @@
+//! The channels of a fluorescence slide: name, colour, and window of each.
+
+use egui::{Button, Checkbox, DragValue, RichText, TextEdit, Ui};
+
+use crate::session::{Session, SlideCommand};
+use crate::slide::SlideId;
+use crate::slide::channel::{ChannelDisplay, SlideChannel};
+use crate::ui::app::Requests;
+use crate::ui::theme::Palette;
+
+/// Width of the field of a name, in points.
+const NAME: f32 = 130.0;
+
+/// Changes that are not applied yet, since the user is still making them: the slide is read again to apply them.
+#[derive(Default)]
+pub struct ChannelDraft {
+    changed: Option<(SlideId, Vec<ChannelDisplay>)>,
+}
+
+/// Draws the channels of the active slide.
+pub fn channels_ui(
+    ui: &mut Ui,
+    draft: &mut ChannelDraft,
+    session: &Session,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
+    let Some(slide) = session.active() else { return };
+    let (id, known) = (slide.id(), &slide.source.info().channels);
+    let stored = match session.project().channels(id) {
+        stored if stored.len() == known.len() => stored.to_vec(),
+        _ => known.iter().map(|channel| channel.automatic.clone()).collect(),
+    };
+    let mut channels = match draft.changed.take() {
+        Some((of, changed)) if of == *id => changed,
+        _ => stored.clone(),
+    };
+    ui.label(RichText::new("Channels").color(palette.weak));
+    for (index, (shown, channel)) in channels.iter_mut().zip(known).enumerate() {
+        ui.push_id(index, |ui| channel_ui(ui, shown, channel, palette));
+    }
+    let is_automatic = channels.iter().eq(known.iter().map(|channel| &channel.automatic));
+    if ui.add_enabled(!is_automatic, Button::new("Reset channels")).clicked() {
+        channels = known.iter().map(|channel| channel.automatic.clone()).collect();
+    }
+    if channels == stored {
+        return;
+    }
+    let is_changing = ui.input(|input| input.pointer.any_down()) || ui.ctx().egui_wants_keyboard_input();
+    if is_changing {
+        draft.changed = Some((id.clone(), channels));
+    } else {
+        requests.command(SlideCommand::SetChannels { slide: id.clone(), channels });
+    }
+}
+
+fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, palette: &Palette) {
+    let name = shown.name.clone();
+    ui.horizontal(|ui| {
+        ui.add(Checkbox::without_text(&mut shown.visible))
+            .on_hover_text("Show this channel")
+            .accessible_name(format!("Show {name}"));
+        ui.color_edit_button_srgb(&mut shown.colour)
+            .on_hover_text("Colour of this channel")
+            .accessible_name(format!("Colour of {name}"));
+        ui.add(TextEdit::singleline(&mut shown.name).desired_width(NAME))
+            .on_hover_text("Name of this channel")
+            .accessible_name(format!("Name of {name}"));
+    });
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Window").small().color(palette.weak));
+        let [least, greatest] = channel.values;
+        let room = (greatest - least).max(1.0);
+        // Most values are whole numbers.
+        let (decimals, smallest) = if room > 20.0 { (0, 1.0) } else { (3, room / 1000.0) };
+        let step = f64::from(room) / 500.0;
+        let [low, high] = &mut shown.window;
+        let lower = DragValue::new(low).range(least - room..=*high - smallest);
+        ui.add(lower.speed(step).max_decimals(decimals))
+            .on_hover_text("Value that is shown as black")
+            .accessible_name(format!("Black value of {name}"));
+        ui.label(RichText::new("to").small().color(palette.weak));
+        let upper = DragValue::new(high).range(*low + smallest..=greatest + 4.0 * room);
+        ui.add(upper.speed(step).max_decimals(decimals))
+            .on_hover_text("Value that is shown in full colour")
+            .accessible_name(format!("Full value of {name}"));
+        let is_automatic = shown.window == channel.automatic.window;
+        let auto = ui.add_enabled(!is_automatic, Button::new("Auto").small());
+        let auto = auto.accessible_name(format!("Automatic window of {name}"));
+        if auto.on_hover_text("From the background to just below the brightest pixels").clicked() {
+            shown.window = channel.automatic.window;
+        }
+    });
+}
