@@ -204,11 +204,21 @@ fn depth_ui(ui: &mut Ui, depth: &mut Depth) {
             Depth::Last(count) => count,
             _ => 6,
         };
-        let choices =
-            [(Depth::Head, "head only"), (Depth::Last(last), "head and last blocks"), (Depth::All, "all")];
+        let rank = match *depth {
+            Depth::Lora(rank) => rank,
+            _ => 8,
+        };
+        let choices = [
+            (Depth::Head, "head only"),
+            (Depth::Last(last), "head and last blocks"),
+            (Depth::Lora(rank), "head and adapters"),
+            (Depth::All, "all"),
+        ];
         choice_ui(ui, "depth", depth, &choices);
-        if let Depth::Last(count) = depth {
-            ui.add(DragValue::new(count).range(1..=30));
+        match depth {
+            Depth::Last(count) => _ = ui.add(DragValue::new(count).range(1..=30)),
+            Depth::Lora(rank) => _ = ui.add(DragValue::new(rank).range(Depth::RANKS).prefix("rank ")),
+            Depth::Head | Depth::All => {}
         }
     });
 }
