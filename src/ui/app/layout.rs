@@ -67,7 +67,11 @@ impl App {
         let canvas = Frame::new().fill(palette.canvas);
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
             let rect = ui.max_rect();
-            if self.chrome.report_open {
+            if self.chrome.encoders_open {
+                self.canvas.hovered = None;
+                let page = &mut self.chrome.encoders;
+                panels::encoders::encoders_ui(ui, page, &self.session, palette, requests);
+            } else if self.chrome.report_open {
                 self.canvas.hovered = None;
                 let (report, renderer) = (&mut self.report.view, &self.report.renderer);
                 let shown = &mut self.canvas.slides;
@@ -94,13 +98,9 @@ impl App {
                 let card = panels::tissue::tissue_ui(ui, corner, shown, &self.session, palette, requests);
                 corner.y = card.bottom() + 8.0;
             }
-            if self.chrome.encoders_open {
-                let card = &self.chrome.encoders_card;
-                let card = panels::encoders::encoders_ui(ui, corner, card, &self.session, palette, requests);
-                corner.y = card.bottom() + 8.0;
-            }
             let mut free = rect;
             if !self.chrome.report_open
+                && !self.chrome.encoders_open
                 && !self.session.slides().is_empty()
                 && let Some(legend) = self.canvas.heat_map.legend_ui(ui, corner, palette)
             {

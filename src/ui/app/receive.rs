@@ -6,8 +6,8 @@ use egui::Context;
 
 use super::App;
 use crate::session::{
-    AnnotationCommand, EmbeddingCommand, Event, PictureQuery, QueryCommand, SlideCommand, SlideEvent,
-    TrainingCommand, ViewTarget,
+    AnnotationCommand, EmbeddingCommand, EmbeddingEvent, Event, PictureQuery, QueryCommand, SlideCommand,
+    SlideEvent, TrainingCommand, ViewTarget,
 };
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
@@ -24,6 +24,9 @@ impl App {
     pub fn absorb(&mut self, event: impl Into<Event>) {
         let event = event.into();
         self.note_opened(&event);
+        if matches!(event, Event::Embedding(EmbeddingEvent::EncoderGiven(_))) {
+            self.show_encoders(true);
+        }
         for job in self.session.absorb(event) {
             self.workers.dispatch(job);
         }
@@ -111,11 +114,8 @@ impl App {
                 self.command(QueryCommand::Picture(PictureQuery::File(path)));
             }
             Choose::Encoder => {
-                if !self.chrome.encoders_open {
-                    self.chrome.encoders_open = true;
-                    self.chrome.encoders_card.opened();
-                }
-                self.command(EmbeddingCommand::ExamineEncoder(path.display().to_string()));
+                self.show_encoders(true);
+                self.command(EmbeddingCommand::OfferEncoder(path.to_string_lossy().into_owned()));
             }
             Choose::Patients => self.command(QueryCommand::ReadPatients(path)),
             Choose::TrainingSettings => {
