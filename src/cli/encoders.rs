@@ -1,4 +1,4 @@
-//! `histokin encoders`: lists encoders, shows what is known of one, adds the user's and removes them.
+//! `histokin encoders`: lists encoders, shows what is known of one, adds, renames and removes the user's.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::backbones::vit::{VitActivation, VitOutput};
 use crate::encoder::facts::{examine, network, summary};
-use crate::encoder::model::ModelFile;
+use crate::encoder::model::{About, ModelFile};
 use crate::encoder::vit_settings::RecognisedVit;
 use crate::encoder::{self, Described, DeviceChoice, ModelSummary, user_models};
 use crate::paths;
@@ -30,6 +30,9 @@ enum EncodersCommand {
     Show(ShowArgs),
     /// Add an encoder: weights of a vision transformer or of another supported network. The file stays where it is.
     Add(Box<AddArgs>),
+    /// Rename an encoder that you added. What it has embedded stays; projects that name it have to be told its new
+    /// name.
+    Rename(RenameArgs),
     /// Remove an encoder that you added. Its weights and its descriptors stay.
     Remove(RemoveArgs),
 }
@@ -85,6 +88,17 @@ struct AddArgs {
 }
 
 #[derive(Debug, Args)]
+struct RenameArgs {
+    /// Name of the encoder.
+    from: String,
+    /// Its new name.
+    to: String,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct RemoveArgs {
     /// Name of the encoder.
     name: String,
@@ -102,6 +116,14 @@ pub fn run(args: &EncodersArgs) -> anyhow::Result<()> {
         EncodersCommand::List(args) => list(args),
         EncodersCommand::Show(args) => show(args),
         EncodersCommand::Add(args) => add(args),
+        EncodersCommand::Rename(RenameArgs { from, to, json }) => {
+            user_models::rename(from, to)?;
+            if *json {
+                return super::print_json(&json!({ "renamed": from, "to": to }));
+            }
+            outln!("{from} is now {to}; its weights and descriptors stay");
+            Ok(())
+        }
         EncodersCommand::Remove(args) => {
             user_models::remove(&args.name)?;
             if args.json {
@@ -217,16 +239,23 @@ fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
     if let BackboneKind::Vit(architecture) = file.backbone {
         shown["architecture"] = json!(architecture);
     }
+    if let Some(crops) = &file.crops {
+        shown["crops"] = json!(crops);
+    }
+    let About { purpose, known_as, source, licence, commercial } = &file.about;
+    let texts = [("made_for", purpose), ("known_as", known_as), ("source", source), ("licence", licence)];
+    for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        shown[key] = text.as_str().into();
+    }
+    if let Some(commercial) = commercial {
+        shown["commercial_use"] = commercial.to_string().into();
+    }
     if let Some(found) = recognised {
         shown["naming"] = found.naming.into();
         shown["assumed"] = json!(found.assumed);
         shown["settings_from"] = json!(found.settings);
         shown["same_shapes"] = json!(found.similar);
         if let Some(known) = found.known {
-            shown["known_as"] = known.name.as_str().into();
-            shown["source"] = known.source.as_str().into();
-            shown["licence"] = known.licence.as_str().into();
-            shown["commercial_use"] = known.commercial.to_string().into();
             shown["unconfirmed"] = json!(known.unconfirmed);
         }
     }

@@ -13,9 +13,9 @@ use serde_json::json;
 use super::choice::choice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::fitting::{Fitted, PcaFit, gather_weights, write_model};
-use crate::encoder::model::{ModelFile, Preprocessing};
+use crate::encoder::model::{About, Crops, ModelFile, Preprocessing};
 use crate::encoder::neighbourhoods::{NeighbourhoodFit, NeighbourhoodSettings, SlideTiles};
-use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
+use crate::encoder::prototypes::{PrototypeFit, PrototypeSettings};
 use crate::encoder::readout::{FeatureScaling, HeadOutput};
 use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use crate::geometry::MicronsPerPixel;
@@ -58,6 +58,10 @@ pub struct FitModelArgs {
     /// last block]
     #[arg(long, value_delimiter = ',')]
     pub blocks: Vec<usize>,
+    /// Spacings in µm per pixel of several views of a tile, all around its centre, such as 1.0,0.5: the network sees
+    /// each at its own size, and their features are concatenated. The tile is as wide as the widest
+    #[arg(long, value_delimiter = ',', value_name = "UM")]
+    pub crops: Vec<f64>,
     /// Scale all components to unit variance, so that each contributes equally to distances
     #[arg(long, conflicts_with = "prototypes")]
     pub whiten: bool,
@@ -158,7 +162,12 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         !is_vit || args.weights.len() == 1 && !args.copy_weights && args.blocks.is_empty(),
         "of a vision transformer one file of weights is used where it lies, without --copy-weights and --blocks"
     );
-    let settings = published.preprocessing.tiles();
+    let crops = (!args.crops.is_empty())
+        .then(|| Crops { px: published.preprocessing.tile_px, um_per_px: args.crops.clone() });
+    if let Some(crops) = &crops {
+        crops.check().map_err(anyhow::Error::msg)?;
+    }
+    let settings = crops.as_ref().map_or(published.preprocessing.tiles(), Crops::tiles);
     let mut random = ChaCha8Rng::seed_from_u64(args.seed);
     let sources = args
         .slides
@@ -190,7 +199,14 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         head: None,
         output: HeadOutput::Linear,
         stain_switch: None,
+        crops,
+        about: About {
+            purpose: format!("tissue as on the {} slides that it was fitted to", sources.len()),
+            ..published.about
+        },
         preprocessing: Preprocessing {
+            tile_px: settings.tile_px,
+            mpp: settings.mpp,
             // Not yet: the head is fitted on features as they are.
             l2_normalise: false,
             stain: args.stain.map_or(published.preprocessing.stain, StainSetting::from),
@@ -207,7 +223,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         }
         Ok(())
     };
-    // Whitening and PCA take slide after slide; prototypes need all tiles at once.
+    // All take slide after slide.
     let fitted = if args.neighbourhoods {
         file.preprocessing.l2_normalise = true;
         let settings =
@@ -217,15 +233,12 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         fit.head()?
     } else if args.prototypes {
         file.output = HeadOutput::Memberships;
-        let mut all = DescriptorBatch { values: Vec::new(), width };
-        each(&mut |slide| {
-            all.values.extend(slide.features.values);
-            Ok(())
-        })?;
         let components = args.components.min(width);
         let settings =
             PrototypeSettings { count: args.width, components, sharpness: args.sharpness, seed: args.seed };
-        fit_prototype_head(&all, &settings)?
+        let mut fit = PrototypeFit::new(width, settings)?;
+        each(&mut |slide| fit.add(&slide.features))?;
+        fit.head()?
     } else {
         file.preprocessing.l2_normalise = args.cosine;
         let mut fit = PcaFit::new(width)?;
@@ -241,6 +254,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         "encoder_id": spec.id,
         "width": spec.width,
         "features": width,
+        "crops": file.crops.as_ref().map(|crops| &crops.um_per_px),
         "explained_variance": fitted.explained,
         "device": device,
         "tiles": sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
@@ -371,10 +385,13 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         FeatureScaling::Hellinger => ", scaled to the square roots of their shares (Hellinger)",
     };
     let whitened = if args.whiten { ", whitened" } else { "" };
-    let features = match &file.blocks[..] {
+    let mut features = match &file.blocks[..] {
         [] => "Pooled features".to_owned(),
         blocks => format!("Pooled features after the blocks {blocks:?}"),
     };
+    if let Some(Crops { px, um_per_px }) = &file.crops {
+        let _ = write!(features, " of views of {px} px at {um_per_px:?} µm/px, concatenated,");
+    }
     let reduced = match file.output {
         HeadOutput::Linear if args.neighbourhoods => format!(
             "half-whitened by their covariance within neighbourhoods (tiles of a slide nearer than {} µm) and reduced \

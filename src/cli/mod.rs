@@ -107,7 +107,7 @@ pub enum Command {
     Info(info::InfoArgs),
     /// Compute the descriptors of slides' tissue tiles and store them in a project.
     Embed(embed::EmbedArgs),
-    /// List, show, add and remove encoders.
+    /// List, show, add, rename and remove encoders.
     Encoders(encoders::EncodersArgs),
     /// Compare encoders on labelled slides.
     Evaluate(Box<evaluate::EvaluateArgs>),

@@ -274,6 +274,7 @@ type Prepared = (Run, Vec<TrainingSlide>, Vec<TrainingSlide>);
 
 fn begin(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
     let mut config = config(args)?;
+    config.settle()?;
     let held_out: Vec<PathBuf> = find_slides(&named(project, &args.validate));
     let paths: Vec<PathBuf> = if args.slides.is_empty() {
         project.slides().iter().map(|entry| project.slide_path(entry)).collect()

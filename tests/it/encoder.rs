@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use histokin::cli::fit_model::{self, FitModelArgs, StainArg};
 use histokin::encoder::backbones::BackboneKind;
-use histokin::encoder::model::{ModelFile, Preprocessing};
+use histokin::encoder::model::{About, ModelFile, Preprocessing};
 use histokin::encoder::readout::{FeatureScaling, HeadOutput};
 use histokin::encoder::trainable::{Depth, NetworkPlan, Start, TrainableNetwork};
 use histokin::encoder::{self, DeviceChoice, EncoderError};
@@ -106,6 +106,8 @@ fn backbones_answer_what_python_torch_answers() {
             head: None,
             output: HeadOutput::Linear,
             stain_switch: None,
+            crops: None,
+            about: About::default(),
             preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
         };
         let mut encoder = encoder::load_embedded(file, folder.path(), DeviceChoice::Cpu).unwrap();
@@ -208,6 +210,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
         models: folder.path().to_owned(),
         width: 8,
         blocks: Vec::new(),
+        crops: Vec::new(),
         whiten: false,
         prototypes: false,
         neighbourhoods: false,

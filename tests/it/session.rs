@@ -35,7 +35,8 @@ impl TestSession {
         let project = Project::open_or_create(&folder.path().join("project")).unwrap();
         let mut test = Self { folder, session: Session::new(project), slides: Vec::new() };
         let spec: EncoderSpec = QuarterColours::new().spec().clone();
-        test.session.absorb(EmbeddingEvent::EncoderKnown(Box::new(spec)));
+        let which = test.session.project().encoder_name();
+        test.session.absorb(EmbeddingEvent::EncoderKnown { which, spec: Box::new(spec) });
         for number in 0..count {
             let source = test.picture(number, Some(MicronsPerPixel::square(1.0).unwrap()));
             test.session.absorb(SlideEvent::Opened(source.clone()));
@@ -194,7 +195,10 @@ fn a_slide_that_has_moved_is_found_again_by_name_and_content() {
 #[test]
 fn a_module_of_others_waits_for_permission() {
     let mut test = TestSession::with_slides(1);
-    let untrusted = || Event::Embedding(EmbeddingEvent::EncoderUntrusted { path: "module.pt".into() });
+    let which = test.session.project().encoder_name();
+    let untrusted = || {
+        Event::Embedding(EmbeddingEvent::EncoderUntrusted { which: which.clone(), path: "module.pt".into() })
+    };
     assert!(test.session.absorb(untrusted()).is_empty());
     let jobs = test.session.handle(EmbeddingCommand::TrustEncoder(true));
     assert!(
@@ -204,6 +208,22 @@ fn a_module_of_others_waits_for_permission() {
     test.session.absorb(untrusted());
     assert!(test.session.handle(EmbeddingCommand::TrustEncoder(false)).is_empty());
     assert!(matches!(test.session.encoder(), EncoderState::Failed(reason) if reason.contains("module.pt")));
+}
+
+#[test]
+fn what_arrives_late_of_an_encoder_that_is_no_longer_used_changes_nothing() {
+    let mut test = TestSession::with_slides(1);
+    let former = test.session.project().encoder_name();
+    let messages = test.session.messages().len();
+    test.session.handle(EmbeddingCommand::ChooseEncoder("imagenet-mobilenet-v2".into()));
+    let late = EmbeddingEvent::EncoderFailed { which: former, reason: "its weights are damaged".into() };
+    assert!(test.session.absorb(late).is_empty());
+    assert!(matches!(test.session.encoder(), EncoderState::Unknown));
+    let told = test.session.messages().iter().skip(messages);
+    assert!(told.into_iter().all(|message| !message.text.contains("damaged")));
+    let which = test.session.project().encoder_name();
+    test.session.absorb(EmbeddingEvent::EncoderFailed { which, reason: "its weights are damaged".into() });
+    assert!(matches!(test.session.encoder(), EncoderState::Failed(_)));
 }
 
 /// A set as it is after embedding by the selection that is planned for its slide.

@@ -444,3 +444,64 @@ fn ctrl_c_keeps_a_checkpoint_and_the_run_goes_on_from_there() {
     assert_eq!(kept.card.status, RunStatus::Stopped { step });
     assert_eq!(kept.history().steps.len() as u64, step);
 }
+
+#[test]
+fn a_vision_transformer_learns_by_adapters_and_an_interruption_changes_nothing() {
+    let folder = TestFolder::new();
+    let path = folder.textures();
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("crates/histokin-encoder/tests/fixtures/vit/timm_plain.safetensors");
+    let mut config = TrainingConfig {
+        init: weights.to_str().unwrap().to_owned(),
+        depth: Depth::Lora(4),
+        steps: 30,
+        lr: 1e-2,
+        checkpoint_every: 10,
+        ..config()
+    };
+    config.settle().unwrap();
+    assert!(matches!(config.backbone, BackboneKind::Vit(_)));
+    let (mut told, mut losses) = (Vec::new(), Vec::new());
+    let control = Control::default();
+    let outcome = train(setup(&folder, &config, &[&path], &[]), &control, &mut |progress| match progress {
+        Progress::Notice(text) => told.push(text),
+        Progress::Step { record, .. } => losses.push(record.loss),
+        _ => {}
+    });
+    let outcome = outcome.unwrap();
+    assert!(told[0].contains("GiB of memory"), "said before it starts: {told:?}");
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    assert!(mean(&losses[20..]) < 0.9 * mean(&losses[..10]), "{losses:?}");
+
+    let run = Run::find(folder.folder.path(), "run-001").unwrap();
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    assert!(size(&run.model()) < size(&weights), "the file holds adapters and head only");
+    let model = run.model().to_str().unwrap().to_owned();
+    assert_eq!(encoder::spec(&model).unwrap().id, outcome.encoder.clone().unwrap().0);
+    let mut encoder = encoder::load(&model, DeviceChoice::Cpu).unwrap();
+    assert_eq!(encoder.encode(&[RgbImage::new(32, 32)]).unwrap().width, 16);
+
+    // Stopped after 14 steps and continued, it ends in the same weights.
+    let other = TestFolder::new();
+    let (stop, mut steps) = (Control::default(), 0);
+    let stopped = train(setup(&other, &config, &[&path], &[]), &stop, &mut |progress| {
+        if matches!(progress, Progress::Step { .. }) {
+            steps += 1;
+            if steps == 14 {
+                stop.stop();
+            }
+        }
+    });
+    assert!(stopped.unwrap().stopped);
+    let run = Run::find(other.folder.path(), "run-001").unwrap();
+    let resumed = Setup { resume: true, model: run.model(), run, ..setup(&other, &config, &[&path], &[]) };
+    let resumed = train(resumed, &Control::default(), &mut |_| {}).unwrap();
+    assert_eq!(resumed.encoder, outcome.encoder);
+
+    let far_too_much = TrainingConfig { batch: 60_000, ..config.clone() };
+    let need = far_too_much.memory_need().unwrap();
+    assert_eq!(need.weights, config.memory_need().unwrap().weights);
+    assert!(need.activations > 1 << 30);
+    let unfit = TrainingConfig { tile_px: 36, ..config }.settle().unwrap_err().to_string();
+    assert!(unfit.contains("patches of 8 px") && unfit.contains("give 32"), "{unfit}");
+}

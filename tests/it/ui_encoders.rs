@@ -1,9 +1,10 @@
-//! The card of encoders: what is known of one is shown before the project changes to it.
+//! The page of encoders: what is known of one, and what it finds, is shown before the project changes to it.
 
 use std::path::Path;
 
+use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
-use histokin::session::{EmbeddingCommand, EncoderChoice, EncoderState};
+use histokin::session::{EmbeddingCommand, EncoderChoice, EncoderState, PreviewState, SlideCommand};
 
 use crate::support::asset;
 use crate::ui::{SLIDE, wait, window};
@@ -18,15 +19,26 @@ fn a_chosen_file_is_shown_with_what_is_known_of_it_and_then_used() {
     harness.get_by_label("Encoders…").click();
     harness.run_steps(3);
     harness.get_by_label_contains("This project uses tissue-whitened");
-    harness.get_by_label("tissue-prototypes");
+    wait(&mut harness, "the encoders are listed", |app| app.session().encoders().is_some());
+    harness.get_by_role_and_label(Role::Button, "tissue-prototypes").click();
+    wait(&mut harness, "it is read", |app| {
+        matches!(app.session().embedding().choice(), EncoderChoice::Offered(_))
+    });
+    harness.get_by_label_contains("the start of training");
+    harness.get_by_label("MIT, as histokin; the network's weights BSD-3-Clause");
 
     let weights = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("crates/histokin-encoder/tests/fixtures/vit/hugging_face_vit.safetensors");
     let which = weights.to_str().unwrap().to_owned();
-    harness.state_mut().command(EmbeddingCommand::ExamineEncoder(which.clone()));
-    wait(&mut harness, "the file is read", |app| {
-        matches!(app.session().embedding().choice(), EncoderChoice::Offered(_))
+    // As dropped on the window.
+    harness.state_mut().command(SlideCommand::Open(vec![weights.clone()]));
+    wait(&mut harness, "the file is read and tried", |app| {
+        matches!(app.session().encoder_preview(), PreviewState::Done(_))
     });
+    let PreviewState::Done(preview) = harness.state().session().encoder_preview() else { unreachable!() };
+    assert!(preview.tiles.len() > 60 && preview.tiles_per_second > 0.0, "{}", preview.tiles.len());
+    assert!(preview.queries.iter().all(|query| query.nearest.len() == 5), "{:?}", preview.queries);
+    harness.get_by_label_contains("its nearest among");
     harness.get_by_label("vision transformer of 2 blocks of 32 numbers, patches of 16 px");
     harness.get_by_label("64 px at 0.5 µm/px");
     harness.get_by_label("Use for this project").click();
@@ -42,4 +54,8 @@ fn a_chosen_file_is_shown_with_what_is_known_of_it_and_then_used() {
     harness.get_by_label("Cancel").click();
     harness.run_steps(3);
     harness.get_by_label("From file…");
+    // The page's cross and the button above the list of slides both lead back to the slide.
+    harness.get_all_by_label("Encoders…").next().expect("a button").click();
+    harness.run_steps(3);
+    harness.get_by_label("slide canvas");
 }

@@ -153,21 +153,37 @@ fn what_is_no_whole_vision_transformer_is_refused_in_one_line_that_names_it() {
 
     let mut projected = parameters(&small("keep.safetensors"));
     projected.insert("visual_head.2.weight".into(), (vec![12, 11], vec![0; 12 * 11 * 4]));
-    assert!(refused(&projected).contains("projection.1.weight is [12, 11], not [12, 12]"));
+    assert!(refused(&projected).contains("visual_head.2.weight is [12, 11], not [12, 12]"));
 }
 
 #[test]
 fn a_readout_is_fitted_on_a_transformer_and_loads_with_it() {
     let folder = tempfile::tempdir().unwrap();
-    let args = FitModelArgs {
+    let args = fit_args(folder.path(), &small("hugging_face_vit.safetensors"));
+    let made = fit_model::run(&args).unwrap();
+    assert_eq!((&made["width"], &made["features"]), (&8.into(), &32.into()));
+    let fitted = folder.path().join("fitted");
+    let mut encoder = encoder::load(text(&fitted), DeviceChoice::Cpu).unwrap();
+    let spec = encoder.spec().clone();
+    assert_eq!((spec.tiles.tile_px, spec.tiles.mpp, spec.stain), (64, 0.5, StainSetting::None));
+    let values = encoder.encode(&[tile(64)]).unwrap().values;
+    assert!((values.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-5, "{values:?}");
+    let copied = FitModelArgs { copy_weights: true, ..args };
+    assert!(fit_model::run(&copied).unwrap_err().to_string().contains("--copy-weights"));
+}
+
+/// Options for a readout of 8 numbers, `fitted` in the folder `models`.
+fn fit_args(models: &Path, weights: &Path) -> FitModelArgs {
+    FitModelArgs {
         slides: vec![asset("slides/CMU-1-Small-Region.svs")],
         name: "fitted".into(),
         backbone: None,
-        weights: vec![small("hugging_face_vit.safetensors")],
+        weights: vec![weights.to_owned()],
         copy_weights: false,
-        models: folder.path().to_owned(),
+        models: models.to_owned(),
         width: 8,
         blocks: Vec::new(),
+        crops: Vec::new(),
         whiten: false,
         cosine: false,
         prototypes: false,
@@ -181,17 +197,7 @@ fn a_readout_is_fitted_on_a_transformer_and_loads_with_it() {
         tiles_per_slide: 40,
         seed: 1,
         device: DeviceChoice::Cpu,
-    };
-    let made = fit_model::run(&args).unwrap();
-    assert_eq!((&made["width"], &made["features"]), (&8.into(), &32.into()));
-    let fitted = folder.path().join("fitted");
-    let mut encoder = encoder::load(text(&fitted), DeviceChoice::Cpu).unwrap();
-    let spec = encoder.spec().clone();
-    assert_eq!((spec.tiles.tile_px, spec.tiles.mpp, spec.stain), (64, 0.5, StainSetting::None));
-    let values = encoder.encode(&[tile(64)]).unwrap().values;
-    assert!((values.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-5, "{values:?}");
-    let copied = FitModelArgs { copy_weights: true, ..args };
-    assert!(fit_model::run(&copied).unwrap_err().to_string().contains("--copy-weights"));
+    }
 }
 
 #[test]
@@ -217,10 +223,62 @@ fn an_added_encoder_has_a_name_until_it_is_removed() {
     let shown = json(&["encoders", "show", "mine", "--json"], data.path());
     assert_eq!((&shown["width"], &shown["architecture"]["heads"]), (&32.into(), &4.into()));
 
+    let id = shown["encoder_id"].clone();
+    histokin(&["encoders", "rename", "mine", encoder::DEFAULT], data.path()).assert().failure();
+    assert_eq!(json(&["encoders", "rename", "mine", "ours", "--json"], data.path())["to"], "ours");
+    histokin(&["encoders", "show", "mine"], data.path()).assert().failure();
+    let renamed = json(&["encoders", "show", "ours", "--json"], data.path());
+    assert_eq!((&renamed["name"], &renamed["encoder_id"]), (&"ours".into(), &id), "what it embedded stays");
+    json(&["encoders", "rename", "ours", "mine", "--json"], data.path());
+
     assert_eq!(json(&["encoders", "remove", "mine", "--json"], data.path())["removed"], "mine");
     assert!(weights.is_file(), "the weights stay");
     histokin(&["encoders", "show", "mine"], data.path()).assert().failure();
     histokin(&["encoders", "remove", encoder::DEFAULT], data.path()).assert().failure();
+}
+
+#[test]
+fn several_views_of_a_tile_are_embedded_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = small("hugging_face_vit.safetensors");
+    let args = FitModelArgs { crops: vec![1.0, 0.5], ..fit_args(folder.path(), &weights) };
+    let made = fit_model::run(&args).unwrap();
+    assert_eq!((&made["width"], &made["features"]), (&8.into(), &64.into()));
+    let path = folder.path().join("fitted");
+    let plain = FitModelArgs { name: "plain".into(), ..fit_args(folder.path(), &weights) };
+    fit_model::run(&plain).unwrap();
+    let spec = encoder::spec(text(&path)).unwrap();
+    // Views of 64 px: of 64 µm at 1.0 µm/px, and of 32 µm at 0.5.
+    assert_eq!((spec.tiles.tile_px, spec.tiles.mpp), (128, 0.5));
+
+    // The centre and the surroundings both count, and the surroundings of a plain encoder's tile do not exist.
+    let mut encoder = encoder::load(text(&path), DeviceChoice::Cpu).unwrap();
+    let patched = |at: u32| {
+        RgbImage::from_fn(128, 128, |x, y| match (at..at + 24).contains(&x) && (at..at + 24).contains(&y) {
+            true => image::Rgb([90, 20, 120]),
+            false => image::Rgb([230, 180, 210]),
+        })
+    };
+    let rows = encoder.encode(&[patched(200), patched(4), patched(52)]).unwrap();
+    let rows: Vec<&[f32]> = rows.rows().collect();
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+    assert!(distance(rows[0], rows[1]) > 1e-4, "a change of the surroundings");
+    assert!(distance(rows[0], rows[2]) > 1e-4, "a change of the centre");
+
+    // It embeds slides with these tiles, and other views are another encoder.
+    let project = folder.path().join("project");
+    let slide = asset("slides/CMU-1-Small-Region.svs");
+    let embed =
+        ["embed", text(&project), text(&slide), "--encoder", text(&path), "--device", "cpu", "--json"];
+    let embedded = json(&embed, folder.path());
+    assert_eq!(embedded["slides"][0]["tiles_failed"], 0);
+    assert_eq!(embedded["encoder_id"], spec.id.to_string());
+    let described = std::fs::read_to_string(path.join("model.toml")).unwrap();
+    assert!(described.contains("um_per_px = [1.0, 0.5]"), "{described}");
+    std::fs::write(path.join("model.toml"), described.replace("[1.0, 0.5]", "[0.5, 1.0]")).unwrap();
+    assert_ne!(encoder::spec(text(&path)).unwrap().id, spec.id);
+    std::fs::write(path.join("model.toml"), described.replace("[1.0, 0.5]", "[2.0, 0.5]")).unwrap();
+    assert!(refusal(&path).contains("256 px at 0.5"), "{}", refusal(&path));
 }
 
 #[test]

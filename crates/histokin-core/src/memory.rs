@@ -275,6 +275,13 @@ pub fn resident_bytes() -> Option<usize> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
 }
 
+/// Returns the memory in bytes that can be taken without anything being written to disk, where the system reports it.
+pub fn available_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
+}
+
 /// Returns freed memory to the system. Otherwise the allocator keeps it: gigabytes after a training run,
 /// which other programs could use.
 pub fn release_freed() {

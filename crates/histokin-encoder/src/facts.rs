@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::backbones::BackboneKind;
 use super::backbones::vit::{VitArchitecture, VitOutput};
-use super::model::{Location, Model, ModelFile, ModelSummary, locate, sidecar};
+use super::model::{Crops, Location, Model, ModelFile, ModelSummary, locate, sidecar};
 use super::{Described, EncoderError, EncoderSpec};
 use histokin_core::tiling::TileSettings;
 
@@ -58,7 +58,8 @@ fn examine_module(path: PathBuf) -> Result<Examined, EncoderError> {
 }
 
 /// Returns what is known of an encoder, as labels and texts in the order in which they are shown.
-fn facts(Described { file, recognised, .. }: &Described) -> Vec<(&'static str, String)> {
+fn facts(Described { file, spec, recognised }: &Described) -> Vec<(&'static str, String)> {
+    let about = &file.about;
     let mut facts = Vec::new();
     let mut add = |label: &'static str, text: String| {
         if !text.is_empty() {
@@ -66,18 +67,20 @@ fn facts(Described { file, recognised, .. }: &Described) -> Vec<(&'static str, S
         }
     };
     add("Name", file.name.clone());
-    let known = recognised.as_ref().and_then(|found| found.known);
-    add("Known as", known.map(|known| known.name.clone()).unwrap_or_default());
+    add("Known as", about.known_as.clone());
+    add("Made for", about.purpose.clone());
     add("Network", network(file));
     add("Tiles", tiles_text(file.preprocessing.tiles()));
+    add("Views", file.crops.as_ref().map(views).unwrap_or_default());
     add("Features", features(file));
-    if let Some(known) = known {
-        add("Source", known.source.clone());
-        add("Licence", known.licence.clone());
-        add("Commercial use", known.commercial.to_string());
-        add("Not confirmed", known.unconfirmed.join("; "));
+    if spec.width != file.feature_width() {
+        add("Descriptor", format!("{} numbers", spec.width));
     }
+    add("Source", about.source.clone());
+    add("Licence", about.licence.clone());
+    add("Commercial use", about.commercial.map(|commercial| commercial.to_string()).unwrap_or_default());
     if let Some(found) = recognised {
+        add("Not confirmed", found.known.map(|known| known.unconfirmed.join("; ")).unwrap_or_default());
         add("Parameters named as by", found.naming.to_owned());
         add("Settings from", found.settings.join(", "));
         add("Assumed", found.assumed.join("; "));
@@ -109,6 +112,12 @@ pub fn network(file: &ModelFile) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// Returns the views of a tile in a few words.
+fn views(crops: &Crops) -> String {
+    let spacings: Vec<String> = crops.um_per_px.iter().map(|um| format!("{um} µm/px")).collect();
+    format!("{} px at {}, concatenated", crops.px, spacings.join(" and "))
 }
 
 /// Returns how many numbers are taken out of the network, and which.

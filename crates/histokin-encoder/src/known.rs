@@ -43,6 +43,8 @@ pub struct KnownEncoder {
     /// Spacing of tiles, in µm per pixel.
     #[serde(default = "usual_um_per_px")]
     pub um_per_px: f64,
+    /// What it is for, in a sentence.
+    pub purpose: String,
     /// Where a user gets the file.
     pub source: String,
     /// Its licence, in a sentence.
@@ -178,7 +180,11 @@ mod tests {
     fn architecture(shapes: &Shapes) -> (VitArchitecture, Layout, Shapes) {
         let found = FoundVit::under("", shapes.keys().map(String::as_str)).unwrap();
         let renamed = found.shapes(|name| shapes.get(name).map(Vec::as_slice)).unwrap();
-        (VitArchitecture::of_shapes(&renamed, &found.layout.defaults()).unwrap(), found.layout, renamed)
+        (
+            VitArchitecture::of_shapes(&renamed, &found.layout.defaults(), &str::to_owned).unwrap(),
+            found.layout,
+            renamed,
+        )
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod prototypes;
 mod pth;
 pub mod readout;
 mod removed;
+pub mod speeds;
 mod state_dict;
 mod torch_library;
 mod torchscript;
@@ -50,7 +51,7 @@ pub use device::is_out_of_memory;
 pub use device::{DeviceChoice, device_name};
 pub use histokin_core::descriptors::EncoderId;
 pub use imported::ImportedEncoder;
-pub use model::{ModelSummary, available};
+pub use model::{ModelSummary, available, is_encoder};
 
 /// Name of the default model, used when none is specified.
 pub const DEFAULT: &str = "tissue-whitened";
@@ -282,6 +283,14 @@ pub enum EncoderError {
         /// Largest distance between the centres of two neighbouring tiles, in µm.
         within_um: f64,
     },
+    #[error(
+        "adapters (lora-N) are for vision transformers; of {backbone}, train the last blocks (last-N), the head or all"
+    )]
+    /// Adapters were to be trained in a network that is no vision transformer.
+    NotAdaptable {
+        /// Name of the network.
+        backbone: &'static str,
+    },
     #[error("the device {device} cannot be used: {reason}")]
     /// The requested device is not available or does not work.
     Device {
@@ -350,7 +359,7 @@ pub fn describe(which: &str) -> Result<Described, EncoderError> {
 }
 
 fn described(model: Model) -> Described {
-    let (weights, head) = (model.weights.path().to_owned(), model.head_path().map(Path::to_owned));
+    let (weights, head) = (model.path().to_owned(), model.head_path().map(Path::to_owned));
     let file = model::ModelFile { weights, head, ..model.file };
     Described { file, spec: model.spec, recognised: model.recognised }
 }

@@ -7,7 +7,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::Backbone;
 use super::device::{Compute, in_parts};
-use super::model::{Model, Preprocessing};
+use super::model::{Crops, Model, Preprocessing, SelfDescription};
 use super::readout::Readout;
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
 
@@ -31,13 +31,15 @@ pub(super) struct Branch {
     backbone: Backbone,
     /// Blocks whose pooled outputs are the features; empty for the last block.
     blocks: Vec<usize>,
+    crops: Option<Crops>,
     readout: Readout,
 }
 
 impl Branch {
-    /// Combines a folded backbone, the blocks whose outputs are its features, and a readout.
-    pub fn new(backbone: Backbone, blocks: Vec<usize>, readout: Readout) -> Self {
-        Self { backbone, blocks, readout }
+    /// Combines a folded backbone and a readout; `description` tells which features are taken out.
+    pub fn new(backbone: Backbone, description: &SelfDescription, readout: Readout) -> Self {
+        let SelfDescription { blocks, crops, .. } = description.clone();
+        Self { backbone, blocks, crops, readout }
     }
 
     /// Builds a model's network for inference on a device.
@@ -51,8 +53,9 @@ impl Branch {
             None => None,
             Some((path, tensors)) => Some(load_head(model, path, &tensors, compute)?),
         };
-        let readout = Readout::new(&model.file.described(), head);
-        Ok(Self { backbone, blocks: model.file.blocks.clone(), readout })
+        let description = model.file.described();
+        let readout = Readout::new(&description, head);
+        Ok(Self::new(backbone, &description, readout))
     }
 }
 
@@ -75,11 +78,20 @@ fn load_head(
 
 impl Network for Branch {
     fn tile_step(&self) -> u32 {
-        self.backbone.tile_step()
+        match self.crops {
+            // Views are scaled to the size that the network needs.
+            Some(_) => 1,
+            None => self.backbone.tile_step(),
+        }
     }
 
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
-        self.readout.of(self.backbone.features(images, &self.blocks)?, images)
+        let features = |images: &Tensor| self.backbone.features(images, &self.blocks);
+        let features = match &self.crops {
+            Some(crops) => crops.features(images, features),
+            None => features(images),
+        };
+        self.readout.of(features?, images)
     }
 }
 

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::fitting::{Fitted, LinearHead, numbers};
+use super::moments::Moments;
 use super::{DescriptorBatch, EncoderError};
 
 /// Settings of the fit.
@@ -25,9 +26,12 @@ pub struct PrototypeSettings {
 /// Number of k-means iterations; after these, hardly any tile changes its prototype.
 const ROUNDS: usize = 20;
 
-/// Fits a head that computes from pooled `features` (one row per tile) the logarithms of a tile's similarity
-/// to each prototype, up to an additive constant common to all prototypes.
-/// [`super::readout::HeadOutput::Memberships`] converts them to memberships.
+/// Largest number of features that are kept to find prototypes among, of all tiles together: 1 GiB.
+const MOST_KEPT: usize = 1 << 28;
+
+/// Fits a head that computes from pooled features the logarithms of a tile's similarity to each prototype, up to an
+/// additive constant common to all prototypes. [`super::readout::HeadOutput::Memberships`] converts them to
+/// memberships.
 ///
 /// Features are centred, scaled to unit variance and projected onto their first principal components. Each
 /// component is divided by the fourth root of its variance (half-whitening), and the result is scaled to a
@@ -35,58 +39,118 @@ const ROUNDS: usize = 20;
 /// Arthur and Vassilvitskii (2007, "k-means++"). The similarity is `exp(−sharpness · ‖y − c‖²)`; its
 /// logarithm without the `‖y‖²` term, which is the same for all prototypes, is linear in the features.
 ///
-/// # Errors
-/// [`EncoderError::TooFewTiles`] unless there are more tiles than prototypes and more tiles than components.
-pub fn fit_prototype_head(
-    features: &DescriptorBatch,
-    settings: &PrototypeSettings,
-) -> Result<Fitted, EncoderError> {
-    let tiles = features.rows().len();
-    let components = settings.components.min(features.width);
-    if tiles <= settings.count.max(components) || components == 0 || settings.count == 0 {
-        return Err(EncoderError::TooFewTiles { tiles, outputs: settings.count.max(components) });
-    }
-    fit(features, components, settings).map_err(|error| EncoderError::torch("fitting prototypes", &error))
+/// Slides are added one by one. Of more tiles than fit into 1 GiB, all count for the principal components, and
+/// prototypes are found among a random sample (Vitter 1985, "Random sampling with a reservoir").
+#[derive(Debug)]
+pub struct PrototypeFit {
+    settings: PrototypeSettings,
+    moments: Moments,
+    /// Features of the tiles among which prototypes are found, row by row.
+    kept: Vec<f32>,
+    /// Largest number of rows of `kept`.
+    most: usize,
+    random: ChaCha8Rng,
 }
 
-fn fit(
-    features: &DescriptorBatch,
-    components: usize,
-    settings: &PrototypeSettings,
-) -> Result<Fitted, TchError> {
-    let _no_grad = tch::no_grad_guard();
-    let inputs = features.width;
-    let tiles = features.rows().len() as i64;
-    let x =
-        Tensor::f_from_slice(&features.values)?.f_reshape([tiles, inputs as i64])?.f_to_kind(Kind::Double)?;
-    let mean = x.f_mean_dim([0i64].as_slice(), true, None)?;
-    let x = x.f_sub(&mean)?;
-    // The lower bound keeps constant channels, which carry no information, small.
-    let deviation = x.f_square()?.f_mean_dim([0i64].as_slice(), true, None)?.f_sqrt()?.f_clamp_min(1e-6)?;
-    let x = x.f_div(&deviation)?;
+impl PrototypeFit {
+    /// Creates a fit to tiles of `inputs` pooled features.
+    ///
+    /// # Errors
+    /// [`EncoderError::Torch`] if libtorch fails.
+    pub fn new(inputs: usize, settings: PrototypeSettings) -> Result<Self, EncoderError> {
+        Ok(Self {
+            settings,
+            moments: Moments::new(inputs).map_err(failed)?,
+            kept: Vec::new(),
+            most: MOST_KEPT / inputs.max(1),
+            // Not that of k-means, which does not depend on the number of tiles.
+            random: ChaCha8Rng::seed_from_u64(settings.seed ^ 0x5eed),
+        })
+    }
 
-    let covariance = x.f_transpose(0, 1)?.f_matmul(&x)?.f_div_scalar((tiles - 1) as f64)?;
-    // Eigenvalues are ascending: the components of largest variance come last.
-    let (variances, vectors) = covariance.f_linalg_eigh("L")?;
-    let first = (inputs - components) as i64;
-    let kept = variances.f_narrow(0, first, components as i64)?.f_clamp_min(1e-9)?;
-    let explained = kept.f_sum(Kind::Double)?.f_div(&variances.f_sum(Kind::Double)?)?.f_double_value(&[])?;
-    let map = vectors.f_narrow(1, first, components as i64)?.f_div(&kept.f_pow_tensor_scalar(0.25)?)?;
-    let y = x.f_matmul(&map)?;
-    let length = (y.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / tiles as f64).sqrt().max(1e-12);
-    let (y, map) = (y.f_div_scalar(length)?, map.f_div_scalar(length)?);
+    /// Adds pooled features, one row per tile.
+    ///
+    /// # Errors
+    /// [`EncoderError::Torch`] if libtorch fails.
+    pub fn add(&mut self, features: &DescriptorBatch) -> Result<(), EncoderError> {
+        let width = features.width;
+        for (index, row) in features.rows().enumerate() {
+            if self.kept.len() < self.most * width {
+                self.kept.extend(row);
+                continue;
+            }
+            let place = self.random.random_range(0..=self.moments.tiles + index);
+            if place < self.most {
+                self.kept[place * width..][..width].copy_from_slice(row);
+            }
+        }
+        self.moments.add(features).map_err(failed)
+    }
 
-    let centres = k_means(&y, settings.count, settings.seed)?;
-    // −s‖y − c‖² = 2s c·y − s‖c‖² − s‖y‖², with y = map · (x − mean) / deviation.
-    let weight = centres
-        .f_matmul(&map.f_transpose(0, 1)?)?
-        .f_mul_scalar(2.0 * settings.sharpness)?
-        .f_div(&deviation)?;
-    let lengths = square_lengths(&centres)?.f_mul_scalar(settings.sharpness)?;
-    let bias = weight.f_matmul(&mean.f_transpose(0, 1)?)?.f_add(&lengths)?.f_neg()?;
-    let head =
-        LinearHead { weight: numbers(&weight)?, bias: numbers(&bias)?, inputs, outputs: settings.count };
-    Ok(Fitted { head, explained })
+    /// Returns the head.
+    ///
+    /// # Errors
+    /// [`EncoderError::TooFewTiles`] unless there are more tiles than prototypes and more tiles than components.
+    pub fn head(&self) -> Result<Fitted, EncoderError> {
+        let Moments { tiles, inputs, .. } = self.moments;
+        let PrototypeSettings { count, components, .. } = self.settings;
+        let components = components.min(inputs);
+        if tiles <= count.max(components) || components == 0 || count == 0 {
+            return Err(EncoderError::TooFewTiles { tiles, outputs: count.max(components) });
+        }
+        self.fit(components).map_err(failed)
+    }
+
+    fn fit(&self, components: usize) -> Result<Fitted, TchError> {
+        let _no_grad = tch::no_grad_guard();
+        let (inputs, settings) = (self.moments.inputs, &self.settings);
+        let mean = self.moments.mean()?;
+        let covariance = self.moments.covariance()?;
+        let tiles = self.moments.tiles as f64;
+        // The lower bound keeps constant channels, which carry no information, small.
+        let variances = covariance.f_diagonal(0, 0, 1)?.f_mul_scalar((tiles - 1.0) / tiles)?;
+        let deviation = variances.f_clamp_min(0.0)?.f_sqrt()?.f_clamp_min(1e-6)?.f_reshape([1, -1])?;
+        let covariance = covariance.f_div(&deviation)?.f_div(&deviation.f_transpose(0, 1)?)?;
+        // Eigenvalues are ascending: the components of largest variance come last.
+        let (variances, vectors) = covariance.f_linalg_eigh("L")?;
+        let first = (inputs - components) as i64;
+        let kept = variances.f_narrow(0, first, components as i64)?.f_clamp_min(1e-9)?;
+        let explained =
+            kept.f_sum(Kind::Double)?.f_div(&variances.f_sum(Kind::Double)?)?.f_double_value(&[])?;
+        let map = vectors.f_narrow(1, first, components as i64)?.f_div(&kept.f_pow_tensor_scalar(0.25)?)?;
+        let y = self.projected(&mean, &deviation, &map)?;
+        let rows = y.size()[0] as f64;
+        let length = (y.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / rows).sqrt().max(1e-12);
+        let (y, map) = (y.f_div_scalar(length)?, map.f_div_scalar(length)?);
+
+        let centres = k_means(&y, settings.count, settings.seed)?;
+        // −s‖y − c‖² = 2s c·y − s‖c‖² − s‖y‖², with y = map · (x − mean) / deviation.
+        let weight = centres
+            .f_matmul(&map.f_transpose(0, 1)?)?
+            .f_mul_scalar(2.0 * settings.sharpness)?
+            .f_div(&deviation)?;
+        let lengths = square_lengths(&centres)?.f_mul_scalar(settings.sharpness)?;
+        let bias = weight.f_matmul(&mean.f_transpose(0, 1)?)?.f_add(&lengths)?.f_neg()?;
+        let head =
+            LinearHead { weight: numbers(&weight)?, bias: numbers(&bias)?, inputs, outputs: settings.count };
+        Ok(Fitted { head, explained })
+    }
+
+    /// Computes `map · (x − mean) / deviation` of the tiles that are kept, a part of them at a time.
+    fn projected(&self, mean: &Tensor, deviation: &Tensor, map: &Tensor) -> Result<Tensor, TchError> {
+        /// Number of tiles at a time.
+        const PART: usize = 4096;
+        let inputs = self.moments.inputs;
+        let parts = self.kept.chunks(PART * inputs).map(|part| {
+            let rows = Tensor::f_from_slice(part)?.f_reshape([-1, inputs as i64])?.f_to_kind(Kind::Double)?;
+            rows.f_sub(mean)?.f_div(deviation)?.f_matmul(map)
+        });
+        Tensor::f_cat(&parts.collect::<Result<Vec<_>, TchError>>()?, 0)
+    }
+}
+
+fn failed(error: TchError) -> EncoderError {
+    EncoderError::torch("fitting prototypes", &error)
 }
 
 /// Computes the squared length of each row, `[N, 1]`.
@@ -150,6 +214,15 @@ mod tests {
         DescriptorBatch { values: values.collect(), width: 3 }
     }
 
+    fn fit_prototype_head(
+        features: &DescriptorBatch,
+        settings: &PrototypeSettings,
+    ) -> Result<Fitted, EncoderError> {
+        let mut fit = PrototypeFit::new(features.width, *settings)?;
+        fit.add(features)?;
+        fit.head()
+    }
+
     fn memberships(head: &LinearHead, row: &[f32]) -> Vec<f64> {
         let dot = |weights: &[f32]| weights.iter().zip(row).map(|(w, x)| f64::from(w * x)).sum::<f64>();
         let answer: Vec<f64> = head
@@ -197,6 +270,24 @@ mod tests {
         assert!(largest(0.1) < largest(1.0) && largest(1.0) < largest(5.0));
         let weights = || fit_prototype_head(&clusters, &settings(1.0)).unwrap().head.weight;
         assert_eq!(weights(), weights());
+    }
+
+    #[test]
+    fn of_many_tiles_prototypes_are_those_of_a_sample() {
+        let clusters = clusters();
+        let mut fit = PrototypeFit { most: 30, ..PrototypeFit::new(3, settings(5.0)).unwrap() };
+        for part in clusters.values.chunks(27) {
+            fit.add(&DescriptorBatch { values: part.to_vec(), width: 3 }).unwrap();
+        }
+        assert_eq!(fit.kept.len(), 30 * 3);
+        assert!(
+            fit.kept.chunks(3).filter(|row| clusters.rows().take(30).any(|first| first == *row)).count() < 25
+        );
+        let head = fit.head().unwrap().head;
+        for row in clusters.rows() {
+            let largest = memberships(&head, row).into_iter().fold(0.0, f64::max);
+            assert!(largest > 0.9, "{largest}");
+        }
     }
 
     #[test]

@@ -26,18 +26,7 @@ pub fn plain_name(name: &str) -> String {
 /// cannot be written.
 pub fn add(file: &ModelFile) -> Result<PathBuf, EncoderError> {
     let wrong = |path: &Path, reason: String| EncoderError::File { path: path.to_owned(), reason };
-    let unnamed = || wrong(Path::new(&file.name), "this cannot name an encoder; give another name".into());
-    if file.name.is_empty() || plain_name(&file.name) != file.name.to_ascii_lowercase() {
-        return Err(unnamed());
-    }
-    let folder = folder().ok_or_else(|| wrong(Path::new("~"), "your home folder is unknown".into()))?;
-    let folder = folder.join(&file.name);
-    if model::available().iter().any(|model| model.name == file.name) {
-        return Err(wrong(
-            &folder,
-            "there is an encoder of this name; give another, or remove that one".into(),
-        ));
-    }
+    let folder = free_folder(&file.name)?;
     let absolute = |path: &Path| std::path::absolute(path).map_err(|error| wrong(path, error.to_string()));
     let file = ModelFile {
         weights: absolute(&file.weights)?,
@@ -50,19 +39,58 @@ pub fn add(file: &ModelFile) -> Result<PathBuf, EncoderError> {
     Ok(folder)
 }
 
+/// Renames the user's encoder `from` to `to`. Its identity stays, and with it what it has embedded; projects that
+/// name it by its former name no longer find it.
+///
+/// # Errors
+/// [`EncoderError::Unknown`] if the user has added no such encoder; [`EncoderError::File`] if the new name is taken or
+/// names no folder, or a file cannot be written.
+pub fn rename(from: &str, to: &str) -> Result<(), EncoderError> {
+    let old = own_folder(from)?;
+    let new = free_folder(to)?;
+    let file = ModelFile { name: to.to_owned(), ..model::read_description(&old)? };
+    let wrong = |path: &Path, reason: String| EncoderError::File { path: path.to_owned(), reason };
+    std::fs::rename(&old, &new).map_err(|error| wrong(&new, error.to_string()))?;
+    let text = toml::to_string(&file).map_err(|error| wrong(&new, error.to_string()))?;
+    write_whole(&new.join(MODEL_FILE), text.as_bytes())
+}
+
 /// Removes the user's encoder `name`. Its weights stay where they are, and so do descriptors made with it.
 ///
 /// # Errors
 /// [`EncoderError::Unknown`] if the user has added no such encoder; [`EncoderError::File`] if its folder cannot be
 /// removed.
 pub fn remove(name: &str) -> Result<(), EncoderError> {
+    let path = own_folder(name)?;
+    std::fs::remove_dir_all(&path).map_err(|error| EncoderError::File { path, reason: error.to_string() })
+}
+
+/// Returns the folder of the user's encoder `name`.
+///
+/// # Errors
+/// [`EncoderError::Unknown`] if there is none.
+fn own_folder(name: &str) -> Result<PathBuf, EncoderError> {
     let is_plain = Path::new(name).components().count() == 1;
     let found =
         folder().map(|folder| folder.join(name)).filter(|path| is_plain && path.join(MODEL_FILE).is_file());
-    let Some(path) = found else {
-        return Err(EncoderError::Unknown { which: name.to_owned(), available: names().join(", ") });
-    };
-    std::fs::remove_dir_all(&path).map_err(|error| EncoderError::File { path, reason: error.to_string() })
+    found.ok_or_else(|| EncoderError::Unknown { which: name.to_owned(), available: names().join(", ") })
+}
+
+/// Returns the folder for a new encoder of the user.
+///
+/// # Errors
+/// [`EncoderError::File`] if `name` is taken or names no folder.
+fn free_folder(name: &str) -> Result<PathBuf, EncoderError> {
+    let wrong =
+        |path: &Path, reason: &str| EncoderError::File { path: path.to_owned(), reason: reason.into() };
+    if name.is_empty() || plain_name(name) != name.to_ascii_lowercase() {
+        return Err(wrong(Path::new(name), "this cannot name an encoder; give another name"));
+    }
+    let folder = folder().ok_or_else(|| wrong(Path::new("~"), "your home folder is unknown"))?.join(name);
+    match model::available().iter().any(|model| model.name == name) {
+        true => Err(wrong(&folder, "there is an encoder of this name; give another, or remove that one")),
+        false => Ok(folder),
+    }
 }
 
 /// Returns the names of the user's encoders.

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::EncoderError;
 use super::backbones::vit::names::{FoundVit, Part};
-use super::backbones::vit::{Shapes, VisionTransformer, VitArchitecture};
+use super::backbones::vit::{Shapes, VisionTransformer, VitArchitecture, adapter};
 use super::device::Compute;
 use super::state_dict::find_vit;
 use super::weight_files::WeightFiles;
@@ -13,6 +13,8 @@ use super::weights::{Tensors, differences};
 /// The vision transformer in files of weights.
 pub(super) struct VitWeights<'a> {
     files: &'a WeightFiles,
+    /// File of tensors that replace parameters, and of adapters that are added to them.
+    changes: Option<&'a WeightFiles>,
     found: FoundVit,
     /// Shapes of the parameters, by their names in timm.
     shapes: Shapes,
@@ -27,7 +29,32 @@ impl<'a> VitWeights<'a> {
         let wrong = |differences| EncoderError::Mismatch { path: files.path().to_owned(), differences };
         let Some(found) = find_vit(files.names()).map_err(wrong)? else { return Ok(None) };
         let shapes = found.shapes(|name| files.shape(name)).map_err(wrong)?;
-        Ok(Some(Self { files, found, shapes }))
+        Ok(Some(Self { files, changes: None, found, shapes }))
+    }
+
+    /// Applies the changes of a file that training has written: tensors in place of parameters of the same name, and
+    /// adapters.
+    ///
+    /// # Errors
+    /// [`EncoderError::Mismatch`] if it holds something else.
+    pub fn changed_by(self, changes: &'a WeightFiles) -> Result<Self, EncoderError> {
+        let is_change = |name: &str| {
+            let replaces =
+                self.shapes.get(name).is_some_and(|own| changes.shape(name) == Some(own.as_slice()));
+            replaces
+                || name.starts_with("head.")
+                || [adapter::DOWN, adapter::UP].iter().any(|ending| {
+                    let adapted = name.strip_suffix(ending);
+                    adapted.is_some_and(|layer| self.shapes.contains_key(&format!("{layer}.weight")))
+                })
+        };
+        match changes.names().find(|name| !is_change(name)) {
+            Some(other) => Err(EncoderError::Mismatch {
+                path: changes.path().to_owned(),
+                differences: format!("{} has no {other}", self.files.path().display()),
+            }),
+            None => Ok(Self { changes: Some(changes), ..self }),
+        }
     }
 
     /// Returns where the parameters come from.
@@ -40,7 +67,8 @@ impl<'a> VitWeights<'a> {
     /// # Errors
     /// [`EncoderError::Mismatch`] with what is missing or has an unexpected shape.
     pub fn architecture(&self) -> Result<VitArchitecture, EncoderError> {
-        let read = VitArchitecture::of_shapes(&self.shapes, &self.found.layout.defaults());
+        let called = |name: &str| self.found.called(name);
+        let read = VitArchitecture::of_shapes(&self.shapes, &self.found.layout.defaults(), &called);
         let architecture = read.map_err(|reason| self.mismatch(reason))?;
         self.check(architecture)?;
         Ok(architecture)
@@ -74,7 +102,8 @@ impl<'a> VitWeights<'a> {
 
     /// Checks that the parameters are those of the architecture.
     fn check(&self, architecture: VitArchitecture) -> Result<(), EncoderError> {
-        match differences(&VisionTransformer::shapes(architecture), &self.shapes, |_| false) {
+        let expected = VisionTransformer::shapes(architecture);
+        match differences(&expected, &self.shapes, |_| false, |name| self.found.called(name)) {
             Some(differences) => Err(self.mismatch(differences)),
             None => Ok(()),
         }
@@ -90,8 +119,23 @@ impl<'a> VitWeights<'a> {
         }
     }
 
-    /// Reads a parameter, put together from the tensors of the files.
+    /// Reads a parameter, with the changes to it.
     fn tensor(&self, name: &str) -> Result<Tensor, EncoderError> {
+        let Some(changes) = self.changes else { return self.published(name) };
+        if changes.shape(name).is_some() {
+            return changes.tensor(name);
+        }
+        let layer = name.strip_suffix(".weight").unwrap_or_default();
+        let [down, up] = [adapter::DOWN, adapter::UP].map(|ending| format!("{layer}{ending}"));
+        if changes.shape(&down).is_none() {
+            return self.published(name);
+        }
+        adapter::merged(&self.published(name)?, &changes.tensor(&down)?, &changes.tensor(&up)?)
+            .map_err(|error| EncoderError::torch("adding adapters", &error))
+    }
+
+    /// Reads a parameter without changes, put together from the tensors of the files.
+    fn published(&self, name: &str) -> Result<Tensor, EncoderError> {
         let read = |name: &String| self.files.tensor(name);
         let joined = match &self.found.sources[name][..] {
             [(Part::Whole, source)] => Ok(read(source)?),

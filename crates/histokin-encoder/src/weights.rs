@@ -104,10 +104,12 @@ pub(super) fn tensor_of(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<T
 
 /// Returns how the parameters in a file differ in names or shapes from those `expected` of a network, or `None`
 /// if they are the same. A parameter that is not expected is no difference if `expendable` returns true for it.
+/// `called` tells how the file calls a parameter.
 pub(super) fn differences<T: PartialEq + Debug>(
     expected: &BTreeMap<String, Vec<T>>,
     found: &BTreeMap<String, Vec<T>>,
     expendable: impl Fn(&str) -> bool,
+    called: impl Fn(&str) -> String,
 ) -> Option<String> {
     let listed = |kind: &str, names: Vec<String>| match names.len() {
         0 => None,
@@ -116,16 +118,17 @@ pub(super) fn differences<T: PartialEq + Debug>(
             Some(format!("{count} {kind}: {}{more}", names[..count.min(3)].join(", ")))
         }
     };
-    let missing = expected.keys().filter(|&name| !found.contains_key(name)).cloned().collect();
+    let missing =
+        expected.keys().filter(|&name| !found.contains_key(name)).map(|name| called(name)).collect();
     let misshaped = expected.iter().filter_map(|(name, shape)| {
         let other = found.get(name)?;
-        (other != shape).then(|| format!("{name} is {other:?}, not {shape:?}"))
+        (other != shape).then(|| format!("{} is {other:?}, not {shape:?}", called(name)))
     });
     let superfluous = found.keys().filter(|name| !expected.contains_key(*name) && !expendable(name));
     let all = [
         listed("missing", missing),
         listed("of another shape", misshaped.collect()),
-        listed("superfluous", superfluous.cloned().collect()),
+        listed("superfluous", superfluous.map(|name| called(name)).collect()),
     ];
     let all: Vec<String> = all.into_iter().flatten().collect();
     (!all.is_empty()).then(|| all.join("; "))
@@ -144,16 +147,29 @@ pub fn fill(
     path: &Path,
     expendable: impl Fn(&str) -> bool,
 ) -> Result<(), EncoderError> {
-    let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
+    fill_variables(&store.variables().into_iter().collect(), tensors, path, expendable)
+}
+
+/// Copies `tensors` into `variables`, as [`fill`] does into all of a store.
+///
+/// # Errors
+/// As [`fill`].
+pub(super) fn fill_variables(
+    variables: &Tensors,
+    tensors: &Tensors,
+    path: &Path,
+    expendable: impl Fn(&str) -> bool,
+) -> Result<(), EncoderError> {
     let shapes = |tensors: &BTreeMap<String, Tensor>| -> BTreeMap<String, Vec<i64>> {
         tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect()
     };
-    if let Some(differences) = differences(&shapes(&variables), &shapes(tensors), expendable) {
+    if let Some(differences) = differences(&shapes(variables), &shapes(tensors), expendable, str::to_owned) {
         return Err(EncoderError::Mismatch { path: path.to_owned(), differences });
     }
     let _no_grad = tch::no_grad_guard();
-    for (name, mut variable) in variables {
-        variable.f_copy_(&tensors[&name]).map_err(|error| EncoderError::torch("copying weights", &error))?;
+    for (name, variable) in variables {
+        let mut variable = variable.shallow_clone();
+        variable.f_copy_(&tensors[name]).map_err(|error| EncoderError::torch("copying weights", &error))?;
     }
     Ok(())
 }

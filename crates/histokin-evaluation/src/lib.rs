@@ -23,6 +23,7 @@ pub mod map;
 pub mod feedback;
 pub mod neighbours;
 mod pairs;
+pub mod preview;
 pub mod probe;
 pub mod report;
 pub mod retrieval;

@@ -42,7 +42,7 @@ pub const FIELDS: &[FieldHelp] = &[
     help("npid_momentum", "npid: share (0 to 1) of a tile's old entry that stays in the memory bank."),
     help(
         "backbone",
-        "The network: mobilenet_v2 and efficientnet_lite0 can be trained on a CPU, resnet50 needs a CUDA device.",
+        "The network: mobilenet_v2 and efficientnet_lite0 can be trained on a CPU, resnet50 needs a CUDA device. If training starts from a vision transformer, that is the network.",
     ),
     help(
         "init",
@@ -51,7 +51,7 @@ pub const FIELDS: &[FieldHelp] = &[
     help("width", "Number of values in a descriptor; 128 in the paper."),
     help(
         "depth",
-        "What is trained: head (the last layer only), last-N (also the last N of the blocks that are used), or all.",
+        "What is trained: head (the last layer only), last-N (also the last N of the blocks that are used), all, or, of vision transformers, lora-RANK (the head and adapters of rank 4 to 16 in the attention of every block).",
     ),
     help(
         "batch_statistics",

@@ -215,7 +215,7 @@ impl Learner {
         header.optimiser_steps = self.optimiser.steps();
         header.loss_scale = self.scale.factor;
         header.bank_normaliser = normaliser.flatten();
-        Checkpoint { header, weights: self.network.variables(), optimiser: self.optimiser.state(), bank }
+        Checkpoint { header, weights: self.network.state(), optimiser: self.optimiser.state(), bank }
     }
 
     /// Restores the state of a checkpoint that was read from `path`.

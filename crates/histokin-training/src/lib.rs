@@ -21,6 +21,7 @@ mod learner;
 pub mod loader;
 pub mod losses;
 pub mod memory_bank;
+mod memory_need;
 pub mod optimiser;
 pub mod pairs;
 pub mod run;
@@ -153,6 +154,17 @@ pub enum TrainingError {
     /// A thread cannot be started.
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),
+    /// The computer has less memory than the training needs.
+    #[error(
+        "training needs {need}, and {there} are free. A smaller batch (--batch) needs less, and so does training adapters \
+         (--depth lora-8), the last blocks (--depth last-2) or the head alone (--depth head)"
+    )]
+    TooMuchMemory {
+        /// What it needs.
+        need: String,
+        /// What is there.
+        there: String,
+    },
     /// The device has too little memory.
     #[error(
         "{doing}: the device has too little memory ({reason}). A smaller batch (--batch) needs less, and so does training \

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::TrainingError;
 use super::checkpoint::{Checkpoint, CheckpointHeader};
 use super::config::{JudgedBy, TrainingConfig};
 use super::control::Control;
@@ -17,6 +16,7 @@ use super::shown::{ShownPair, shown_pairs};
 use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
 use super::validation::{Validation, ValidationTiles};
+use super::{TrainingError, memory_need};
 use histokin_core::memory;
 use histokin_encoder::{DeviceChoice, EncoderId};
 
@@ -175,6 +175,9 @@ fn run(
         send(Progress::Notice(
             "no class is labelled on two validation slides: the best step is chosen by ADDR alone".into(),
         ));
+    }
+    if let Some(text) = memory_need::told(&config, setup.device)? {
+        send(Progress::Notice(text));
     }
     let mut learner = Learner::new(&config, sampler.instances(), setup.device)?;
     let path = setup.run.last_checkpoint();

@@ -14,7 +14,7 @@ use crate::ui::heat_map::HeatSource;
 use crate::ui::panels::annotations::AnnotationsPanel;
 use crate::ui::panels::appearance::AppearanceCard;
 use crate::ui::panels::dialogs::Dialog;
-use crate::ui::panels::encoders::EncodersCard;
+use crate::ui::panels::encoders::EncodersPage;
 use crate::ui::panels::first_steps::{self, Step};
 use crate::ui::panels::matches::MatchesPanel;
 use crate::ui::panels::save_view::SaveRequest;
@@ -59,10 +59,10 @@ pub struct Chrome {
     pub tissue_settings_open: bool,
     /// State of the card of embedding settings.
     pub tissue_card: TissueCard,
-    /// Whether the card of encoders is open.
+    /// Whether the page of encoders is shown instead of the canvas.
     pub encoders_open: bool,
-    /// State of the card of encoders.
-    pub encoders_card: EncodersCard,
+    /// State of the page of encoders.
+    pub encoders: EncodersPage,
     /// Whether the view history is shown on the overview.
     pub view_history_shown: bool,
     /// State of the match list.
@@ -138,7 +138,7 @@ impl Chrome {
             tissue_settings_open: false,
             tissue_card: TissueCard::default(),
             encoders_open: false,
-            encoders_card: EncodersCard::default(),
+            encoders: EncodersPage::default(),
             view_history_shown: state.view_history_shown,
             matches: MatchesPanel::default(),
             heat_shown: false,

@@ -81,7 +81,11 @@ impl App {
             if self.session.active().is_some() {
                 Step::Find.is_at(ui.ctx(), rect);
             }
-            if self.chrome.report_open {
+            if self.chrome.encoders_open {
+                self.canvas.hovered = None;
+                let page = &mut self.chrome.encoders;
+                panels::encoders::encoders_ui(ui, page, &self.session, palette, requests);
+            } else if self.chrome.report_open {
                 self.canvas.hovered = None;
                 let (report, renderer) = (&mut self.report.view, &self.report.renderer);
                 let shown = &mut self.canvas.slides;
@@ -107,13 +111,9 @@ impl App {
                 let card = panels::tissue::tissue_ui(ui, corner, shown, &self.session, palette, requests);
                 corner.y = card.bottom() + 8.0;
             }
-            if self.chrome.encoders_open {
-                let card = &self.chrome.encoders_card;
-                let card = panels::encoders::encoders_ui(ui, corner, card, &self.session, palette, requests);
-                corner.y = card.bottom() + 8.0;
-            }
             let mut free = rect;
             if !self.chrome.report_open
+                && !self.chrome.encoders_open
                 && !self.session.slides().is_empty()
                 && let Some(legend) = self.legend_ui(ui, rect, corner, palette)
                 && legend.left() > rect.center().x

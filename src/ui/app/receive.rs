@@ -6,8 +6,8 @@ use egui::{Context, UserAttentionType, ViewportCommand};
 
 use super::App;
 use crate::session::{
-    AnnotationCommand, EmbeddingCommand, Event, MessageCommand, PictureQuery, QueryCommand, SlideCommand,
-    SlideEvent, TrainingCommand, ViewTarget,
+    AnnotationCommand, EmbeddingCommand, EmbeddingEvent, Event, MessageCommand, PictureQuery, QueryCommand,
+    SlideCommand, SlideEvent, TrainingCommand, ViewTarget,
 };
 use crate::ui::actions::SlideAction;
 use crate::ui::file_dialog::Choose;
@@ -27,6 +27,9 @@ impl App {
     pub fn absorb(&mut self, event: impl Into<Event>) {
         let event = event.into();
         self.note_opened(&event);
+        if matches!(event, Event::Embedding(EmbeddingEvent::EncoderGiven(_))) {
+            self.show_encoders(true);
+        }
         for job in self.session.absorb(event) {
             self.workers.dispatch(job);
         }
@@ -137,11 +140,8 @@ impl App {
                 self.command(QueryCommand::Picture(PictureQuery::File(path)));
             }
             Choose::Encoder => {
-                if !self.chrome.encoders_open {
-                    self.chrome.encoders_open = true;
-                    self.chrome.encoders_card.opened();
-                }
-                self.command(EmbeddingCommand::ExamineEncoder(path.display().to_string()));
+                self.show_encoders(true);
+                self.command(EmbeddingCommand::OfferEncoder(path.to_string_lossy().into_owned()));
             }
             Choose::Patients => self.command(QueryCommand::ReadPatients(path)),
             Choose::TrainingSettings => {

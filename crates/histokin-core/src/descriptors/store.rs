@@ -175,19 +175,42 @@ impl DescriptorStore {
     /// Returns the recipes of all descriptors in the folder, each once, ordered by the encoders' names.
     /// Unreadable files are skipped.
     pub fn recipes(&self) -> Vec<Recipe> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let files = entries.map(|entry| entry.path());
-        let headers = files
-            .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
-            .filter_map(|path| header(&path).ok());
         let mut recipes: Vec<Recipe> = Vec::new();
-        for recipe in headers.map(|header| header.recipe) {
+        for recipe in self.headers().map(|header| header.recipe) {
             if !recipes.contains(&recipe) {
                 recipes.push(recipe);
             }
         }
         recipes.sort_by_key(|recipe| (recipe.encoder_name.clone(), recipe.short_id()));
         recipes
+    }
+
+    /// Returns the headers of all descriptors in the folder, in no order. Unreadable files are skipped.
+    pub fn headers(&self) -> impl Iterator<Item = DescriptorHeader> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+            .filter_map(|path| header(&path).ok())
+    }
+
+    /// Deletes what is kept of a slide by `recipe`: its descriptors, those of tiles that are not selected any more,
+    /// and the journal.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Io`].
+    pub fn discard(&self, slide: &SlideId, recipe: &Recipe) -> Result<(), DescriptorError> {
+        for id in self.ids(slide) {
+            for path in
+                [self.path_of(id, recipe), self.unselected_path(id, recipe), self.journal_path(id, recipe)]
+            {
+                self.require_writable(&path)?;
+                if path.exists() {
+                    durable::remove(&path).map_err(|source| DescriptorError::Io { path, source })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes a finished set (durable write) and returns its path.

@@ -12,6 +12,7 @@ mod resnet;
 mod tiny;
 pub mod vit;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -172,7 +173,11 @@ fn variable(path: &nn::Path, name: &str, shape: &[usize]) -> Result<Tensor, TchE
         path = &path / folder;
     }
     let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
-    path.f_zeros(last, &shape)
+    match (shape.len(), last) {
+        // Factors; a network that starts with random weights would answer nothing but zeros without them.
+        (1, "weight" | "gamma") => path.f_ones(last, &shape),
+        _ => path.f_zeros(last, &shape),
+    }
 }
 
 impl std::fmt::Display for BackboneKind {
@@ -209,6 +214,29 @@ impl Backbone {
     /// An error of libtorch, such as lack of memory or an unsuitable shape of `images`.
     pub fn features(&self, images: &Tensor, blocks: &[usize]) -> Result<Tensor, TchError> {
         self.learning_features(images, blocks, 0, false)
+    }
+
+    /// Adds low-rank adapters of this rank to a vision transformer, as variables under `path`; returns whether it is
+    /// one.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
+    pub fn adapt(&mut self, path: &nn::Path, rank: usize) -> Result<bool, TchError> {
+        let Layers::Transformer(network) = &mut self.layers else { return Ok(false) };
+        network.adapt(rank, |name, shape| variable(path, name, shape))?;
+        Ok(true)
+    }
+
+    /// Returns all parameters of a vision transformer by their names, with their adapters added; `None` for other
+    /// networks.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
+    pub fn transformer_parameters(&self) -> Result<Option<BTreeMap<String, Tensor>>, TchError> {
+        match &self.layers {
+            Layers::Convolutional(_) => Ok(None),
+            Layers::Transformer(network) => network.all_merged().map(Some),
+        }
     }
 
     /// Returns the number of blocks in the network.
@@ -275,14 +303,19 @@ impl Backbone {
         }
     }
 
-    /// Returns a copy of the network for inference: every batch-norm is folded into its convolution, and
-    /// kernels are stored channels-last. Later training of the original does not change the copy.
+    /// Returns a copy of the network for inference: every batch-norm is folded into its convolution, adapters are
+    /// added to their matrices, and kernels are stored channels-last. Later training of the original does not change
+    /// the copy; parameters that are not trained are shared with it.
     ///
     /// # Errors
     /// An error of libtorch, such as lack of memory for the copy.
     pub fn folded(&self) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
-        self.map(Block::folded, |parameter| Ok(parameter.copy().detach()))
+        let own = |parameter: &Tensor| match parameter.requires_grad() {
+            true => Ok(parameter.copy().detach()),
+            false => Ok(parameter.shallow_clone()),
+        };
+        self.map(Block::folded, own)
     }
 
     /// Returns a copy of the network with all parameters converted to `kind`, for half precision.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Preprocessing, SelfDescription};
+use super::{About, Crops, Preprocessing, SelfDescription};
 use crate::EncoderError;
 use crate::backbones::BackboneKind;
 use crate::readout::{FeatureScaling, HeadOutput};
@@ -44,6 +44,13 @@ pub struct ModelFile {
     /// output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain_switch: Option<f32>,
+    /// Views of a tile at several magnifications, whose features are concatenated. Without them, the network sees the
+    /// tile as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crops: Option<Crops>,
+    /// What the model is for, its source and its licence.
+    #[serde(default, skip_serializing_if = "About::is_empty")]
+    pub about: About,
     /// Processing of tiles before the network and of descriptors after it.
     #[serde(default)]
     pub preprocessing: Preprocessing,
@@ -57,9 +64,20 @@ impl ModelFile {
 
     /// Returns this description in the form that is stored in a single weights file.
     pub(crate) fn described(&self) -> SelfDescription {
-        let Self { name, backbone, blocks, feature_scaling, output, stain_switch, .. } = self.clone();
-        let preprocessing = self.preprocessing.clone();
-        SelfDescription { name, backbone, blocks, feature_scaling, output, stain_switch, preprocessing }
+        let Self {
+            name, backbone, blocks, feature_scaling, output, stain_switch, crops, preprocessing, ..
+        } = self.clone();
+        SelfDescription {
+            name,
+            backbone,
+            blocks,
+            feature_scaling,
+            output,
+            stain_switch,
+            crops,
+            base: None,
+            preprocessing,
+        }
     }
 
     /// Checks that the settings go together; `has_head` is whether there is a head, in whichever file.
@@ -70,10 +88,13 @@ impl ModelFile {
             if !self.blocks.is_empty() || self.feature_scaling == FeatureScaling::Hellinger {
                 return Err("blocks and the hellinger scaling are for convolutional networks".into());
             }
-            let Preprocessing { tile_px, .. } = self.preprocessing;
-            if !(tile_px as usize).is_multiple_of(architecture.patch_px) {
+            let (name, px) = match &self.crops {
+                Some(crops) => ("crops.px", crops.px),
+                None => ("tile_px", self.preprocessing.tile_px),
+            };
+            if !(px as usize).is_multiple_of(architecture.patch_px) {
                 return Err(format!(
-                    "tile_px is {tile_px}; patches of {} px have to fill a tile",
+                    "{name} is {px}; patches of {} px have to fill it",
                     architecture.patch_px
                 ));
             }
@@ -102,6 +123,9 @@ impl ModelFile {
             if !(height.is_finite() && height > 0.0) {
                 return Err(format!("stain_switch is {height}; its height has to be above 0"));
             }
+        }
+        if let Some(crops) = &self.crops {
+            crops.check_tiles(&self.preprocessing)?;
         }
         self.preprocessing.check()
     }
@@ -144,12 +168,16 @@ mod tests {
             head: Some("head.safetensors".into()),
             output: HeadOutput::Linear,
             stain_switch: None,
+            crops: None,
+            about: About::default(),
             preprocessing: Preprocessing { l2_normalise: true, ..Preprocessing::default() },
         };
         let text = toml::to_string(&file).unwrap();
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
         assert!(
-            ["blocks", "output", "stain_switch", "stain ="].iter().all(|key| !text.contains(key)),
+            ["blocks", "output", "stain_switch", "stain =", "crops", "about"]
+                .iter()
+                .all(|key| !text.contains(key)),
             "what is as ever is not written: {text}"
         );
         assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
@@ -157,6 +185,8 @@ mod tests {
             blocks: vec![3, 5],
             output: HeadOutput::Memberships,
             stain_switch: Some(0.5),
+            crops: Some(Crops { px: 112, um_per_px: vec![2.0, 1.0] }),
+            about: About { purpose: "tests".into(), ..About::default() },
             preprocessing: Preprocessing { stain: StainSetting::None, ..Preprocessing::default() },
             ..file
         };

@@ -75,6 +75,19 @@ pub(crate) fn locate(which: &str) -> Result<Location, EncoderError> {
     })
 }
 
+/// Returns whether `path` is of an encoder, by its name: a model's folder, a file of weights, or a TorchScript module.
+/// Nothing is read.
+pub fn is_encoder(path: &Path) -> bool {
+    const ENDINGS: [&str; 7] = ["safetensors", "pth", "pt", "ts", "bin", "ckpt", "torch"];
+    let text = path.to_string_lossy();
+    path.join(MODEL_FILE).is_file()
+        || PUBLISHED_NAMES.iter().any(|name| path.join(name).is_file())
+        || path.is_file()
+            && (path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+                || path.file_name().is_some_and(|name| name == MODEL_FILE)
+                || text.ends_with(INDEX_ENDING))
+}
+
 /// Returns the model folders: those in `HISTOKIN_MODELS`, the user's, the one next to the program, and the source
 /// tree's.
 pub(crate) fn model_folders() -> Vec<PathBuf> {

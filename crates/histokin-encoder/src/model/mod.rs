@@ -1,5 +1,7 @@
 //! Models: their descriptions, their files, and where they are.
 
+mod about;
+mod crops;
 mod file;
 mod location;
 mod preprocessing;
@@ -20,22 +22,61 @@ use super::weight_files::WeightFiles;
 use super::weights::{self, Tensors};
 use super::{EncoderError, EncoderSpec};
 
+pub use about::About;
+pub use crops::Crops;
 pub use file::{MODEL_FILE, ModelFile, read_description};
 pub(super) use location::{Location, locate, model_folders};
-pub use location::{MODELS_VARIABLE, ModelSummary, available};
+pub use location::{MODELS_VARIABLE, ModelSummary, available, is_encoder};
 pub use preprocessing::Preprocessing;
 pub(super) use preprocessing::sidecar;
-pub use single_file::SelfDescription;
+pub use single_file::{Base, SelfDescription};
 
 /// Location of a model's linear head.
 #[derive(Debug)]
 pub(super) enum Head {
     /// There is no head: the pooled features are the descriptor.
     None,
-    /// In the same file as the backbone's weights.
+    /// In the same file as the backbone's weights, or as the changes to them.
     Inside,
     /// In a separate file.
     Beside(WeightFiles),
+}
+
+/// Weights, and the file that changes them, if there is one.
+struct Weights {
+    files: WeightFiles,
+    changes: Option<WeightFiles>,
+}
+
+impl Weights {
+    /// Takes `files` as the weights or, if they are changes of the weights `base`, as those.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if the base is no longer there or is another by now.
+    fn of(files: WeightFiles, base: Option<Base>) -> Result<Self, EncoderError> {
+        let Some(base) = base else { return Ok(Self { files, changes: None }) };
+        let wrong = |what: &str| EncoderError::File {
+            path: files.path().to_owned(),
+            reason: format!(
+                "it was trained from {}, which {what}; restore that file",
+                base.weights.display()
+            ),
+        };
+        if !base.weights.is_file() {
+            return Err(wrong("is no longer there"));
+        }
+        let weights = WeightFiles::read(&base.weights)?;
+        if weights.digests()? != base.digests {
+            return Err(wrong("has changed since"));
+        }
+        Ok(Self { files: weights, changes: Some(files) })
+    }
+}
+
+/// Returns the description that a file holds of itself, if it was written by training.
+fn self_description(files: &WeightFiles) -> Result<Option<SelfDescription>, EncoderError> {
+    let text = files.text(SELF_DESCRIPTION).map(serde_json::from_str).transpose();
+    text.map_err(|error| EncoderError::File { path: files.path().to_owned(), reason: error.to_string() })
 }
 
 /// A model's description and the bytes of its files, from which it is built.
@@ -45,6 +86,8 @@ pub(super) struct Model {
     pub file: ModelFile,
     /// The weights.
     pub weights: WeightFiles,
+    /// The file that training wrote, where it holds changes of the weights only.
+    pub changes: Option<WeightFiles>,
     /// Prefix of the backbone's parameter names in the weights file.
     pub prefix: String,
     /// Location of the head.
@@ -100,9 +143,10 @@ impl Model {
     pub fn read_single(path: &Path) -> Result<Self, EncoderError> {
         let files = WeightFiles::read(path)?;
         let (mut prefix, mut recognised) = (String::new(), None);
-        let description = match files.text(SELF_DESCRIPTION) {
-            Some(text) => serde_json::from_str(text)
-                .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?,
+        let own = self_description(&files)?;
+        let describes_itself = own.is_some();
+        let description = match own {
+            Some(description) => description,
             None => match VitWeights::find(&files)? {
                 Some(vit) => recognised.insert(vit_settings::complete(path, &vit)?).description(),
                 None => {
@@ -114,13 +158,23 @@ impl Model {
         };
         let has_head = match description.backbone {
             // Of other vision transformers, `head` is a classifier.
-            BackboneKind::Vit(_) => files.text(SELF_DESCRIPTION).is_some(),
+            BackboneKind::Vit(_) => describes_itself,
             _ => prefix.is_empty(),
         };
         let has_head = has_head && files.shape("head.weight").is_some();
         let head = if has_head { Head::Inside } else { Head::None };
-        let SelfDescription { name, backbone, blocks, feature_scaling, output, stain_switch, preprocessing } =
-            description;
+        let SelfDescription {
+            name,
+            backbone,
+            blocks,
+            feature_scaling,
+            output,
+            stain_switch,
+            crops,
+            base,
+            preprocessing,
+        } = description;
+        let known = recognised.as_ref().and_then(|found: &RecognisedVit| found.known);
         let file = ModelFile {
             name,
             backbone,
@@ -130,10 +184,13 @@ impl Model {
             head: None,
             output,
             stain_switch,
+            crops,
+            about: known.map(About::from).unwrap_or_default(),
             preprocessing,
         };
         file.check(has_head).map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?;
-        Ok(Self { prefix, recognised, ..Self::of_parts(file, files, head)? })
+        let weights = Weights::of(files, base)?;
+        Ok(Self { prefix, recognised, ..Self::of_parts(file, weights, head)? })
     }
 
     /// Reads the files that `file` names, relative to `folder`.
@@ -144,12 +201,14 @@ impl Model {
         let path = folder.join(&file.weights);
         file.check(file.head.is_some())
             .map_err(|reason| EncoderError::File { path: path.clone(), reason })?;
-        let weights = WeightFiles::read(&path)?;
+        let files = WeightFiles::read(&path)?;
+        let base = self_description(&files)?.and_then(|description| description.base);
+        let weights = Weights::of(files, base)?;
         let head = match &file.head {
             None => Head::None,
             Some(head) => Head::Beside(WeightFiles::read(&folder.join(head))?),
         };
-        let prefix = prefix_in_files(&weights)?;
+        let prefix = prefix_in_files(&weights.files)?;
         Ok(Self { prefix, ..Self::of_parts(file, weights, head)? })
     }
 
@@ -169,10 +228,14 @@ impl Model {
     /// # Errors
     /// [`EncoderError::Mismatch`] if there is none.
     fn vit(&self) -> Result<VitWeights<'_>, EncoderError> {
-        VitWeights::find(&self.weights)?.ok_or_else(|| EncoderError::Mismatch {
+        let found = VitWeights::find(&self.weights)?.ok_or_else(|| EncoderError::Mismatch {
             path: self.weights.path().to_owned(),
             differences: "there is no vision transformer among them".into(),
-        })
+        })?;
+        match &self.changes {
+            Some(changes) => found.changed_by(changes),
+            None => Ok(found),
+        }
     }
 
     /// Builds the backbone with its weights for inference on a device.
@@ -194,11 +257,21 @@ impl Model {
         }
     }
 
+    /// Returns the files that the user chooses: the weights or, where they hold all else, their changes.
+    fn main_files(&self) -> &WeightFiles {
+        self.changes.as_ref().unwrap_or(&self.weights)
+    }
+
+    /// Returns the path of the file that the user chooses.
+    pub fn path(&self) -> &Path {
+        self.main_files().path()
+    }
+
     /// Returns the files that hold the head, if there is one.
     fn head_files(&self) -> Option<&WeightFiles> {
         match &self.head {
             Head::None => None,
-            Head::Inside => Some(&self.weights),
+            Head::Inside => Some(self.main_files()),
             Head::Beside(files) => Some(files),
         }
     }
@@ -227,10 +300,11 @@ impl Model {
         !self.file.backbone.is_own(name) || name.ends_with("num_batches_tracked")
     }
 
-    fn of_parts(file: ModelFile, weights: WeightFiles, head: Head) -> Result<Self, EncoderError> {
+    fn of_parts(file: ModelFile, weights: Weights, head: Head) -> Result<Self, EncoderError> {
+        let Weights { files: weights, changes } = weights;
         let width = match &head {
             Head::None => file.feature_width(),
-            Head::Inside => head_width(&weights, &file)?,
+            Head::Inside => head_width(changes.as_ref().unwrap_or(&weights), &file)?,
             Head::Beside(files) => head_width(files, &file)?,
         };
         let mut network = format!("{} {}", file.backbone, file.feature_scaling.identity());
@@ -249,6 +323,10 @@ impl Model {
         if let Some(height) = file.stain_switch {
             network += &format!(" stain switch {}", shortest_decimal(height));
         }
+        if let Some(crops) = &file.crops {
+            let views: Vec<String> = crops.um_per_px.iter().map(f64::to_string).collect();
+            network += &format!(" crops of {} px at [{}]", crops.px, views.join(", "));
+        }
         let mut identity = file.preprocessing.identity(&network);
         match file.backbone {
             // Their files are large, so that a kept digest stands for the content.
@@ -257,7 +335,8 @@ impl Model {
             }
             _ => identity.add_files(&weights)?,
         }
-        if let Head::Beside(files) = &head {
+        let beside = if let Head::Beside(files) = &head { Some(files) } else { None };
+        for files in changes.iter().chain(beside) {
             identity.add_files(files)?;
         }
         let spec = EncoderSpec {
@@ -268,7 +347,7 @@ impl Model {
             stain: file.preprocessing.stain,
             stain_reference: file.preprocessing.stain_reference,
         };
-        Ok(Self { file, weights, prefix: String::new(), head, spec, recognised: None })
+        Ok(Self { file, weights, changes, prefix: String::new(), head, spec, recognised: None })
     }
 }
 

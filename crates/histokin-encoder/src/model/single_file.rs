@@ -1,16 +1,28 @@
 //! The description of a model that is a single weights file.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Preprocessing;
+use super::{Crops, Preprocessing};
 use crate::backbones::BackboneKind;
 use crate::readout::{FeatureScaling, HeadOutput};
 
 /// Key of the self-description in the header of a weights file.
 pub(super) const SELF_DESCRIPTION: &str = "histokin";
+
+/// Weights of a vision transformer that a file changes: tensors in the file replace those of the same name, and
+/// low-rank adapters in the file are added to them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// Absolute path of the weights.
+    #[serde(with = "histokin_core::paths::whole")]
+    pub weights: PathBuf,
+    /// SHA-256 of the content of each of their files.
+    pub digests: Vec<String>,
+}
 
 /// Description stored in a single weights file, equivalent to the `model.toml` of a folder. If there is a
 /// head, the file contains it as `head.weight` and `head.bias`, next to the backbone's parameters.
@@ -33,6 +45,12 @@ pub struct SelfDescription {
     /// Height of the stain switch, as in [`ModelFile::stain_switch`](super::ModelFile::stain_switch).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain_switch: Option<f32>,
+    /// Views of a tile, as in [`ModelFile::crops`](super::ModelFile::crops).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crops: Option<Crops>,
+    /// The weights that this file changes, if it does not hold all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// Processing of tiles before the network and of descriptors after it.
     #[serde(default)]
     pub preprocessing: Preprocessing,
@@ -50,13 +68,16 @@ impl SelfDescription {
             feature_scaling: FeatureScaling::None,
             output: HeadOutput::Linear,
             stain_switch: None,
+            crops: None,
+            base: None,
             preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
         }
     }
 
     /// Returns the number of features that the head takes as input.
     pub(crate) fn feature_width(&self) -> usize {
-        self.backbone.width_of(&self.blocks) + usize::from(self.stain_switch.is_some())
+        let views = self.crops.as_ref().map_or(1, Crops::count);
+        views * self.backbone.width_of(&self.blocks) + usize::from(self.stain_switch.is_some())
     }
 
     /// Returns the description as metadata for the header of a safetensors file.

@@ -35,6 +35,7 @@ use histokin_encoder::{self as encoder, EncoderSpec};
 use crate::pipeline::ThumbnailCache;
 pub use access::{Claim, ReadOnly};
 pub use archive_url::{ArchiveUrl, UrlError};
+pub use encoders::{EncoderOrigin, ListedEncoder};
 pub use file::{ProjectSettings, SlideEntry};
 pub use listing::FormerIds;
 pub use lock::{Holder, LOCK_FILE, LockError, ProjectLock};

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{AnnotationJob, ConceptJob, EvaluateRequest, PictureQuery, TrainingJob, TrialRequest};
+use super::{
+    AnnotationJob, ConceptJob, EncoderChange, EvaluateRequest, PictureQuery, PreviewRequest, TrainingJob,
+    TrialRequest,
+};
 use histokin_core::concept::ConceptStore;
 use histokin_core::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
@@ -111,6 +114,8 @@ pub struct TileRequest {
 pub enum Job {
     /// Job of the worker that opens slides and encoders.
     Open(OpenJob),
+    /// Job of the worker that lists encoders and changes the user's.
+    Encoders(EncoderJob),
     /// Job of the worker that reads whole slides at low magnification.
     Scan(ScanJob),
     /// Job of the worker that loads descriptors and lists.
@@ -149,6 +154,8 @@ pub enum EmbeddingJob {
     Tiles(TileRequest),
     /// Embeds a picture before everything else.
     Picture(PictureRequest),
+    /// Embeds a sample of tiles with another encoder, before the plan.
+    Preview(Box<PreviewRequest>),
 }
 
 /// Descriptors of which the index is built.
@@ -207,8 +214,6 @@ pub enum OpenJob {
     },
     /// Reads the specification of an encoder, given by name or path. libtorch is loaded only for a TorchScript module.
     ReadEncoderSpec(String),
-    /// Reads what is known of an encoder, given by name or path. libtorch is loaded only for a TorchScript module.
-    ExamineEncoder(String),
     /// Records that the user allows a TorchScript module to run, and reads its specification.
     TrustEncoder {
         /// File of the module.
@@ -216,6 +221,16 @@ pub enum OpenJob {
         /// Name or path of the encoder.
         encoder: String,
     },
+}
+
+/// Jobs of the worker that lists encoders and changes the user's.
+pub enum EncoderJob {
+    /// Lists the encoders that can be chosen in a project.
+    List(Box<Project>),
+    /// Reads what is known of an encoder, given by name or path. libtorch is loaded only for a TorchScript module.
+    Examine(String),
+    /// Adds, renames or removes an encoder of the user.
+    Change(EncoderChange),
 }
 
 /// Jobs of the worker that reads whole slides at low magnification.
@@ -262,6 +277,15 @@ pub enum LoadJob {
         store: DescriptorStore,
         /// Slide of the descriptors.
         slide: SlideId,
+        /// Recipe of the descriptors.
+        recipe: Recipe,
+    },
+    /// Discards the descriptors of slides, so that they are embedded again.
+    DiscardDescriptors {
+        /// Store to delete from.
+        store: DescriptorStore,
+        /// The slides.
+        slides: Vec<SlideId>,
         /// Recipe of the descriptors.
         recipe: Recipe,
     },
@@ -355,8 +379,8 @@ pub enum HistoryJob {
 pub enum EvaluationJob {
     /// Evaluates encoders.
     Evaluate(Box<EvaluateRequest>),
-    /// Computes the distance of every tile of a study from what the query compares tiles with; NaN for tiles that are not
-    /// in the index.
+    /// Computes the distance of every tile of a study from what the query compares tiles with; NaN for tiles that are
+    /// not in the index.
     MeasureDistances {
         /// Number of the query.
         generation: u64,

@@ -44,15 +44,15 @@ pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;
 pub use concepts::{ConceptAreas, ConceptCommand, ConceptEvent, ConceptJob};
 pub use embedding::{
-    EmbeddingCommand, EmbeddingEvent, EmbeddingState, EncoderChoice, EncoderOffer, EncoderState,
-    SlideProgress, SlideStatus,
+    EmbeddingCommand, EmbeddingEvent, EmbeddingState, EncoderChange, EncoderChoice, EncoderOffer,
+    EncoderState, PreviewRequest, PreviewState, SlideProgress, SlideStatus,
 };
 pub use evaluation::{EvaluateRequest, EvaluationCommand, EvaluationEvent, EvaluationState};
 pub use event::Event;
 pub use index::IndexEvent;
 pub use job::{
-    ArchiveJob, ArchiveRequest, EmbedPlan, EmbedTarget, EmbeddingJob, EvaluationJob, HistoryJob, IndexBuild,
-    Job, LoadJob, OpenJob, PictureJob, PictureRequest, ScanJob, SearchRequest, TileRequest,
+    ArchiveJob, ArchiveRequest, EmbedPlan, EmbedTarget, EmbeddingJob, EncoderJob, EvaluationJob, HistoryJob,
+    IndexBuild, Job, LoadJob, OpenJob, PictureJob, PictureRequest, ScanJob, SearchRequest, TileRequest,
 };
 pub use messages::{Message, MessageCommand, MessageEvent, Remedy, Severity};
 pub use query::{
@@ -61,7 +61,7 @@ pub use query::{
 pub use slides::{Colours, Profile, SlideCommand, SlideEvent, SlideState, TilePicture};
 pub use training::{
     PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd, TrainingEvent,
-    TrainingJob, TrainingPlan, TrainingState, TrainingTarget, TrialRequest, TrialState,
+    TrainingJob, TrainingPlan, TrainingState, TrainingTarget, TrialRequest, TrialState, TrialSubject,
 };
 pub use view::{ViewCommand, ViewTarget};
 
@@ -209,6 +209,7 @@ impl Session {
     fn change_project(&mut self, project: Project) -> Vec<Job> {
         let left = self.stop_training();
         self.evaluation.stop();
+        self.forget_trials();
         let former = std::mem::replace(self, Session::new(project));
         self.messages = former.messages;
         self.query.continue_after(&former.query);

@@ -2,7 +2,7 @@
 
 use super::{
     AnnotationJob, Command, ConceptCommand, EmbeddingCommand, EvaluationCommand, EvaluationJob, HistoryJob,
-    Job, MatchCommand, Session, TrainingCommand, TrainingJob,
+    Job, LoadJob, MatchCommand, Session, TrainingCommand, TrainingJob,
 };
 
 impl Session {
@@ -26,6 +26,7 @@ impl Session {
             Command::Embedding(
                 EmbeddingCommand::Resume
                 | EmbeddingCommand::EmbedAgain(_)
+                | EmbeddingCommand::EmbedAllAgain
                 | EmbeddingCommand::SetTissue(_)
                 | EmbeddingCommand::ChooseEncoder(_)
                 | EmbeddingCommand::UseOfferedEncoder,
@@ -72,6 +73,7 @@ fn writes_into_project(job: &Job) -> bool {
                     | HistoryJob::ExportAnswer { .. }
                     | HistoryJob::ExportHeatMap { .. }
             )
+            | Job::Load(LoadJob::DiscardDescriptors { .. })
             | Job::Evaluation(EvaluationJob::WriteReport { .. })
             | Job::Annotations(AnnotationJob::Save { .. })
             | Job::Training(TrainingJob::Train(_) | TrainingJob::Export { .. } | TrainingJob::Delete { .. })

@@ -1,17 +1,20 @@
 //! The thread that embeds. It owns the encoder and follows the newest plan.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::EventSender;
 use crate::crash;
 use crate::session::{
-    EmbedPlan, EmbedTarget, EmbeddingEvent, Event, MessageEvent, PictureQuery, PictureRequest, QueryEvent,
-    SlideEvent, SlideProgress, TileRequest,
+    EmbedPlan, EmbedTarget, EmbeddingEvent, Event, MessageEvent, PictureQuery, PictureRequest,
+    PreviewRequest, QueryEvent, SlideEvent, SlideProgress, TileRequest,
 };
 use histokin_core::query::{Example, ShownExample, TilePosition};
 use histokin_core::slide::{self, SlideId};
+use histokin_encoder::speeds::{self, MeasuredSpeed};
 use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError, EncoderId};
+use histokin_evaluation::preview::{self, EncoderPreview, PreviewSlide};
 use histokin_project::pipeline::{
     EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedRequest, EmbedSettings, embed_picture,
     embed_slide, embed_tiles, write_picture,
@@ -30,6 +33,10 @@ struct QueueState {
     running: Option<Running>,
     /// Tiles or a picture for which a query waits.
     describe: Option<Urgent>,
+    /// A sample of tiles to embed with another encoder.
+    preview: Option<PreviewRequest>,
+    /// Stops the preview that runs.
+    previewing: Option<Arc<AtomicBool>>,
     /// Whether the slide that was interrupted by a request is continued afterwards.
     goes_on: bool,
     closed: bool,
@@ -47,6 +54,7 @@ enum Urgent {
 /// What the embedder does next.
 enum Work {
     EmbedTiles(Urgent),
+    Preview(Box<PreviewRequest>),
     Embed(Box<EmbedPlan>, EmbedTarget, Arc<EmbedControl>),
 }
 
@@ -82,13 +90,24 @@ impl EmbedderQueue {
         self.interpose(Urgent::Picture(request));
     }
 
+    /// Embeds a sample of tiles with another encoder; the slide that is being embedded is interrupted. A preview that
+    /// still waits is replaced.
+    pub fn preview(&self, request: PreviewRequest) {
+        self.interpose_by(|state| state.preview = Some(request));
+    }
+
     fn interpose(&self, request: Urgent) {
+        self.interpose_by(|state| state.describe = Some(request));
+    }
+
+    /// Adds work that comes before the plan.
+    fn interpose_by(&self, add: impl FnOnce(&mut QueueState)) {
         let mut state = self.lock();
         if let Some((_, _, control)) = &state.running {
             control.stop();
             state.goes_on = true;
         }
-        state.describe = Some(request);
+        add(&mut state);
         drop(state);
         self.changed.notify_all();
     }
@@ -99,6 +118,9 @@ impl EmbedderQueue {
         state.closed = true;
         if let Some((_, _, control)) = &state.running {
             control.stop();
+        }
+        if let Some(stop) = &state.previewing {
+            stop.store(true, Ordering::Relaxed);
         }
         drop(state);
         self.changed.notify_all();
@@ -113,6 +135,10 @@ impl EmbedderQueue {
             }
             if let Some(request) = state.describe.take() {
                 return Some(Work::EmbedTiles(request));
+            }
+            if let Some(request) = state.preview.take() {
+                state.previewing = Some(request.stop.clone());
+                return Some(Work::Preview(Box::new(request)));
             }
             if let Some(plan) = state.plan.as_mut().filter(|plan| !plan.paused && !plan.targets.is_empty()) {
                 let target = plan.targets.remove(0);
@@ -213,6 +239,17 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, settings: EmbedSettings,
                 let (slide, rects) = (request.slide.info().id.clone(), request.rects);
                 events.send(QueryEvent::TilesEmbedded { slide, rects, descriptors });
             }
+            Work::Preview(request) => {
+                let which = request.which.clone();
+                let computed = crash::catch("Previewing an encoder", || preview(&request, device, events));
+                let result = computed.unwrap_or_else(|crash| {
+                    events.send(MessageEvent::Crashed(crash.clone()));
+                    Err(crash.summary)
+                });
+                if !request.stop.load(Ordering::Relaxed) {
+                    events.send(EmbeddingEvent::Previewed { which, result: result.map(Arc::new) });
+                }
+            }
             Work::Embed(plan, target, control) => {
                 let embedded = crash::catch("Embedding a slide", || {
                     let encoder = loaded.get(&plan.encoder, &plan.recipe.encoder_id, device, events)?;
@@ -222,7 +259,8 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, settings: EmbedSettings,
                     Ok(Ok(interrupted)) => queue.done(&target, interrupted),
                     Ok(Err(error)) => {
                         queue.done(&target, false);
-                        events.send(EmbeddingEvent::EncoderFailed { reason: error.to_string() });
+                        let (which, reason) = (plan.encoder.clone(), error.to_string());
+                        events.send(EmbeddingEvent::EncoderFailed { which, reason });
                     }
                     Err(crash) => {
                         // The state of an encoder after a panic is unknown, so it is loaded again.
@@ -236,6 +274,39 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, settings: EmbedSettings,
             }
         }
     }
+}
+
+/// Embeds a sample of tiles with the encoder that the user looks at. It is not kept: the project's encoder is needed
+/// next.
+fn preview(
+    request: &PreviewRequest,
+    device: DeviceChoice,
+    events: &EventSender,
+) -> Result<EncoderPreview, String> {
+    let to_text = |error: &dyn std::fmt::Display| error.to_string();
+    let mut progress = |share: f64, doing: &str| {
+        let (which, doing) = (request.which.clone(), doing.to_owned());
+        events.send(EmbeddingEvent::PreviewProgress { which, share, doing });
+        !request.stop.load(Ordering::Relaxed)
+    };
+    progress(0.0, "Loading the encoder");
+    let mut encoder = encoder::load(&request.which, device).map_err(|error| to_text(&error))?;
+    let recipe = request.project.recipe(encoder.spec());
+    let slides: Vec<PreviewSlide<'_>> = request
+        .targets
+        .iter()
+        .map(|target| PreviewSlide {
+            slide: target.slide.as_ref(),
+            tissue: target.tissue.as_deref(),
+            selection: &target.selection,
+        })
+        .collect();
+    let found = preview::preview(&slides, encoder.as_mut(), &recipe, 0, &mut progress);
+    let found = found.map_err(|error| to_text(&error))?;
+    let found = found.ok_or("There is no tissue tile on the open slides.")?;
+    let measured = MeasuredSpeed { tiles_per_second: found.tiles_per_second, device: found.device.clone() };
+    speeds::keep(&encoder.spec().id, measured);
+    Ok(found)
 }
 
 fn describe(request: &TileRequest, encoder: &mut dyn Encoder) -> Result<Vec<Vec<f32>>, String> {
@@ -286,7 +357,13 @@ fn embed(
     events: &EventSender,
 ) -> bool {
     let slide = &target.slide.info().id;
-    let mut report = |progress| _ = event(slide, progress).map(|event| events.send(event));
+    let mut speed = None;
+    let mut report = |progress| {
+        if let EmbedProgress::Tiles { tiles_per_second, .. } = &progress {
+            speed = Some(*tiles_per_second);
+        }
+        _ = event(slide, progress).map(|event| events.send(event));
+    };
     let request = EmbedRequest {
         slide: target.slide.as_ref(),
         selection: &target.selection,
@@ -298,6 +375,10 @@ fn embed(
     let outcome = embed_slide(&request, encoder, control, &mut report);
     match outcome {
         Ok(EmbedOutcome::Finished { set, summary }) => {
+            if let Some(tiles_per_second) = speed {
+                let measured = MeasuredSpeed { tiles_per_second, device: encoder.device() };
+                speeds::keep(&encoder.spec().id, measured);
+            }
             events.send(EmbeddingEvent::DescriptorsReady { set, finished: true });
             if let Some(no_tiles) = summary.no_tiles {
                 events.send(EmbeddingEvent::NoTiles { slide: slide.clone(), why: no_tiles });

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::EventSender;
-use crate::session::{EvaluateRequest, EvaluationEvent, EvaluationJob, Event, TrainingEvent, TrialRequest};
+use crate::session::{
+    EmbeddingEvent, EvaluateRequest, EvaluationEvent, EvaluationJob, Event, TrainingEvent, TrialRequest,
+    TrialSubject,
+};
 use histokin_encoder::{self as encoder, DeviceChoice};
 use histokin_evaluation::study::{self, StudyError};
 use histokin_evaluation::trial::{self, Trial};
@@ -27,7 +30,7 @@ pub fn work(job: EvaluationJob, events: &EventSender) {
             let result = compare(&request, events);
             if !request.stop.load(Ordering::Relaxed) {
                 let result = result.map(Arc::new).map_err(|error| error.to_string());
-                events.send(TrainingEvent::Tried { run: request.run, result });
+                events.send(trial_ended(request.subject, result));
             }
         }
         EvaluationJob::WriteReport { study, project, pseudonymise } => {
@@ -41,12 +44,12 @@ pub fn work(job: EvaluationJob, events: &EventSender) {
 pub fn on_crash(job: &EvaluationJob) -> impl FnOnce(String) -> Option<Event> + use<> {
     let is_report = matches!(job, EvaluationJob::WriteReport { .. });
     let tried = match job {
-        EvaluationJob::Try(request) => Some(request.run.clone()),
+        EvaluationJob::Try(request) => Some(request.subject.clone()),
         _ => None,
     };
     move |reason| {
         Some(match tried {
-            Some(run) => Event::Training(TrainingEvent::Tried { run, result: Err(reason) }),
+            Some(subject) => trial_ended(subject, Err(reason)),
             None if is_report => Event::Evaluation(EvaluationEvent::ReportWritten(Err(reason))),
             None => Event::Evaluation(EvaluationEvent::Finished(Err(reason))),
         })
@@ -64,10 +67,21 @@ fn evaluate(request: &EvaluateRequest, events: &EventSender) {
     }
 }
 
-/// Compares the encoder of a training run with the project's.
+/// Makes the event of a comparison that has ended.
+fn trial_ended(subject: TrialSubject, result: Result<Arc<Trial>, String>) -> Event {
+    match subject {
+        TrialSubject::Run(run) => TrainingEvent::Tried { run, result }.into(),
+        TrialSubject::Encoder(which) => EmbeddingEvent::Compared { which, result }.into(),
+    }
+}
+
+/// Compares another encoder with the project's.
 fn compare(request: &TrialRequest, events: &EventSender) -> Result<Trial, StudyError> {
     let mut report = reporter(&request.stop, |share, doing| {
-        events.send(TrainingEvent::TrialProgress { run: request.run.clone(), share, doing });
+        events.send(match request.subject.clone() {
+            TrialSubject::Run(run) => Event::from(TrainingEvent::TrialProgress { run, share, doing }),
+            TrialSubject::Encoder(which) => EmbeddingEvent::ComparisonProgress { which, share, doing }.into(),
+        });
     });
     let mut encoder = encoder::load(&request.model, DeviceChoice::Auto)?;
     let recipe = request.recipe(encoder.spec());

@@ -7,8 +7,7 @@ use image::RgbaImage;
 
 use super::EventSender;
 use crate::session::{
-    EmbeddingEvent, EncoderOffer, Event, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob,
-    SlideEvent,
+    EmbeddingEvent, Event, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob, SlideEvent,
 };
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
@@ -19,7 +18,6 @@ use histokin_core::stain::estimate::estimate_in;
 use histokin_core::stain::{self, LabStatistics};
 use histokin_core::tiling::read_tile;
 use histokin_core::tissue::TissueMask;
-use histokin_encoder::facts::Examined;
 use histokin_encoder::{self as encoder, EncoderError};
 use histokin_project::pipeline::{self, find_slides};
 use histokin_project::project::Project;
@@ -74,10 +72,6 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
             }
         }
         OpenJob::ReadEncoderSpec(which) => learn_encoder(&which, events),
-        OpenJob::ExamineEncoder(which) => {
-            let found = examine_encoder(&which).map(Box::new).map_err(|error| error.to_string());
-            events.send(Event::Embedding(EmbeddingEvent::EncoderExamined { which, found }));
-        }
         OpenJob::TrustEncoder { module, encoder } => {
             if let Err(error) = encoder::trust::allow(&module) {
                 events.send(MessageEvent::Error(format!(
@@ -89,18 +83,12 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
     }
 }
 
-/// Reads what is known of an encoder.
-fn examine_encoder(which: &str) -> Result<EncoderOffer, EncoderError> {
-    let Examined { name, tiles, facts } = encoder::facts::examine(which)?;
-    let facts = facts.into_iter().map(|(label, text)| (label.to_owned(), text)).collect();
-    Ok(EncoderOffer { which: which.to_owned(), name, tiles, facts })
-}
-
 fn learn_encoder(which: &str, events: &EventSender) {
+    let name = which.to_owned();
     events.send(match encoder::spec(which) {
-        Ok(spec) => Event::Embedding(EmbeddingEvent::EncoderKnown(Box::new(spec))),
-        Err(EncoderError::Untrusted { path }) => Event::Embedding(EmbeddingEvent::EncoderUntrusted { path }),
-        Err(error) => Event::Embedding(EmbeddingEvent::EncoderFailed { reason: error.to_string() }),
+        Ok(spec) => EmbeddingEvent::EncoderKnown { which: name, spec: Box::new(spec) },
+        Err(EncoderError::Untrusted { path }) => EmbeddingEvent::EncoderUntrusted { which: name, path },
+        Err(error) => EmbeddingEvent::EncoderFailed { which: name, reason: error.to_string() },
     });
 }
 
@@ -119,6 +107,12 @@ fn find(paths: Vec<PathBuf>, events: &EventSender) {
             }
             Err(error) => events.send(MessageEvent::Error(error.to_string())),
         }
+    }
+    // A model's folder or file of weights. The window shows one encoder: the last one in the list.
+    let (encoders, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        others.into_iter().partition(|path| encoder::is_encoder(path));
+    if let Some(path) = encoders.into_iter().next_back() {
+        events.send(EmbeddingEvent::EncoderGiven(path));
     }
     if others.is_empty() {
         return;
@@ -211,6 +205,14 @@ pub(super) fn load(job: LoadJob, events: &EventSender) {
                 events.send(EmbeddingEvent::NoDescriptors { slide });
             }
         },
+        LoadJob::DiscardDescriptors { store, slides, recipe } => {
+            for slide in slides {
+                if let Err(error) = store.discard(&slide, &recipe) {
+                    events.send(MessageEvent::Error(error.to_string()));
+                }
+                events.send(EmbeddingEvent::NoDescriptors { slide });
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod archive_searcher;
 mod concept_files;
 mod query_files;
 pub mod embedder;
+mod encoder_jobs;
 mod io_jobs;
 mod evaluator;
 pub mod similarity_maps;
@@ -25,8 +26,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::crash;
 use crate::session::{
-    ArchiveJob, ArchiveRequest, EmbeddingJob, EvaluationJob, Event, HistoryJob, IndexBuild, IndexEvent, Job,
-    LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob, SearchRequest,
+    ArchiveJob, ArchiveRequest, EmbeddingJob, EncoderJob, EvaluationJob, Event, HistoryJob, IndexBuild,
+    IndexEvent, Job, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob, SearchRequest,
 };
 use embedder::EmbedderQueue;
 use histokin_core::index::Snapshot;
@@ -51,7 +52,7 @@ const LAST_WRITES: Duration = Duration::from_secs(60);
 const LAST_READS: Duration = Duration::from_secs(2);
 
 /// Threads that write, besides those named "…-keeper".
-const WRITERS: [&str; 3] = ["embedder", "trainer", "training-jobs"];
+const WRITERS: [&str; 4] = ["embedder", "encoders", "trainer", "training-jobs"];
 
 /// How long to wait before saving a project is retried.
 const SAVE_AGAIN: Duration = Duration::from_secs(10);
@@ -100,6 +101,7 @@ pub struct Workers {
 #[derive(Default)]
 struct Queues {
     opener: JobQueue<OpenJob>,
+    encoders: JobQueue<EncoderJob>,
     scanner: JobQueue<ScanJob>,
     pictures: JobQueue<PictureJob>,
     watched: JobQueue<Watch>,
@@ -153,6 +155,12 @@ impl Workers {
                          meanwhile"
                     )));
                 }
+            }
+        })?;
+        workers.spawn("encoders", &events, |queues, events| {
+            while let Some(job) = queues.encoders.take() {
+                let failed = encoder_jobs::on_crash(&job);
+                events.attempt("Reading encoders", || encoder_jobs::work(job, events), failed);
             }
         })?;
         workers.spawn("slide-scanner", &events, |queues, events| {
@@ -254,6 +262,7 @@ impl Workers {
         let queues = &self.queues;
         match job {
             Job::Open(job) => queues.opener.push(job),
+            Job::Encoders(job) => queues.encoders.push(job),
             // Tissue masks take long; what the user sees of a slide comes first.
             Job::Scan(job @ ScanJob::FindTissue { .. }) => queues.scanner.push(job),
             Job::Scan(job) => {
@@ -274,6 +283,7 @@ impl Workers {
             Job::Embedding(EmbeddingJob::Plan(plan)) => queues.embedder.submit(plan),
             Job::Embedding(EmbeddingJob::Tiles(request)) => queues.embedder.embed_tiles(request),
             Job::Embedding(EmbeddingJob::Picture(request)) => queues.embedder.embed_picture(request),
+            Job::Embedding(EmbeddingJob::Preview(request)) => queues.embedder.preview(*request),
             Job::BuildIndex(build) => queues.indexer.replace(build),
             Job::Search(request) => queues.searches.replace(request),
             Job::Archive(ArchiveJob::Search(request)) => queues.archive_searches.replace(Some(*request)),
@@ -307,6 +317,7 @@ impl Drop for Workers {
     fn drop(&mut self) {
         let queues = &self.queues;
         queues.opener.close();
+        queues.encoders.close();
         queues.scanner.close();
         queues.pictures.close();
         queues.watched.close();
@@ -377,8 +388,6 @@ fn named(job: &OpenJob) -> String {
         OpenJob::FindPaths(paths) => {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         }
-        OpenJob::ReadEncoderSpec(encoder)
-        | OpenJob::ExamineEncoder(encoder)
-        | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
+        OpenJob::ReadEncoderSpec(encoder) | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
     }
 }

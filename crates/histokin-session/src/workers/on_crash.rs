@@ -17,14 +17,9 @@ pub(super) fn open(job: &OpenJob) -> Answer {
             let source = source.clone();
             Box::new(|_| Some(Event::Slides(SlideEvent::ListedPathChecked { source, there: None })))
         }
-        OpenJob::ReadEncoderSpec(_) | OpenJob::TrustEncoder { .. } => {
-            Box::new(|reason| Some(Event::Embedding(EmbeddingEvent::EncoderFailed { reason })))
-        }
-        OpenJob::ExamineEncoder(which) => {
+        OpenJob::ReadEncoderSpec(which) | OpenJob::TrustEncoder { encoder: which, .. } => {
             let which = which.clone();
-            Box::new(|reason| {
-                Some(Event::Embedding(EmbeddingEvent::EncoderExamined { which, found: Err(reason) }))
-            })
+            Box::new(|reason| Some(Event::Embedding(EmbeddingEvent::EncoderFailed { which, reason })))
         }
         OpenJob::FindPaths(_) | OpenJob::ApplyChannels { .. } => Box::new(|_| None),
     }
@@ -66,7 +61,9 @@ pub(super) fn load(job: &LoadJob) -> Answer {
             let path = path.clone();
             Box::new(|reason| Some(Event::Query(QueryEvent::PatientsRead { path, patients: Err(reason) })))
         }
-        LoadJob::ListRecipes(_) | LoadJob::OpenSecondEncoder { .. } => Box::new(|_| None),
+        LoadJob::ListRecipes(_) | LoadJob::OpenSecondEncoder { .. } | LoadJob::DiscardDescriptors { .. } => {
+            Box::new(|_| None)
+        }
     }
 }
 

@@ -158,6 +158,7 @@ fn carry_out(
     let (run, slides, validation, resume) = match plan.what {
         PlannedRun::New { targets, mut config, seconds } => {
             config.check()?;
+            config.settle()?;
             let known = targets.iter().map(used).collect();
             // The run is created last, so that one that could not be started leaves no folder.
             let (slides, validation) = prepare(project, targets, &config, events)?;

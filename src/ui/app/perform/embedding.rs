@@ -8,6 +8,14 @@ use crate::ui::actions::EmbeddingAction;
 use crate::ui::file_dialog::Choose;
 
 impl App {
+    /// Opens or closes the page of encoders.
+    pub(in crate::ui::app) fn show_encoders(&mut self, open: bool) {
+        self.chrome.encoders_open = open;
+        if open {
+            self.command(EmbeddingCommand::ListEncoders);
+        }
+    }
+
     pub(super) fn perform_embedding_action(&mut self, context: &Context, action: EmbeddingAction) {
         match action {
             EmbeddingAction::PauseOrResume => {
@@ -17,10 +25,8 @@ impl App {
             }
             EmbeddingAction::ToggleSettings => self.chrome.tissue_settings_open ^= true,
             EmbeddingAction::ToggleEncoders => {
-                self.chrome.encoders_open ^= true;
-                if self.chrome.encoders_open {
-                    self.chrome.encoders_card.opened();
-                }
+                let open = !self.chrome.encoders_open;
+                self.show_encoders(open);
             }
             EmbeddingAction::ChooseEncoderFile => self.choose_file(context, Choose::Encoder),
             EmbeddingAction::Stop => self.command(EmbeddingCommand::Cancel),

@@ -35,7 +35,7 @@ impl App {
                 }
                 Command::View(ViewCommand::GoToTile { slide, rect, .. }) => {
                     let from = self.current_view();
-                    self.chrome.report_open = false;
+                    (self.chrome.report_open, self.chrome.encoders_open) = (false, false);
                     self.command(ViewCommand::GoToTile { slide, rect, from });
                 }
                 other => self.command(other),

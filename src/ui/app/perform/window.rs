@@ -16,7 +16,11 @@ impl App {
             WindowAction::Quit => context.send_viewport_cmd(egui::ViewportCommand::Close),
             WindowAction::ToggleSlides => self.chrome.slides_open ^= true,
             WindowAction::ToggleMatches => self.chrome.matches_open ^= true,
-            WindowAction::ToggleReport => self.chrome.report_open ^= true,
+            WindowAction::ToggleReport => {
+                // One page is shown at a time.
+                self.chrome.report_open = !self.chrome.report_open || self.chrome.encoders_open;
+                self.chrome.encoders_open = false;
+            }
             WindowAction::WriteReport => {
                 self.command(EvaluationCommand::WriteReport { pseudonymise: self.report.view.pseudonymise })
             }

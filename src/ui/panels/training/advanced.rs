@@ -208,11 +208,26 @@ fn depth_ui(ui: &mut Ui, depth: &mut Depth) -> Response {
             Depth::Last(count) => count,
             _ => 6,
         };
-        let choices =
-            [(Depth::Head, "head only"), (Depth::Last(last), "head and last blocks"), (Depth::All, "all")];
+        let rank = match *depth {
+            Depth::Lora(rank) => rank,
+            _ => 8,
+        };
+        let choices = [
+            (Depth::Head, "head only"),
+            (Depth::Last(last), "head and last blocks"),
+            (Depth::Lora(rank), "head and adapters"),
+            (Depth::All, "all"),
+        ];
         let choice = choice_ui(ui, "depth", depth, &choices);
-        if let Depth::Last(count) = depth {
-            ui.add(DragValue::new(count).range(1..=30)).accessible_name("Number of last blocks");
+        match depth {
+            Depth::Last(count) => {
+                ui.add(DragValue::new(count).range(1..=30)).accessible_name("Number of last blocks");
+            }
+            Depth::Lora(rank) => {
+                ui.add(DragValue::new(rank).range(Depth::RANKS).prefix("rank "))
+                    .accessible_name("Rank of the adapters");
+            }
+            Depth::Head | Depth::All => {}
         }
         choice
     });

@@ -19,6 +19,7 @@ use crate::session::{RunView, Session, TrainingCommand};
 use crate::slide::SlideId;
 use crate::training::config::{Preset, TrainingConfig};
 use crate::ui::app::Requests;
+use crate::ui::panels::comparison::TrialPictures;
 use crate::ui::panels::{header_ui, icon_button};
 use crate::ui::slide_view::PairOnSlide;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
@@ -94,7 +95,7 @@ pub struct TrainingPanel {
     /// Images of the preview pairs.
     previewed: PairPictures,
     /// Images of the comparison of a new encoder with the present one.
-    trial: trial::TrialPictures,
+    trial: TrialPictures,
     /// Index of the validation whose distances are shown; `None` for the latest.
     validation: Option<usize>,
     /// Number of the settings last loaded from a file.
@@ -116,7 +117,7 @@ impl TrainingPanel {
             deleting: None,
             pictures: PairPictures::default(),
             previewed: PairPictures::default(),
-            trial: trial::TrialPictures::default(),
+            trial: TrialPictures::default(),
             validation: None,
             settings_taken: 0,
         }
@@ -126,7 +127,7 @@ impl TrainingPanel {
     pub fn drop_pictures(&mut self) {
         self.pictures = PairPictures::default();
         self.previewed = PairPictures::default();
-        self.trial = trial::TrialPictures::default();
+        self.trial = TrialPictures::default();
     }
 
     /// Returns the current settings in the window.

@@ -178,16 +178,20 @@ impl VitArchitecture {
 
     /// Reads the architecture from the shapes of parameters named as in timm, with defaults for what shapes do
     /// not tell: heads of 64 numbers (80 in tokens of 1,280, as ViT-H has), and the class token taken out, or
-    /// the projection where there is one.
+    /// the projection where there is one. `called` tells how the file calls a parameter.
     ///
     /// # Errors
     /// A message with the parameter that is missing or has an unexpected shape.
-    pub fn of_shapes(shapes: &Shapes, defaults: &LayoutDefaults) -> Result<Self, String> {
+    pub fn of_shapes(
+        shapes: &Shapes,
+        defaults: &LayoutDefaults,
+        called: &dyn Fn(&str) -> String,
+    ) -> Result<Self, String> {
         let has = |name: &str| shapes.contains_key(name);
         let matrix = |name: &str| match shapes.get(name).map(Vec::as_slice) {
             Some(&[rows, columns]) => Ok([rows, columns]),
-            Some(shape) => Err(format!("{name} is {shape:?}; expected a matrix")),
-            None => Err(format!("{name} is missing")),
+            Some(shape) => Err(format!("{} is {shape:?}; expected a matrix", called(name))),
+            None => Err(format!("{} is missing", called(name))),
         };
         let (width, patch_px) = match shapes.get("patch_embed.proj.weight").map(Vec::as_slice) {
             Some(&[width, 3, height, patch]) if height == patch => (width, patch),

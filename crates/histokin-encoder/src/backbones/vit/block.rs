@@ -2,6 +2,7 @@
 
 use tch::{TchError, Tensor};
 
+use super::adapter::Adapter;
 use super::architecture::{VitActivation, VitArchitecture};
 
 /// Source of parameters: returns the one of a name and shape.
@@ -12,6 +13,7 @@ pub type Parameters<'a, E> = dyn FnMut(String, &[usize]) -> Result<Tensor, E> + 
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
+    adapter: Option<Adapter>,
 }
 
 impl Linear {
@@ -28,7 +30,18 @@ impl Linear {
         Ok(Self {
             weight: parameters(format!("{name}.weight"), &[outputs, inputs])?,
             bias: bias.then(|| parameters(format!("{name}.bias"), &[outputs])).transpose()?,
+            adapter: None,
         })
+    }
+
+    /// Adds an adapter, or replaces the one that there is.
+    pub fn adapt(&mut self, adapter: Adapter) {
+        self.adapter = Some(adapter);
+    }
+
+    /// Returns the matrix, `[outputs, inputs]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
     }
 
     /// Computes the output for `x`, `[…, inputs]`.
@@ -36,7 +49,11 @@ impl Linear {
     /// # Errors
     /// An error of libtorch, such as lack of memory.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, self.bias.as_ref())
+        let answer = x.f_linear(&self.weight, self.bias.as_ref())?;
+        match &self.adapter {
+            Some(adapter) => answer.f_add(&adapter.forward(x)?),
+            None => Ok(answer),
+        }
     }
 }
 
@@ -144,6 +161,11 @@ impl Block {
             gated,
             activation: architecture.activation,
         })
+    }
+
+    /// Returns the layers that adapters are made for, with their names within the block.
+    pub fn adaptable(&mut self) -> [(&'static str, &mut Linear); 2] {
+        [("attn.qkv", &mut self.qkv), ("attn.proj", &mut self.projection)]
     }
 
     /// Computes the output `[N, tokens, W]` for tokens of the same shape.

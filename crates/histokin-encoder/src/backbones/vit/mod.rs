@@ -3,6 +3,7 @@
 //!
 //! Parameters are named as in timm; [`names`] translates other libraries' names.
 
+pub mod adapter;
 mod architecture;
 mod block;
 pub mod names;
@@ -18,6 +19,7 @@ pub use architecture::{
 };
 pub use positions::Resampling;
 
+use adapter::Adapter;
 use block::{Block, Linear, Norm, Parameters};
 
 /// A vision transformer with its parameters.
@@ -26,6 +28,8 @@ pub struct VisionTransformer {
     architecture: VitArchitecture,
     /// All parameters by name; they share their memory with the layers.
     named: BTreeMap<String, Tensor>,
+    /// Adapters by the name of the matrix that each is added to; they share their memory with the layers.
+    adapters: BTreeMap<String, Adapter>,
     patch_weight: Tensor,
     patch_bias: Option<Tensor>,
     class_token: Option<Tensor>,
@@ -88,6 +92,7 @@ impl VisionTransformer {
             pooled_norm,
             projection,
             named,
+            adapters: BTreeMap::new(),
         })
     }
 
@@ -146,12 +151,57 @@ impl VisionTransformer {
             .collect()
     }
 
-    /// Returns a network with what `change` makes of each parameter.
+    /// Adds adapters of this rank to the attention of every block (`qkv` and `proj`). `parameters` returns the tensor
+    /// of a name and shape.
+    ///
+    /// # Errors
+    /// Any error of `parameters`.
+    pub fn adapt<E>(
+        &mut self,
+        rank: usize,
+        mut parameters: impl FnMut(&str, &[usize]) -> Result<Tensor, E>,
+    ) -> Result<(), E> {
+        for (number, block) in self.blocks.iter_mut().enumerate() {
+            for (layer, linear) in block.adaptable() {
+                let name = format!("blocks.{number}.{layer}");
+                let extents: Vec<usize> =
+                    linear.weight().size().iter().map(|&extent| extent as usize).collect();
+                let made = Adapter {
+                    down: parameters(&format!("{name}{}", adapter::DOWN), &[rank, extents[1]])?,
+                    up: parameters(&format!("{name}{}", adapter::UP), &[extents[0], rank])?,
+                };
+                linear.adapt(made.shallow_clone());
+                self.adapters.insert(format!("{name}.weight"), made);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the parameter of this name in timm, with its adapter added.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
+    fn merged(&self, name: &str) -> Result<Tensor, TchError> {
+        match self.adapters.get(name) {
+            Some(Adapter { down, up }) => adapter::merged(&self.named[name], down, up),
+            None => Ok(self.named[name].shallow_clone()),
+        }
+    }
+
+    /// Returns all parameters by their names in timm, with their adapters added.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
+    pub fn all_merged(&self) -> Result<BTreeMap<String, Tensor>, TchError> {
+        self.named.keys().map(|name| Ok((name.clone(), self.merged(name)?))).collect()
+    }
+
+    /// Returns a network without adapters, with what `change` makes of each parameter after its adapter was added.
     ///
     /// # Errors
     /// Any error of `change`.
     pub fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
-        Self::new(self.architecture, |name, _| change(&self.named[name]))
+        Self::new(self.architecture, |name, _| change(&self.merged(name)?))
     }
 
     /// Cuts images into patches and adds positions, class token and registers: `[N, tokens, W]`.

@@ -1,5 +1,6 @@
 //! Commands on the encoder and on embedding.
 
+use super::EncoderChange;
 use histokin_core::slide::SlideId;
 use histokin_core::tissue::TissueSettings;
 
@@ -10,8 +11,24 @@ pub enum EmbeddingCommand {
     TrustEncoder(bool),
     /// Embeds with an encoder that is part of histokin, given by its name, from now on.
     ChooseEncoder(String),
+    /// Lists the encoders that can be chosen.
+    ListEncoders,
+    /// Adds, renames or removes one of the user's encoders.
+    ChangeEncoders(EncoderChange),
+    /// Shows what the encoder that the user looks at finds alike on the open slides.
+    Preview,
+    /// Stops the preview.
+    StopPreview,
+    /// Compares the encoder that the user looks at with the project's.
+    Compare,
+    /// Stops the comparison.
+    StopComparison,
+    /// Discards all descriptors by the project's encoder, and embeds all slides again.
+    EmbedAllAgain,
     /// Reads the encoder of this name or path and offers it.
     ExamineEncoder(String),
+    /// Reads the encoder at a path that the user has given, offers it, and shows what it finds alike.
+    OfferEncoder(String),
     /// Embeds with the offered encoder from now on.
     UseOfferedEncoder,
     /// Takes the offered encoder away.

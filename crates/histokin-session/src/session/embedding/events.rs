@@ -3,16 +3,62 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{EncoderOffer, SlideProgress};
+use super::{EncoderChange, EncoderOffer, SlideProgress};
 use histokin_core::descriptors::DescriptorSet;
 use histokin_core::slide::SlideId;
 use histokin_core::tissue::selection::NoTiles;
 use histokin_encoder::EncoderSpec;
+use histokin_evaluation::preview::EncoderPreview;
+use histokin_evaluation::trial::Trial;
+use histokin_project::project::ListedEncoder;
 
 /// A report on the encoder or on the embedding of slides.
 pub enum EmbeddingEvent {
     /// The specification of the encoder is known (libtorch need not be loaded yet).
-    EncoderKnown(Box<EncoderSpec>),
+    EncoderKnown {
+        /// Its name or path.
+        which: String,
+        /// Its specification.
+        spec: Box<EncoderSpec>,
+    },
+    /// The user has opened or dropped an encoder's file or folder.
+    EncoderGiven(PathBuf),
+    /// The encoders that can be chosen were listed.
+    EncodersListed(Vec<ListedEncoder>),
+    /// The user's encoders were changed, or could not be.
+    EncodersChanged(Result<EncoderChange, String>),
+    /// A preview of the encoder that the user looks at goes on.
+    PreviewProgress {
+        /// Name or path of the encoder.
+        which: String,
+        /// Share that is done, from 0 to 1.
+        share: f64,
+        /// What is being done, for display.
+        doing: String,
+    },
+    /// A preview was computed, or could not be.
+    Previewed {
+        /// Name or path of the encoder.
+        which: String,
+        /// The preview, or why there is none.
+        result: Result<Arc<EncoderPreview>, String>,
+    },
+    /// A comparison of an encoder with the project's goes on.
+    ComparisonProgress {
+        /// Name or path of the encoder.
+        which: String,
+        /// Share that is done, from 0 to 1.
+        share: f64,
+        /// What is being done, for display.
+        doing: String,
+    },
+    /// An encoder was compared with the project's, or could not be.
+    Compared {
+        /// Name or path of the encoder.
+        which: String,
+        /// The comparison, or why there is none.
+        result: Result<Arc<Trial>, String>,
+    },
     /// An encoder that the user looks at was read.
     EncoderExamined {
         /// Its name or path.
@@ -27,11 +73,15 @@ pub enum EmbeddingEvent {
     },
     /// The encoder cannot be used.
     EncoderFailed {
+        /// Its name or path.
+        which: String,
         /// Why it cannot be used.
         reason: String,
     },
     /// The encoder is a TorchScript module, which is a program, and the user has not allowed it to run.
     EncoderUntrusted {
+        /// Its name or path, as the project has it.
+        which: String,
         /// File of the module.
         path: PathBuf,
     },

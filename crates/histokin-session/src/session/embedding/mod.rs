@@ -4,8 +4,10 @@ mod commands;
 mod descriptors;
 mod encoder;
 mod events;
+mod library;
 mod offer;
 mod tissue;
+mod trials;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,12 +15,15 @@ use std::sync::Arc;
 
 pub use commands::EmbeddingCommand;
 pub use events::EmbeddingEvent;
+pub use library::EncoderChange;
 pub use offer::{EncoderChoice, EncoderOffer};
+pub use trials::{PreviewRequest, PreviewState};
 
-use super::{EmbedPlan, EmbeddingJob, Job, Remedy, Session, Severity, SlideState};
+use super::{EmbedPlan, EmbeddingJob, Job, Remedy, Session, Severity, SlideState, TrialState};
 use histokin_core::descriptors::{DescriptorSet, Recipe};
 use histokin_core::slide::SlideId;
 use histokin_encoder::EncoderSpec;
+use histokin_project::project::ListedEncoder;
 
 /// State of a slide's embedding.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +90,11 @@ pub struct EmbeddingState {
     pub tiles_per_second: f64,
     pub(super) encoder: EncoderState,
     choice: EncoderChoice,
+    /// Whether the user has given the encoder that is looked at, so that a preview of it is wanted.
+    is_given: bool,
+    preview: PreviewState,
+    comparison: Option<TrialState>,
+    listed: Option<Vec<ListedEncoder>>,
     /// Finished sets of a new encoder, kept until all slides have one; the old sets are searched until then.
     incoming: BTreeMap<SlideId, Arc<DescriptorSet>>,
 }
@@ -128,11 +138,26 @@ impl Session {
             EmbeddingCommand::TrustEncoder(trusted) => self.trust_encoder(trusted),
             EmbeddingCommand::ChooseEncoder(name) => self.choose_encoder(name),
             EmbeddingCommand::ExamineEncoder(which) => self.examine_encoder(which),
+            EmbeddingCommand::OfferEncoder(path) => self.offer_encoder(path),
             EmbeddingCommand::UseOfferedEncoder => self.use_offered_encoder(),
             EmbeddingCommand::DismissOffer => {
+                self.forget_trials();
                 self.embedding.choice = EncoderChoice::None;
                 Vec::new()
             }
+            EmbeddingCommand::ListEncoders => self.list_encoders(),
+            EmbeddingCommand::ChangeEncoders(change) => self.change_encoders(change),
+            EmbeddingCommand::Preview => self.preview_encoder(),
+            EmbeddingCommand::StopPreview => {
+                self.stop_preview();
+                Vec::new()
+            }
+            EmbeddingCommand::Compare => self.compare_encoder(),
+            EmbeddingCommand::StopComparison => {
+                self.stop_comparison();
+                Vec::new()
+            }
+            EmbeddingCommand::EmbedAllAgain => self.embed_all_again(),
             EmbeddingCommand::Pause => {
                 self.embedding.paused = true;
                 self.embed_plan()
@@ -157,23 +182,47 @@ impl Session {
 
     pub(super) fn embedding_event(&mut self, event: EmbeddingEvent) -> Vec<Job> {
         match event {
-            EmbeddingEvent::EncoderKnown(spec) => {
+            EmbeddingEvent::EncoderGiven(path) => self.offer_encoder(path.to_string_lossy().into_owned()),
+            EmbeddingEvent::EncodersListed(listed) => {
+                self.embedding.listed = Some(listed);
+                Vec::new()
+            }
+            EmbeddingEvent::EncodersChanged(change) => self.encoders_changed(change),
+            EmbeddingEvent::PreviewProgress { which, share, doing } => {
+                self.preview_goes_on(&which, share, doing);
+                Vec::new()
+            }
+            EmbeddingEvent::Previewed { which, result } => self.previewed(&which, result),
+            EmbeddingEvent::ComparisonProgress { which, share, doing } => {
+                self.comparison_goes_on(&which, share, doing);
+                Vec::new()
+            }
+            EmbeddingEvent::Compared { which, result } => {
+                self.compared(&which, result);
+                Vec::new()
+            }
+            // Of an encoder that the project used before.
+            EmbeddingEvent::EncoderKnown { which, .. }
+            | EmbeddingEvent::EncoderUntrusted { which, .. }
+            | EmbeddingEvent::EncoderFailed { which, .. }
+                if which != self.project.encoder_name() =>
+            {
+                Vec::new()
+            }
+            EmbeddingEvent::EncoderKnown { spec, .. } => {
                 self.embedding.encoder = EncoderState::Known(spec);
                 self.slides.ids().iter().flat_map(|id| self.check_descriptors(id)).collect()
             }
-            EmbeddingEvent::EncoderExamined { which, found } => {
-                self.encoder_examined(&which, found);
-                Vec::new()
-            }
+            EmbeddingEvent::EncoderExamined { which, found } => self.encoder_examined(&which, found),
             EmbeddingEvent::EncoderRuns { device } => {
                 self.embedding.device = Some(device);
                 Vec::new()
             }
-            EmbeddingEvent::EncoderUntrusted { path } => {
+            EmbeddingEvent::EncoderUntrusted { path, .. } => {
                 self.embedding.encoder = EncoderState::Untrusted(path);
                 Vec::new()
             }
-            EmbeddingEvent::EncoderFailed { reason } => {
+            EmbeddingEvent::EncoderFailed { reason, .. } => {
                 self.embedding.encoder = EncoderState::Failed(reason.clone());
                 self.messages.error(reason);
                 Vec::new()

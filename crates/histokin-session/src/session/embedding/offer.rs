@@ -1,6 +1,6 @@
 //! An encoder that the user looks at before the project changes to it.
 
-use super::super::{Job, OpenJob, Session};
+use super::super::{EncoderJob, Job, Session};
 use super::EmbeddingState;
 use super::encoder::embedded_again_with;
 use histokin_core::tiling::TileSettings;
@@ -43,17 +43,35 @@ impl EmbeddingState {
 impl Session {
     /// Has the encoder of this name or path read.
     pub(super) fn examine_encoder(&mut self, which: String) -> Vec<Job> {
+        self.forget_trials();
+        self.embedding.is_given = false;
         self.embedding.choice = EncoderChoice::Reading(which.clone());
-        vec![Job::Open(OpenJob::ExamineEncoder(which))]
+        vec![Job::Encoders(EncoderJob::Examine(which))]
+    }
+
+    /// Has an encoder read that the user has given, and shows what it finds alike.
+    pub(super) fn offer_encoder(&mut self, path: String) -> Vec<Job> {
+        let jobs = self.examine_encoder(path);
+        self.embedding.is_given = true;
+        jobs
     }
 
     /// Takes over what was found, unless the user looks at another encoder by now.
-    pub(super) fn encoder_examined(&mut self, which: &str, found: Result<Box<EncoderOffer>, String>) {
-        if self.embedding.choice == EncoderChoice::Reading(which.to_owned()) {
-            self.embedding.choice = match found {
-                Ok(offer) => EncoderChoice::Offered(offer),
-                Err(reason) => EncoderChoice::Refused(reason),
-            };
+    pub(super) fn encoder_examined(
+        &mut self,
+        which: &str,
+        found: Result<Box<EncoderOffer>, String>,
+    ) -> Vec<Job> {
+        if self.embedding.choice != EncoderChoice::Reading(which.to_owned()) {
+            return Vec::new();
+        }
+        match found {
+            Ok(offer) => self.embedding.choice = EncoderChoice::Offered(offer),
+            Err(reason) => self.embedding.choice = EncoderChoice::Refused(reason),
+        }
+        match std::mem::take(&mut self.embedding.is_given) && !self.slides.list.is_empty() {
+            true => self.preview_encoder(),
+            false => Vec::new(),
         }
     }
 
@@ -62,6 +80,7 @@ impl Session {
         let EncoderChoice::Offered(offer) = std::mem::take(&mut self.embedding.choice) else {
             return Vec::new();
         };
+        self.forget_trials();
         let EncoderOffer { which, name, tiles, .. } = *offer;
         let kept = self.project.settings().clone();
         let settings = ProjectSettings { encoder: Some(which), tiles, ..kept };
@@ -71,6 +90,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::OpenJob;
     use super::*;
     use histokin_project::project::Project;
 
@@ -84,7 +104,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut session = Session::new(Project::open_or_create(folder.path()).unwrap());
         let jobs = session.examine_encoder("uni2.bin".into());
-        assert!(matches!(&jobs[..], [Job::Open(OpenJob::ExamineEncoder(which))] if which == "uni2.bin"));
+        assert!(matches!(&jobs[..], [Job::Encoders(EncoderJob::Examine(which))] if which == "uni2.bin"));
         session.encoder_examined("earlier.bin", Err("damaged".into()));
         assert_eq!(session.embedding().choice(), &EncoderChoice::Reading("uni2.bin".into()));
         session.encoder_examined("uni2.bin", Ok(offer("uni2.bin")));

@@ -12,7 +12,7 @@ pub use commands::TrainingCommand;
 pub use events::{TrainingEnd, TrainingEvent};
 pub use jobs::{PairLimits, PlannedRun, TrainingJob, TrainingPlan, TrainingTarget};
 pub use state::{Preview, RunView, RunningState, TrainingState};
-pub use trial::{TrialRequest, TrialState};
+pub use trial::{TrialRequest, TrialState, TrialSubject};
 
 use super::{Job, Session, SlideState};
 use histokin_core::slide::SlideId;

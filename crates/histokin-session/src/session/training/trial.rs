@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::{EncoderState, EvaluationJob, Job, Session};
 use histokin_core::descriptors::Recipe;
+use histokin_core::stain::StainSetting;
+use histokin_core::tiling::TileSettings;
 use histokin_encoder::EncoderSpec;
 use histokin_evaluation::addr::AddrSettings;
 use histokin_evaluation::comparison::ComparisonSettings;
@@ -12,7 +14,6 @@ use histokin_evaluation::intervals::Resampling;
 use histokin_evaluation::retrieval::RetrievalSettings;
 use histokin_evaluation::trial::Trial;
 use histokin_project::project::Project;
-use histokin_training::config::TrainingConfig;
 
 /// The class whose retrieval is measured beside that of all classes.
 const CLASS: &str = "tumour";
@@ -40,28 +41,56 @@ pub struct TrialRequest {
     pub project: Project,
     /// The project's encoder.
     pub present: EncoderSpec,
-    /// ID of the run.
-    pub run: String,
-    /// File of its encoder.
+    /// What the project's encoder is compared with.
+    pub subject: TrialSubject,
+    /// Name or path of the other encoder.
     pub model: String,
-    /// Settings of the run, which decide its tiles and their stain.
-    pub config: TrainingConfig,
+    /// Tiles that it embeds.
+    pub tiles: TileSettings,
+    /// Stain normalisation of these, where the encoder has it.
+    pub stain: StainSetting,
     /// What is measured.
     pub settings: ComparisonSettings,
     /// Set to true to stop it.
     pub stop: Arc<AtomicBool>,
 }
 
+/// What the project's encoder is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrialSubject {
+    /// The encoder of the run of this ID.
+    Run(String),
+    /// The encoder of this name or path.
+    Encoder(String),
+}
+
 impl TrialRequest {
-    /// Returns the recipe of descriptors by the run's encoder `spec`.
+    /// Requests the comparison of the encoder `which` with `present`; `project` has the settings for it.
+    pub(in crate::session) fn of_encoder(
+        which: String,
+        project: Project,
+        present: EncoderSpec,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        let (tiles, stain) = (project.settings().tiles, project.settings().stain);
+        let subject = TrialSubject::Encoder(which.clone());
+        Self { project, present, subject, model: which, tiles, stain, settings: settings(), stop }
+    }
+
+    /// Returns the recipe of descriptors by the other encoder, whose properties are `spec`.
     pub fn recipe(&self, spec: &EncoderSpec) -> Recipe {
-        let stain = if self.config.stain.is_lab() { spec.stain } else { self.config.stain };
-        Recipe {
-            encoder_id: spec.id.clone(),
-            encoder_name: spec.name.clone(),
-            tiles: self.config.tiles(),
-            stain,
-        }
+        let stain = if self.stain.is_lab() { spec.stain } else { self.stain };
+        Recipe { encoder_id: spec.id.clone(), encoder_name: spec.name.clone(), tiles: self.tiles, stain }
+    }
+}
+
+/// What is measured in a comparison.
+fn settings() -> ComparisonSettings {
+    ComparisonSettings {
+        addr: AddrSettings::default(),
+        retrieval: RetrievalSettings::default(),
+        resampling: Resampling::default(),
+        class: CLASS.to_owned(),
     }
 }
 
@@ -90,15 +119,11 @@ impl Session {
         let request = TrialRequest {
             project: self.project.clone(),
             present: present.as_ref().clone(),
-            run: run.to_owned(),
+            subject: TrialSubject::Run(run.to_owned()),
             model: model.to_string_lossy().into_owned(),
-            config: view.config.clone(),
-            settings: ComparisonSettings {
-                addr: AddrSettings::default(),
-                retrieval: RetrievalSettings::default(),
-                resampling: Resampling::default(),
-                class: CLASS.to_owned(),
-            },
+            tiles: view.config.tiles(),
+            stain: view.config.stain,
+            settings: settings(),
             stop: stop.clone(),
         };
         self.stop_trial();

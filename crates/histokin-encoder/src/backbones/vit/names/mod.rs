@@ -1,5 +1,6 @@
 //! Parameter names of the libraries in which vision transformers are published, translated to timm's.
 
+mod called;
 mod translate;
 
 use std::collections::BTreeMap;

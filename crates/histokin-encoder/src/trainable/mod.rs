@@ -1,6 +1,9 @@
 //! Networks opened for training: a backbone and a linear head with trainable parameters, and their conversion
 //! to an encoder that can be used and saved.
 
+mod depth;
+mod memory;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,18 +11,21 @@ use std::str::FromStr;
 use image::RgbImage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor, nn};
 
+use super::backbones::vit::adapter;
 use super::backbones::{Backbone, BackboneKind};
 use super::device::Compute;
-use super::model::{Model, Preprocessing, SelfDescription, model_folders};
+use super::model::{Base, Model, Preprocessing, SelfDescription, model_folders};
 use super::network::{Branch, NetworkEncoder, to_tensor};
 use super::readout::{FeatureScaling, HeadOutput, Readout};
 use super::weights::{self, Tensors};
 use super::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
 use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
+
+pub use depth::Depth;
+pub use memory::TrainingMemory;
 
 /// Weights with which training starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,57 +48,6 @@ impl FromStr for Start {
             "random" => Self::Random,
             other => Self::From(other.to_owned()),
         })
-    }
-}
-
-/// The part of the network that is trained; always includes the head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Depth {
-    /// The head only.
-    Head,
-    /// The head and this many of the backbone's last blocks.
-    Last(usize),
-    /// The whole network.
-    All,
-}
-
-impl FromStr for Depth {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('-') {
-            None if text == "head" => Ok(Self::Head),
-            None if text == "all" => Ok(Self::All),
-            Some(("last", count)) => {
-                count.parse().map(Self::Last).map_err(|_| format!("{count:?} is not a number"))
-            }
-            _ => Err(format!("{text:?} is not a depth; use head, all, or last-N such as last-6")),
-        }
-    }
-}
-
-impl TryFrom<String> for Depth {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Depth> for String {
-    fn from(depth: Depth) -> Self {
-        depth.to_string()
-    }
-}
-
-impl std::fmt::Display for Depth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Head => f.write_str("head"),
-            Self::Last(count) => write!(f, "last-{count}"),
-            Self::All => f.write_str("all"),
-        }
     }
 }
 
@@ -127,7 +82,10 @@ pub struct TrainableNetwork {
     /// Weight `[D, F]` and bias `[D]`, shared with the readout.
     head: (Tensor, Tensor),
     readout: Readout,
+    /// Number of blocks through which no gradient flows.
     frozen: usize,
+    /// Whether adapters are trained in place of blocks.
+    is_adapted: bool,
     batch_statistics: bool,
     description: SelfDescription,
     compute: Compute,
@@ -161,9 +119,14 @@ impl TrainableNetwork {
         }
         let torch = |error: TchError| EncoderError::torch("building the network", &error);
         let store = nn::VarStore::new(compute.device);
-        let backbone = plan.backbone.build(&store.root()).map_err(torch)?;
+        let mut backbone = plan.backbone.build(&store.root()).map_err(torch)?;
+        let is_adapted = match plan.depth {
+            Depth::Lora(rank) if backbone.adapt(&store.root(), rank).map_err(torch)? => true,
+            Depth::Lora(_) => return Err(EncoderError::NotAdaptable { backbone: plan.backbone.name() }),
+            Depth::Head | Depth::Last(_) | Depth::All => false,
+        };
         let root = store.root() / "head";
-        let description = describe(plan, given.as_ref());
+        let description = describe(plan, given.as_ref())?;
         let shape = [plan.width as i64, description.feature_width() as i64];
         let weight = root.f_zeros("weight", &shape).map_err(torch)?;
         let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
@@ -175,9 +138,11 @@ impl TrainableNetwork {
                 match plan.depth {
                     Depth::Head => used,
                     Depth::Last(count) => used.saturating_sub(count),
-                    Depth::All => 0,
+                    // The gradient of the first block's adapter comes through all others.
+                    Depth::Lora(_) | Depth::All => 0,
                 }
             },
+            is_adapted,
             description,
             store,
             backbone,
@@ -187,7 +152,7 @@ impl TrainableNetwork {
             compute,
             mixed_precision: chosen.kind == Kind::Half,
         };
-        network.randomise(plan.seed).map_err(torch)?;
+        network.randomise(plan, given.is_some()).map_err(torch)?;
         if let Some(model) = given {
             network.take_over(&model)?;
         }
@@ -198,12 +163,16 @@ impl TrainableNetwork {
     /// Initialises weights with uniform random numbers whose variance preserves that of the signal through
     /// ReLUs (He et al. 2015, "Delving deep into rectifiers", section 2.2). Uses a separate generator, since
     /// libtorch's is shared by all threads.
-    fn randomise(&self, seed: u64) -> Result<(), TchError> {
+    fn randomise(&self, plan: &NetworkPlan, is_given: bool) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
+        // A transformer's many weights are not made twice where they are given. Of other networks they are, since which
+        // numbers the head gets depends on it.
+        let is_taken_over = is_given && matches!(plan.backbone, BackboneKind::Vit(_));
         for (name, mut variable) in self.variables() {
             let shape = variable.size();
-            if shape.len() < 2 {
+            let is_new = name.starts_with("head.") || name.ends_with(adapter::DOWN) || !is_taken_over;
+            if shape.len() < 2 || name.ends_with(adapter::UP) || !is_new {
                 continue;
             }
             let fan_in: i64 = shape[1..].iter().product();
@@ -229,13 +198,17 @@ impl TrainableNetwork {
                 tensors.insert(name.to_owned(), variables[name].copy());
             }
         }
+        let is_adapter = |name: &str| name.ends_with(adapter::DOWN) || name.ends_with(adapter::UP);
+        let adapters = variables.iter().filter(|(name, _)| is_adapter(name));
+        tensors.extend(adapters.map(|(name, adapter)| (name.clone(), adapter.copy())));
         weights::fill(&self.store, &tensors, model.weights.path(), |name| model.is_beside_backbone(name))
     }
 
     fn freeze(&self) {
         let _no_grad = tch::no_grad_guard();
         let used = self.backbone.blocks_used(&self.description.blocks);
-        let learning = self.backbone.parameters(self.frozen..used);
+        let first = if self.is_adapted { used } else { self.frozen };
+        let learning = self.backbone.parameters(first..used);
         for variable in self.backbone.parameters(0..usize::MAX) {
             let learns = learning.iter().any(|other| other.data_ptr() == variable.data_ptr());
             let _ = variable.set_requires_grad(learns);
@@ -252,12 +225,22 @@ impl TrainableNetwork {
         self.variables().into_iter().filter(|(_, variable)| variable.requires_grad()).collect()
     }
 
-    /// Sets all parameters and running statistics to those of a checkpoint; `path` is used in error messages.
+    /// Returns what training changes, by name: what a checkpoint keeps. Of a network whose other weights stay in the
+    /// file from which training started, these are the parameters that are trained; otherwise all parameters and
+    /// running statistics.
+    pub fn state(&self) -> Tensors {
+        match self.description.base {
+            Some(_) => self.learning(),
+            None => self.variables(),
+        }
+    }
+
+    /// Sets the [state](Self::state) to that of a checkpoint; `path` is used in error messages.
     ///
     /// # Errors
     /// [`EncoderError::Mismatch`] if the checkpoint is of another network.
     pub fn restore(&self, tensors: &Tensors, path: &Path) -> Result<(), EncoderError> {
-        weights::fill(&self.store, tensors, path, |_| false)
+        weights::fill_variables(&self.state(), tensors, path, |_| false)
     }
 
     /// Converts tiles to the network's input, `[N, 3, H, W]` on its device.
@@ -275,8 +258,14 @@ impl TrainableNetwork {
     /// An error of libtorch, such as lack of memory.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let features = tch::autocast(self.mixed_precision, || {
-            let blocks = &self.description.blocks;
-            self.backbone.learning_features(images, blocks, self.frozen, self.batch_statistics)
+            let SelfDescription { blocks, crops, .. } = &self.description;
+            let features = |images: &Tensor| {
+                self.backbone.learning_features(images, blocks, self.frozen, self.batch_statistics)
+            };
+            match crops {
+                Some(crops) => crops.features(images, features),
+                None => features(images),
+            }
         })?;
         let features = match self.description.feature_scaling {
             FeatureScaling::None => features,
@@ -318,7 +307,7 @@ impl TrainableNetwork {
         let _no_grad = tch::no_grad_guard();
         let backbone = self.backbone.folded().map_err(torch)?;
         let readout = self.readout.detached(&self.description);
-        let branch = Branch::new(backbone, self.description.blocks.clone(), readout);
+        let branch = Branch::new(backbone, &self.description, readout);
         let preprocessing = self.description.preprocessing.clone();
         let spec = EncoderSpec {
             id: EncoderId("still learning".into()),
@@ -331,27 +320,49 @@ impl TrainableNetwork {
         Ok(Box::new(NetworkEncoder::new(branch, spec, self.compute, preprocessing)))
     }
 
-    /// Writes the network as a single self-describing file for `--encoder` and returns its identity.
+    /// Writes the network as a single self-describing file for `--encoder` and returns its identity. Where most of a
+    /// vision transformer's weights have stayed as they were, only the others are written, with the path of the file
+    /// that has those.
     ///
     /// # Errors
     /// [`EncoderError::File`] if the file cannot be written; [`EncoderError::Torch`] if libtorch fails.
     pub fn write(&self, path: &Path, name: &str) -> Result<EncoderId, EncoderError> {
         let description = SelfDescription { name: name.to_owned(), ..self.description.clone() };
-        let bytes = weights::serialise(&self.variables(), Some(description.to_header()), path)?;
+        let torch = |error: TchError| EncoderError::torch("adding adapters", &error);
+        let tensors = match (&description.base, self.backbone.transformer_parameters().map_err(torch)?) {
+            (None, Some(merged)) => {
+                let mut tensors = self.variables();
+                tensors.retain(|name, _| name.starts_with("head."));
+                tensors.extend(merged);
+                tensors
+            }
+            _ => self.state(),
+        };
+        let bytes = weights::serialise(&tensors, Some(description.to_header()), path)?;
         weights::write_whole(path, &bytes)?;
         Ok(Model::read_single(path)?.spec.id)
     }
 }
 
-fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
+fn describe(plan: &NetworkPlan, given: Option<&Model>) -> Result<SelfDescription, EncoderError> {
     let start = match given {
         Some(model) => model.file.described(),
         None => SelfDescription::plain(String::new(), plan.backbone),
     };
+    if let (Some(crops), Some(model)) = (&start.crops, given)
+        && crops.tiles() != plan.tiles
+    {
+        let TileSettings { tile_px, mpp } = crops.tiles();
+        return Err(EncoderError::File {
+            path: model.path().to_owned(),
+            reason: format!("its crops need tiles of {tile_px} px at {mpp} µm/px; set tile_px and mpp so"),
+        });
+    }
     // A random head has neither prototypes nor a stain switch.
     let keeps_head = given.is_some_and(|model| model.spec.width == plan.width);
-    SelfDescription {
+    Ok(SelfDescription {
         name: String::new(),
+        base: base(plan, given)?,
         output: if keeps_head { start.output } else { HeadOutput::Linear },
         stain_switch: start.stain_switch.filter(|_| keeps_head),
         preprocessing: Preprocessing {
@@ -361,7 +372,19 @@ fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
             ..start.preprocessing
         },
         ..start
-    }
+    })
+}
+
+/// Returns the file of a vision transformer in which those weights stay that are not trained; `None` if all are
+/// trained, or that file itself holds changes of another.
+fn base(plan: &NetworkPlan, given: Option<&Model>) -> Result<Option<Base>, EncoderError> {
+    let is_vit = matches!(plan.backbone, BackboneKind::Vit(_));
+    let given = given.filter(|model| is_vit && plan.depth != Depth::All && model.changes.is_none());
+    let Some(model) = given else { return Ok(None) };
+    let path = model.weights.path();
+    let weights = std::path::absolute(path)
+        .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?;
+    Ok(Some(Base { weights, digests: model.weights.digests()? }))
 }
 
 /// Returns the path of a backbone's published weights.
@@ -380,107 +403,4 @@ fn published_weights(kind: BackboneKind) -> Result<PathBuf, EncoderError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(depth: Depth) -> NetworkPlan {
-        NetworkPlan {
-            backbone: BackboneKind::Tiny,
-            start: Start::Random,
-            width: 8,
-            depth,
-            batch_statistics: true,
-            l2_normalise: false,
-            tiles: TileSettings { tile_px: 32, mpp: 2.0 },
-            seed: 3,
-            device: DeviceChoice::Cpu,
-        }
-    }
-
-    fn tiles() -> Vec<RgbImage> {
-        (0..4)
-            .map(|seed| {
-                RgbImage::from_fn(32, 32, |x, y| image::Rgb([(x * 7) as u8, (y * seed * 5) as u8, 90]))
-            })
-            .collect()
-    }
-
-    #[test]
-    fn depths_read_back_as_written() {
-        for depth in [Depth::Head, Depth::Last(6), Depth::All] {
-            assert_eq!(depth.to_string().parse(), Ok(depth));
-        }
-        assert!("last-".parse::<Depth>().is_err() && "some".parse::<Depth>().is_err());
-    }
-
-    #[test]
-    fn only_what_is_not_frozen_learns() {
-        let count = |depth| TrainableNetwork::new(&plan(depth)).unwrap().learning().len();
-        // For each of four blocks a kernel and the batch-norm's scale and shift; weight and bias of the head.
-        assert_eq!([Depth::Head, Depth::Last(1), Depth::All].map(count), [2, 5, 14]);
-        let network = TrainableNetwork::new(&plan(Depth::Last(1))).unwrap();
-        let images = network.images(&tiles()).unwrap();
-        network.forward(&images).unwrap().square().sum(Kind::Float).backward();
-        for (name, variable) in network.variables() {
-            let learns =
-                name.starts_with("head.") || (name.starts_with("tiny.3") && !name.contains("running"));
-            assert_eq!(variable.grad().defined(), learns, "{name}");
-        }
-    }
-
-    #[test]
-    fn one_seed_gives_one_network() {
-        let weights = |seed| {
-            let network = TrainableNetwork::new(&NetworkPlan { seed, ..plan(Depth::All) }).unwrap();
-            network.variables()["tiny.2.conv.weight"].copy()
-        };
-        assert_eq!(weights(5), weights(5));
-        assert_ne!(weights(5), weights(6));
-    }
-
-    #[test]
-    fn a_written_network_is_an_encoder_and_a_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mine.safetensors");
-        let network = TrainableNetwork::new(&plan(Depth::All)).unwrap();
-        let id = network.write(&path, "mine").unwrap();
-        let which = path.to_str().unwrap();
-        let mut loaded = crate::load(which, DeviceChoice::Cpu).unwrap();
-        let spec = loaded.spec().clone();
-        assert_eq!((spec.id, spec.name.as_str(), spec.width), (id.clone(), "mine", 8));
-        assert_eq!((spec.tiles.tile_px, spec.tiles.mpp), (32, 2.0));
-        assert_eq!(crate::spec(which).unwrap().id, id);
-        let expected = network.encoder().unwrap().encode(&tiles()).unwrap();
-        assert_eq!(loaded.encode(&tiles()).unwrap().values, expected.values);
-
-        let again = TrainableNetwork::new(&NetworkPlan {
-            start: Start::From(which.to_owned()),
-            seed: 99,
-            ..plan(Depth::Head)
-        });
-        assert_eq!(again.unwrap().variables()["head.weight"], network.variables()["head.weight"]);
-        let wider = NetworkPlan { start: Start::From(which.to_owned()), width: 9, ..plan(Depth::Head) };
-        assert!(TrainableNetwork::new(&wider).is_ok());
-        let other = NetworkPlan { backbone: BackboneKind::Resnet18, ..wider };
-        let text = TrainableNetwork::new(&other).err().unwrap().to_string();
-        assert!(text.contains("tiny") && text.contains("resnet18"), "{text}");
-    }
-
-    #[test]
-    fn learning_features_without_batch_statistics_are_those_of_use() {
-        let network =
-            TrainableNetwork::new(&NetworkPlan { batch_statistics: false, ..plan(Depth::All) }).unwrap();
-        let learning = network.forward(&network.images(&tiles()).unwrap()).unwrap();
-        let learning = Vec::<f32>::try_from(learning.detach().flatten(0, 1)).unwrap();
-        let used = network.encoder().unwrap().encode(&tiles()).unwrap().values;
-        assert!(learning.iter().zip(&used).all(|(a, b)| (a - b).abs() < 1e-4));
-    }
-
-    #[test]
-    fn weights_that_nobody_ships_say_where_they_come_from() {
-        let plan =
-            NetworkPlan { backbone: BackboneKind::Resnet34, start: Start::ImageNet, ..plan(Depth::All) };
-        let text = TrainableNetwork::new(&plan).err().unwrap().to_string();
-        assert!(text.contains("resnet34") && text.contains("--init"), "{text}");
-    }
-}
+mod tests;

@@ -1,0 +1,182 @@
+//! What an encoder that the user looks at would find: a preview on a sample of tiles, and a comparison with the
+//! project's encoder.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::super::{EmbedTarget, EmbeddingJob, EvaluationJob, Job, Session, TrialRequest, TrialState};
+use super::{EncoderChoice, EncoderOffer, EncoderState};
+use histokin_evaluation::preview::EncoderPreview;
+use histokin_evaluation::trial::Trial;
+use histokin_project::project::{Project, ProjectSettings};
+
+/// State of a preview.
+#[derive(Default)]
+pub enum PreviewState {
+    /// None was asked for.
+    #[default]
+    None,
+    /// Tiles are being sampled and embedded.
+    Running {
+        /// Share that is done, from 0 to 1.
+        share: f64,
+        /// What is being done, for display.
+        doing: String,
+        /// Set to true to stop it.
+        stop: Arc<AtomicBool>,
+    },
+    /// It is there.
+    Done(Arc<EncoderPreview>),
+    /// There is none, for this reason.
+    Failed(String),
+}
+
+/// A preview for the embedder.
+pub struct PreviewRequest {
+    /// Name or path of the encoder.
+    pub which: String,
+    /// The project as it would be with the encoder.
+    pub project: Project,
+    /// The slides that tiles are sampled from.
+    pub targets: Vec<EmbedTarget>,
+    /// Set to true to stop it.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Session {
+    /// The preview of the encoder that the user looks at.
+    pub fn encoder_preview(&self) -> &PreviewState {
+        &self.embedding.preview
+    }
+
+    /// The comparison of the encoder that the user looks at with the project's.
+    pub fn encoder_comparison(&self) -> Option<&TrialState> {
+        self.embedding.comparison.as_ref()
+    }
+
+    /// The project as it would be with an offered encoder.
+    fn with_offered(&self, offer: &EncoderOffer) -> Project {
+        let mut project = self.project.clone();
+        let kept = project.settings().clone();
+        let encoder = Some(offer.which.clone());
+        project.set_settings(ProjectSettings { encoder, tiles: offer.tiles, ..kept });
+        project
+    }
+
+    pub(super) fn preview_encoder(&mut self) -> Vec<Job> {
+        let EncoderChoice::Offered(offer) = &self.embedding.choice else { return Vec::new() };
+        let (which, project) = (offer.which.clone(), self.with_offered(offer));
+        let slides = self
+            .slides
+            .list
+            .iter()
+            .filter(|state| state.unavailable.is_none() && state.source.info().mpp.is_some());
+        let targets: Vec<EmbedTarget> = slides.filter_map(|state| self.embed_target(state)).collect();
+        // Finding tissue may take minutes; a preview does not need all slides.
+        let known: Vec<EmbedTarget> =
+            targets.iter().filter(|target| target.tissue.is_some()).cloned().collect();
+        let targets = if known.len() >= targets.len().min(2) { known } else { targets };
+        if targets.is_empty() {
+            let reason = "Open slides whose pixel size is known; tiles are sampled from them.";
+            self.embedding.preview = PreviewState::Failed(reason.to_owned());
+            return Vec::new();
+        }
+        self.stop_preview();
+        let stop = Arc::new(AtomicBool::new(false));
+        let doing = "Waiting for the embedder".to_owned();
+        self.embedding.preview = PreviewState::Running { share: 0.0, doing, stop: stop.clone() };
+        let request = PreviewRequest { which, project, targets, stop };
+        vec![Job::Embedding(EmbeddingJob::Preview(Box::new(request)))]
+    }
+
+    pub(super) fn compare_encoder(&mut self) -> Vec<Job> {
+        let (EncoderChoice::Offered(offer), EncoderState::Known(present)) =
+            (&self.embedding.choice, &self.embedding.encoder)
+        else {
+            return Vec::new();
+        };
+        if self.index.is_empty() {
+            let reason = "No slide is embedded with the present encoder yet.".to_owned();
+            self.embedding.comparison = Some(TrialState::Failed(reason));
+            return Vec::new();
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let request = TrialRequest::of_encoder(
+            offer.which.clone(),
+            self.with_offered(offer),
+            present.as_ref().clone(),
+            stop.clone(),
+        );
+        let request = TrialRequest { project: self.project.clone(), ..request };
+        self.stop_comparison();
+        let doing = "Waiting for the evaluator".to_owned();
+        self.embedding.comparison = Some(TrialState::Running { share: 0.0, doing, stop });
+        vec![Job::Evaluation(EvaluationJob::Try(Box::new(request)))]
+    }
+
+    /// Stops what is being computed about an encoder, and forgets what is known.
+    pub(in crate::session) fn forget_trials(&mut self) {
+        self.stop_preview();
+        self.stop_comparison();
+        self.embedding.preview = PreviewState::None;
+        self.embedding.comparison = None;
+    }
+
+    pub(super) fn stop_preview(&mut self) {
+        if let PreviewState::Running { stop, .. } = &self.embedding.preview {
+            stop.store(true, Ordering::Relaxed);
+            self.embedding.preview = PreviewState::None;
+        }
+    }
+
+    pub(super) fn stop_comparison(&mut self) {
+        if let Some(TrialState::Running { stop, .. }) = &self.embedding.comparison {
+            stop.store(true, Ordering::Relaxed);
+            self.embedding.comparison = None;
+        }
+    }
+
+    /// Whether the user looks at the encoder of this name or path.
+    fn looks_at(&self, which: &str) -> bool {
+        matches!(&self.embedding.choice, EncoderChoice::Offered(offer) if offer.which == which)
+    }
+
+    pub(super) fn preview_goes_on(&mut self, which: &str, done: f64, now: String) {
+        if self.looks_at(which)
+            && let PreviewState::Running { share, doing, .. } = &mut self.embedding.preview
+        {
+            (*share, *doing) = (done, now);
+        }
+    }
+
+    /// Takes in a preview, unless it was stopped or the user looks at another encoder by now.
+    pub(super) fn previewed(&mut self, which: &str, result: Result<Arc<EncoderPreview>, String>) -> Vec<Job> {
+        if !self.looks_at(which) || !matches!(self.embedding.preview, PreviewState::Running { .. }) {
+            return Vec::new();
+        }
+        self.embedding.preview = match result {
+            Ok(preview) => PreviewState::Done(preview),
+            Err(reason) => PreviewState::Failed(reason),
+        };
+        // It has measured the encoder's speed.
+        self.list_encoders()
+    }
+
+    pub(super) fn comparison_goes_on(&mut self, which: &str, done: f64, now: String) {
+        if self.looks_at(which)
+            && let Some(TrialState::Running { share, doing, .. }) = &mut self.embedding.comparison
+        {
+            (*share, *doing) = (done, now);
+        }
+    }
+
+    /// Takes in a comparison, unless it was stopped or the user looks at another encoder by now.
+    pub(super) fn compared(&mut self, which: &str, result: Result<Arc<Trial>, String>) {
+        if self.looks_at(which) && matches!(self.embedding.comparison, Some(TrialState::Running { .. })) {
+            self.embedding.comparison = Some(match result {
+                Ok(trial) => TrialState::Done(trial),
+                Err(reason) => TrialState::Failed(reason),
+            });
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The thread that lists encoders, reads what is known of one, and changes the user's.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+
+use super::EventSender;
+use crate::session::{EmbeddingEvent, EncoderChange, EncoderJob, EncoderOffer, Event};
+use histokin_encoder::facts::Examined;
+use histokin_encoder::{self as encoder, Described, DeviceChoice, EncoderError, user_models};
+use histokin_project::project::Project;
+use histokin_training::run::{Run, RunStatus};
+
+pub(super) fn work(job: EncoderJob, events: &EventSender) {
+    match job {
+        EncoderJob::List(project) => events.send(EmbeddingEvent::EncodersListed(list(&project))),
+        EncoderJob::Examine(which) => {
+            let found = examine(&which).map(Box::new).map_err(|error| error.to_string());
+            events.send(EmbeddingEvent::EncoderExamined { which, found });
+        }
+        EncoderJob::Change(what) => {
+            let changed = change(&what).map(|()| what).map_err(|error| error.to_string());
+            events.send(EmbeddingEvent::EncodersChanged(changed));
+        }
+    }
+}
+
+/// Makes the event for a job that has crashed.
+pub(super) fn on_crash(job: &EncoderJob) -> impl FnOnce(String) -> Option<Event> + use<> {
+    let examined = match job {
+        EncoderJob::Examine(which) => Some(which.clone()),
+        EncoderJob::List(_) | EncoderJob::Change(_) => None,
+    };
+    let is_change = matches!(job, EncoderJob::Change(_));
+    move |reason| match examined {
+        Some(which) => Some(EmbeddingEvent::EncoderExamined { which, found: Err(reason) }.into()),
+        None => is_change.then(|| EmbeddingEvent::EncodersChanged(Err(reason)).into()),
+    }
+}
+
+/// Lists the encoders with those that were trained in the project.
+fn list(project: &Project) -> Vec<histokin_project::project::ListedEncoder> {
+    let model = |run: Run| match run.card.status {
+        RunStatus::Finished { model, .. } if model.is_file() => Some(model),
+        _ => None,
+    };
+    let trained: Vec<PathBuf> = Run::all(project.root()).into_iter().filter_map(model).collect();
+    project.list_encoders(&trained)
+}
+
+/// Reads what is known of an encoder.
+fn examine(which: &str) -> Result<EncoderOffer, EncoderError> {
+    let Examined { name, tiles, facts } = encoder::facts::examine(which)?;
+    let facts = facts.into_iter().map(|(label, text)| (label.to_owned(), text)).collect();
+    Ok(EncoderOffer { which: which.to_owned(), name, tiles, facts })
+}
+
+fn change(change: &EncoderChange) -> Result<(), EncoderError> {
+    match change {
+        EncoderChange::Add { which, name } => {
+            let Described { mut file, .. } = encoder::describe(which)?;
+            file.name.clone_from(name);
+            // One that cannot work is not added.
+            let mut encoder = encoder::load_embedded(file.clone(), Path::new(""), DeviceChoice::Cpu)?;
+            let edge = file.preprocessing.tile_px;
+            encoder.encode(&[RgbImage::from_pixel(edge, edge, image::Rgb([200, 170, 190]))])?;
+            user_models::add(&file).map(drop)
+        }
+        EncoderChange::Rename { from, to } => user_models::rename(from, to),
+        EncoderChange::Remove(name) => user_models::remove(name),
+    }
+}
