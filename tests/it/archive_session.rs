@@ -74,7 +74,8 @@ fn session(root: &Path, sources: &[Arc<dyn SlideSource>]) -> Session {
         project.set_user_mpp(&source.info().id, MicronsPerPixel::square(1.0).unwrap());
     }
     let mut session = Session::new(project);
-    session.absorb(EmbeddingEvent::EncoderKnown(Box::new(QuarterColours::new().spec().clone())));
+    let (which, spec) = (session.project().encoder_name(), Box::new(QuarterColours::new().spec().clone()));
+    session.absorb(EmbeddingEvent::EncoderKnown { which, spec });
     session.absorb(SlideEvent::Opened(sources[0].clone()));
     let own = Arc::new(described(sources[0].as_ref(), 10));
     session.absorb(EmbeddingEvent::DescriptorsReady { set: own.clone(), finished: true });

@@ -101,7 +101,8 @@ fn opened(study: &Study) -> Session {
     let spec = encoder::spec(&project.encoder_name()).unwrap();
     let (recipe, store) = (project.recipe(&spec), project.descriptors());
     let mut session = Session::new(project.clone());
-    session.absorb(EmbeddingEvent::EncoderKnown(Box::new(spec)));
+    let which = session.project().encoder_name();
+    session.absorb(EmbeddingEvent::EncoderKnown { which, spec: Box::new(spec) });
     let mut sets = Vec::new();
     for entry in project.slides() {
         let source = slide::open(&project.slide_path(entry), None).unwrap();

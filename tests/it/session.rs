@@ -35,7 +35,8 @@ impl TestSession {
         let project = Project::open_or_create(&folder.path().join("project")).unwrap();
         let mut test = Self { folder, session: Session::new(project), slides: Vec::new() };
         let spec: EncoderSpec = QuarterColours::new().spec().clone();
-        test.session.absorb(EmbeddingEvent::EncoderKnown(Box::new(spec)));
+        let which = test.session.project().encoder_name();
+        test.session.absorb(EmbeddingEvent::EncoderKnown { which, spec: Box::new(spec) });
         for number in 0..count {
             let source = test.picture(number, Some(MicronsPerPixel::square(1.0).unwrap()));
             test.session.absorb(SlideEvent::Opened(source.clone()));

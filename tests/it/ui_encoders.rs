@@ -16,7 +16,7 @@ fn a_chosen_file_is_shown_with_what_is_known_of_it_and_then_used() {
         app.session().active().is_some() && matches!(app.session().encoder(), EncoderState::Known(_))
     });
     harness.get_by_label("Encoders…").click();
-    harness.run_steps(3);
+    wait(&mut harness, "the encoders are listed", |app| !app.session().embedding().listed().is_empty());
     harness.get_by_label_contains("This project uses tissue-whitened");
     harness.get_by_label("tissue-prototypes");
 

@@ -8,7 +8,7 @@ use super::addr::{self, Addr, AddrSettings};
 use super::classes::{self, ClassRetrieval};
 use super::control::{self, Control};
 use super::examples::PairExamples;
-use super::feedback::{self, FeedbackCurve, Ranking, Simulation};
+use super::feedback::{self, FeedbackCurve, Simulation};
 use super::health::{self, Health};
 use super::intervals::Resampling;
 use super::probe::{self, Probe};
@@ -272,7 +272,7 @@ fn measure(
     step(0.6, "relevance feedback")?;
     let RetrievalSettings { exclude, seed, .. } = settings.retrieval;
     let feedback = if is_labelled {
-        let (ranking, resampling) = (Ranking::default(), settings.resampling);
+        let (rank_by, resampling) = (RankBy::default(), settings.resampling);
         let simulation = Simulation { exclude, ranking, wrong: 0.0, seed, resampling };
         feedback::simulate(descriptors, &sample.tiles, &simulation)?
     } else {

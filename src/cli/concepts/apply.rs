@@ -71,9 +71,8 @@ impl Applied {
         concept.threshold = args.threshold.or(concept.threshold);
         let index = Arc::new(load_index(&project)?.0);
         let areas = concept::areas(&index, &concept)?;
-        let names = PatientNames::usual().with_list(project.patients());
-        let patient = |slide: &SlideId| names.of(&project.slide_path(project.find_slide(&slide.0).ok()?));
-        let patients = concept::by_patient(&areas, patient);
+        let of_slides = super::patients(&project);
+        let patients = concept::by_patient(&areas, |slide| of_slides.get(slide).cloned());
         Ok(Self { project, index, concept, areas, patients })
     }
 }

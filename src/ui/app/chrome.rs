@@ -13,7 +13,6 @@ use crate::ui::actions::Action;
 use crate::ui::heat_map::HeatSource;
 use crate::ui::panels::annotations::AnnotationsPanel;
 use crate::ui::panels::dialogs::Dialog;
-use crate::ui::panels::encoders::EncodersCard;
 use crate::ui::panels::matches::MatchesPanel;
 use crate::ui::panels::save_view::SaveRequest;
 use crate::ui::panels::tissue::TissueCard;
@@ -47,8 +46,6 @@ pub struct Chrome {
     pub tissue_card: TissueCard,
     /// Whether the card of encoders is open.
     pub encoders_open: bool,
-    /// State of the card of encoders.
-    pub encoders_card: EncodersCard,
     /// Whether the view history is shown on the overview.
     pub view_history_shown: bool,
     /// State of the match list.
@@ -113,7 +110,6 @@ impl Chrome {
             tissue_settings_open: false,
             tissue_card: TissueCard::default(),
             encoders_open: false,
-            encoders_card: EncodersCard::default(),
             view_history_shown: state.view_history_shown,
             matches: MatchesPanel::default(),
             heat_shown: false,

@@ -95,8 +95,7 @@ impl App {
                 corner.y = card.bottom() + 8.0;
             }
             if self.chrome.encoders_open {
-                let card = &self.chrome.encoders_card;
-                let card = panels::encoders::encoders_ui(ui, corner, card, &self.session, palette, requests);
+                let card = panels::encoders::encoders_ui(ui, corner, &self.session, palette, requests);
                 corner.y = card.bottom() + 8.0;
             }
             let mut free = rect;

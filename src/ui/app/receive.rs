@@ -113,7 +113,7 @@ impl App {
             Choose::Encoder => {
                 if !self.chrome.encoders_open {
                     self.chrome.encoders_open = true;
-                    self.chrome.encoders_card.opened();
+                    self.command(EmbeddingCommand::ListEncoders);
                 }
                 self.command(EmbeddingCommand::ExamineEncoder(path.display().to_string()));
             }

@@ -3,8 +3,6 @@
 use egui::{Button, Grid, Pos2, Rect, RichText, ScrollArea, Spinner, Ui};
 
 use super::card::card_ui;
-use crate::encoder;
-use crate::encoder::facts::summary;
 use crate::session::{EmbeddingCommand, EncoderChoice, EncoderOffer, EncoderState, Session};
 use crate::ui::actions::EmbeddingAction;
 use crate::ui::app::Requests;
@@ -16,40 +14,10 @@ const WIDTH: f32 = 440.0;
 /// Height of the list in points, beyond which it scrolls.
 const LIST_HEIGHT: f32 = 260.0;
 
-/// State of the card: the encoders that can be chosen by name.
-#[derive(Debug, Default)]
-pub struct EncodersCard {
-    listed: Vec<Listed>,
-}
-
-/// An encoder of the list.
-#[derive(Debug)]
-struct Listed {
-    name: String,
-    /// Network and tiles, or why it cannot be used.
-    summary: String,
-    is_usable: bool,
-    is_own: bool,
-}
-
-impl EncodersCard {
-    /// Lists the encoders again; called when the card is opened.
-    pub fn opened(&mut self) {
-        let listed = encoder::available().into_iter().map(|model| Listed {
-            summary: summary(&model),
-            is_usable: model.problem.is_none(),
-            is_own: model.is_own(),
-            name: model.name,
-        });
-        self.listed = listed.collect();
-    }
-}
-
 /// Draws the card with its upper right corner at `corner`; returns the rectangle that it covers.
 pub fn encoders_ui(
     ui: &mut Ui,
     corner: Pos2,
-    card: &EncodersCard,
     session: &Session,
     palette: &Palette,
     requests: &mut Requests,
@@ -59,7 +27,7 @@ pub fn encoders_ui(
         present_ui(ui, session, palette);
         ui.add_space(6.0);
         match session.embedding().choice() {
-            EncoderChoice::None => list_ui(ui, card, session, palette, requests),
+            EncoderChoice::None => list_ui(ui, session, palette, requests),
             EncoderChoice::Reading(which) => {
                 ui.horizontal(|ui| {
                     ui.add(Spinner::new());
@@ -94,10 +62,10 @@ fn present_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
     ui.label(RichText::new(text).color(palette.weak));
 }
 
-fn list_ui(ui: &mut Ui, card: &EncodersCard, session: &Session, palette: &Palette, requests: &mut Requests) {
+fn list_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
     let present = session.project().encoder_name();
     ScrollArea::vertical().max_height(LIST_HEIGHT).show(ui, |ui| {
-        for encoder in &card.listed {
+        for encoder in session.embedding().listed() {
             ui.horizontal(|ui| {
                 ui.vertical(|ui| {
                     ui.set_width(WIDTH - 110.0);

@@ -168,7 +168,8 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
     let project = Project::open_or_create(&folder.path().join("project")).unwrap();
     let mut session = Session::new(project);
     let spec = QuarterColours::new().spec().clone();
-    session.absorb(EmbeddingEvent::EncoderKnown(Box::new(spec)));
+    let which = session.project().encoder_name();
+    session.absorb(EmbeddingEvent::EncoderKnown { which, spec: Box::new(spec) });
     let sound = slide::open(&asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
     let drive = Arc::new(OnADrive { slide: sound, reads_left: AtomicUsize::new(0) });
     let id = drive.info().id.clone();

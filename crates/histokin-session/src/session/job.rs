@@ -199,6 +199,8 @@ pub enum OpenJob {
     },
     /// Reads the specification of an encoder, given by name or path. libtorch is loaded only for a TorchScript module.
     ReadEncoderSpec(String),
+    /// Lists the encoders that can be chosen by name.
+    ListEncoders,
     /// Reads what is known of an encoder, given by name or path. libtorch is loaded only for a TorchScript module.
     ExamineEncoder(String),
     /// Records that the user allows a TorchScript module to run, and reads its specification.

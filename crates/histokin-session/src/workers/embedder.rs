@@ -222,7 +222,8 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
                     Ok(Ok(interrupted)) => queue.done(&target, interrupted),
                     Ok(Err(error)) => {
                         queue.done(&target, false);
-                        events.send(EmbeddingEvent::EncoderFailed { reason: error.to_string() });
+                        let (which, reason) = (plan.encoder.clone(), error.to_string());
+                        events.send(EmbeddingEvent::EncoderFailed { which, reason });
                     }
                     Err(crash) => {
                         // The state of an encoder after a panic is unknown, so it is loaded again.

@@ -7,7 +7,7 @@ use image::RgbaImage;
 
 use super::EventSender;
 use crate::session::{
-    EmbeddingEvent, EncoderOffer, Event, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob,
+    EmbeddingEvent, EncoderOffer, Event, ListedEncoder, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob,
     SlideEvent,
 };
 use histokin_core::geometry::Level0Rect;
@@ -64,6 +64,15 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
             }
         }
         OpenJob::ReadEncoderSpec(which) => learn_encoder(&which, events),
+        OpenJob::ListEncoders => {
+            let listed = encoder::available().into_iter().map(|model| ListedEncoder {
+                summary: encoder::facts::summary(&model),
+                is_usable: model.problem.is_none(),
+                is_own: model.is_own(),
+                name: model.name,
+            });
+            events.send(Event::Embedding(EmbeddingEvent::EncodersListed(listed.collect())));
+        }
         OpenJob::ExamineEncoder(which) => {
             let found = examine_encoder(&which).map(Box::new).map_err(|error| error.to_string());
             events.send(Event::Embedding(EmbeddingEvent::EncoderExamined { which, found }));
@@ -87,11 +96,13 @@ fn examine_encoder(which: &str) -> Result<EncoderOffer, EncoderError> {
 }
 
 fn learn_encoder(which: &str, events: &EventSender) {
-    events.send(match encoder::spec(which) {
-        Ok(spec) => Event::Embedding(EmbeddingEvent::EncoderKnown(Box::new(spec))),
-        Err(EncoderError::Untrusted { path }) => Event::Embedding(EmbeddingEvent::EncoderUntrusted { path }),
-        Err(error) => Event::Embedding(EmbeddingEvent::EncoderFailed { reason: error.to_string() }),
-    });
+    let known = encoder::spec(which);
+    let which = which.to_owned();
+    events.send(Event::Embedding(match known {
+        Ok(spec) => EmbeddingEvent::EncoderKnown { which, spec: Box::new(spec) },
+        Err(EncoderError::Untrusted { path }) => EmbeddingEvent::EncoderUntrusted { which, path },
+        Err(error) => EmbeddingEvent::EncoderFailed { which, reason: error.to_string() },
+    }));
 }
 
 fn find(paths: Vec<PathBuf>, events: &EventSender) {

@@ -17,8 +17,9 @@ pub(super) fn open(job: &OpenJob) -> Answer {
             let source = source.clone();
             Box::new(|_| Some(Event::Slides(SlideEvent::ListedPathChecked { source, there: None })))
         }
-        OpenJob::ReadEncoderSpec(_) | OpenJob::TrustEncoder { .. } => {
-            Box::new(|reason| Some(Event::Embedding(EmbeddingEvent::EncoderFailed { reason })))
+        OpenJob::ReadEncoderSpec(which) | OpenJob::TrustEncoder { encoder: which, .. } => {
+            let which = which.clone();
+            Box::new(|reason| Some(Event::Embedding(EmbeddingEvent::EncoderFailed { which, reason })))
         }
         OpenJob::ExamineEncoder(which) => {
             let which = which.clone();
@@ -26,7 +27,7 @@ pub(super) fn open(job: &OpenJob) -> Answer {
                 Some(Event::Embedding(EmbeddingEvent::EncoderExamined { which, found: Err(reason) }))
             })
         }
-        OpenJob::FindPaths(_) => Box::new(|_| None),
+        OpenJob::FindPaths(_) | OpenJob::ListEncoders => Box::new(|_| None),
     }
 }
 

@@ -19,7 +19,7 @@ impl App {
             EmbeddingAction::ToggleEncoders => {
                 self.chrome.encoders_open ^= true;
                 if self.chrome.encoders_open {
-                    self.chrome.encoders_card.opened();
+                    self.command(EmbeddingCommand::ListEncoders);
                 }
             }
             EmbeddingAction::ChooseEncoderFile => self.choose_file(context, Choose::Encoder),

@@ -70,6 +70,16 @@ pub fn trial_ui(
         TrialState::Running { share, doing, .. } => {
             ui.label(RichText::new(doing).small().color(palette.weak));
             progress_ui(ui, *share as f32, palette.accent, palette);
+            ui.add_space(4.0);
+            if ui.button("Stop comparison").on_hover_text("Stop without a result; the encoder is kept").clicked() {
+                requests.command(TrainingCommand::StopTrial);
+            }
+        }
+        TrialState::Stopped => {
+            ui.label(RichText::new("The comparison was stopped.").color(palette.weak));
+            if ui.button("Compare again").clicked() {
+                requests.command(TrainingCommand::Try(run.to_owned()));
+            }
         }
         TrialState::Failed(reason) => {
             ui.add(egui::Label::new(RichText::new(reason).color(palette.error)).wrap());

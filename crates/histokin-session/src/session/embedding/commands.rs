@@ -10,6 +10,8 @@ pub enum EmbeddingCommand {
     TrustEncoder(bool),
     /// Embeds with an encoder that is part of histokin, given by its name, from now on.
     ChooseEncoder(String),
+    /// Lists the encoders that can be chosen by name.
+    ListEncoders,
     /// Reads the encoder of this name or path and offers it.
     ExamineEncoder(String),
     /// Embeds with the offered encoder from now on.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{EncoderOffer, SlideProgress};
+use super::{EncoderOffer, ListedEncoder, SlideProgress};
 use histokin_core::descriptors::DescriptorSet;
 use histokin_core::slide::SlideId;
 use histokin_core::tissue::selection::NoTiles;
@@ -11,8 +11,15 @@ use histokin_encoder::EncoderSpec;
 
 /// A report on the encoder or on the embedding of slides.
 pub enum EmbeddingEvent {
-    /// The specification of the encoder is known (libtorch need not be loaded yet).
-    EncoderKnown(Box<EncoderSpec>),
+    /// The specification of an encoder is known (libtorch need not be loaded yet).
+    EncoderKnown {
+        /// Name or path of the encoder.
+        which: String,
+        /// Its specification.
+        spec: Box<EncoderSpec>,
+    },
+    /// The encoders that can be chosen by name were listed.
+    EncodersListed(Vec<ListedEncoder>),
     /// An encoder that the user looks at was read.
     EncoderExamined {
         /// Its name or path.
@@ -25,13 +32,17 @@ pub enum EmbeddingEvent {
         /// Name of the device on which it runs.
         device: String,
     },
-    /// The encoder cannot be used.
+    /// An encoder cannot be used.
     EncoderFailed {
+        /// Name or path of the encoder.
+        which: String,
         /// Why it cannot be used.
         reason: String,
     },
-    /// The encoder is a TorchScript module, which is a program, and the user has not allowed it to run.
+    /// An encoder is a TorchScript module, which is a program, and the user has not allowed it to run.
     EncoderUntrusted {
+        /// Name or path of the encoder.
+        which: String,
         /// File of the module.
         path: PathBuf,
     },

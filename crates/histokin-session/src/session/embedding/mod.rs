@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 pub use commands::EmbeddingCommand;
 pub use events::EmbeddingEvent;
-pub use offer::{EncoderChoice, EncoderOffer};
+pub use offer::{EncoderChoice, EncoderOffer, ListedEncoder};
 
-use super::{EmbedPlan, EmbeddingJob, Job, Remedy, Session, Severity, SlideState};
+use super::{EmbedPlan, EmbeddingJob, Job, OpenJob, Remedy, Session, Severity, SlideState};
 use histokin_core::descriptors::{DescriptorSet, Recipe};
 use histokin_core::slide::SlideId;
 use histokin_encoder::EncoderSpec;
@@ -85,6 +85,7 @@ pub struct EmbeddingState {
     pub tiles_per_second: f64,
     pub(super) encoder: EncoderState,
     choice: EncoderChoice,
+    listed: Vec<ListedEncoder>,
     /// Finished sets of a new encoder, kept until all slides have one; the old sets are searched until then.
     incoming: BTreeMap<SlideId, Arc<DescriptorSet>>,
 }
@@ -127,6 +128,7 @@ impl Session {
         match command {
             EmbeddingCommand::TrustEncoder(trusted) => self.trust_encoder(trusted),
             EmbeddingCommand::ChooseEncoder(name) => self.choose_encoder(name),
+            EmbeddingCommand::ListEncoders => vec![Job::Open(OpenJob::ListEncoders)],
             EmbeddingCommand::ExamineEncoder(which) => self.examine_encoder(which),
             EmbeddingCommand::UseOfferedEncoder => self.use_offered_encoder(),
             EmbeddingCommand::DismissOffer => {
@@ -157,7 +159,15 @@ impl Session {
 
     pub(super) fn embedding_event(&mut self, event: EmbeddingEvent) -> Vec<Job> {
         match event {
-            EmbeddingEvent::EncoderKnown(spec) => {
+            // The project has changed to another encoder meanwhile.
+            EmbeddingEvent::EncoderKnown { which, .. }
+            | EmbeddingEvent::EncoderFailed { which, .. }
+            | EmbeddingEvent::EncoderUntrusted { which, .. }
+                if which != self.project.encoder_name() =>
+            {
+                Vec::new()
+            }
+            EmbeddingEvent::EncoderKnown { spec, .. } => {
                 self.embedding.encoder = EncoderState::Known(spec);
                 self.slides.ids().iter().flat_map(|id| self.check_descriptors(id)).collect()
             }
@@ -169,11 +179,15 @@ impl Session {
                 self.embedding.device = Some(device);
                 Vec::new()
             }
-            EmbeddingEvent::EncoderUntrusted { path } => {
+            EmbeddingEvent::EncodersListed(listed) => {
+                self.embedding.listed = listed;
+                Vec::new()
+            }
+            EmbeddingEvent::EncoderUntrusted { path, .. } => {
                 self.embedding.encoder = EncoderState::Untrusted(path);
                 Vec::new()
             }
-            EmbeddingEvent::EncoderFailed { reason } => {
+            EmbeddingEvent::EncoderFailed { reason, .. } => {
                 self.embedding.encoder = EncoderState::Failed(reason.clone());
                 self.messages.error(reason);
                 Vec::new()

@@ -19,6 +19,19 @@ pub struct EncoderOffer {
     pub facts: Vec<(String, String)>,
 }
 
+/// An encoder that can be chosen by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedEncoder {
+    /// Its name.
+    pub name: String,
+    /// Network and tiles, or why it cannot be used.
+    pub summary: String,
+    /// Whether it can be used.
+    pub is_usable: bool,
+    /// Whether the user has added it.
+    pub is_own: bool,
+}
+
 /// The look at an encoder.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum EncoderChoice {
@@ -34,6 +47,11 @@ pub enum EncoderChoice {
 }
 
 impl EmbeddingState {
+    /// The encoders that can be chosen by name, as last listed.
+    pub fn listed(&self) -> &[ListedEncoder] {
+        &self.listed
+    }
+
     /// The encoder that the user looks at.
     pub fn choice(&self) -> &EncoderChoice {
         &self.choice
