@@ -195,7 +195,11 @@ fn a_slide_that_has_moved_is_found_again_by_name_and_content() {
 #[test]
 fn a_module_of_others_waits_for_permission() {
     let mut test = TestSession::with_slides(1);
-    let untrusted = || Event::Embedding(EmbeddingEvent::EncoderUntrusted { path: "module.pt".into() });
+    let which = test.session.project().encoder_name();
+    let untrusted = || {
+        let (which, path) = (which.clone(), "module.pt".into());
+        Event::Embedding(EmbeddingEvent::EncoderUntrusted { which, path })
+    };
     assert!(test.session.absorb(untrusted()).is_empty());
     let jobs = test.session.handle(EmbeddingCommand::TrustEncoder(true));
     assert!(
@@ -205,6 +209,20 @@ fn a_module_of_others_waits_for_permission() {
     test.session.absorb(untrusted());
     assert!(test.session.handle(EmbeddingCommand::TrustEncoder(false)).is_empty());
     assert!(matches!(test.session.encoder(), EncoderState::Failed(reason) if reason.contains("module.pt")));
+}
+
+#[test]
+fn what_is_told_of_an_encoder_that_the_project_no_longer_uses_is_ignored() {
+    let mut test = TestSession::with_slides(1);
+    let known = |test: &TestSession| matches!(test.session.encoder(), EncoderState::Known(_));
+    let (which, reason) = ("earlier.pt".to_owned(), "its file is damaged".to_owned());
+    test.session.absorb(EmbeddingEvent::EncoderFailed { which: which.clone(), reason });
+    let path = "earlier.pt".into();
+    test.session.absorb(EmbeddingEvent::EncoderUntrusted { which, path });
+    assert!(known(&test) && test.session.messages().is_empty());
+    let (which, reason) = (test.session.project().encoder_name(), "its file is damaged".to_owned());
+    test.session.absorb(EmbeddingEvent::EncoderFailed { which, reason });
+    assert!(!known(&test));
 }
 
 /// A set as it is after embedding by the selection that is planned for its slide.

@@ -1,6 +1,8 @@
 //! Networks opened for training: a backbone and a linear head with trainable parameters, and their conversion
 //! to an encoder that can be used and saved.
 
+mod features;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,12 +16,15 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 use super::backbones::{Backbone, BackboneKind};
 use super::device::Compute;
 use super::model::{Model, Preprocessing, SelfDescription, model_folders};
-use super::network::{Branch, NetworkEncoder, to_tensor};
+use super::network::{Branch, NetworkEncoder, empty_head, to_tensor};
 use super::readout::{FeatureScaling, HeadOutput, Readout};
 use super::weights::{self, Tensors};
 use super::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
 use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
+
+/// Prefix of the names of the head's parameters.
+const HEAD: &str = "head.";
 
 /// Weights with which training starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +101,34 @@ impl std::fmt::Display for Depth {
     }
 }
 
+/// The kind of head that is trained.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::EnumIter,
+    strum::EnumMessage,
+    strum::EnumString,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum HeadKind {
+    /// That of the encoder with which training starts, or a linear one.
+    #[default]
+    Init,
+    /// A linear function of the features.
+    Linear,
+    /// Two linear layers with a ReLU between them, twice as wide as a descriptor.
+    TwoLayers,
+    /// Memberships in as many prototypes as a descriptor has values.
+    Prototypes,
+}
+
 /// Specification of a network to train.
 #[derive(Debug, Clone)]
 pub struct NetworkPlan {
@@ -103,6 +136,8 @@ pub struct NetworkPlan {
     pub backbone: BackboneKind,
     /// Initial weights.
     pub start: Start,
+    /// Kind of head.
+    pub head: HeadKind,
     /// Length of a descriptor.
     pub width: usize,
     /// The part of the network that is trained.
@@ -124,15 +159,17 @@ pub struct NetworkPlan {
 pub struct TrainableNetwork {
     store: nn::VarStore,
     backbone: Backbone,
-    /// Weight `[D, F]` and bias `[D]`, shared with the readout.
-    head: (Tensor, Tensor),
     readout: Readout,
+    /// Length of a descriptor.
+    width: usize,
     frozen: usize,
     batch_statistics: bool,
     description: SelfDescription,
     compute: Compute,
     /// Whether the backbone runs with automatic mixed precision (16-bit arithmetic where that is safe).
     mixed_precision: bool,
+    /// Whether the head has prototypes, and not those of another encoder.
+    new_prototypes: bool,
 }
 
 impl TrainableNetwork {
@@ -162,13 +199,9 @@ impl TrainableNetwork {
         let torch = |error: TchError| EncoderError::torch("building the network", &error);
         let store = nn::VarStore::new(compute.device);
         let backbone = plan.backbone.build(&store.root()).map_err(torch)?;
-        let root = store.root() / "head";
         let description = describe(plan, given.as_ref());
-        let shape = [plan.width as i64, description.feature_width() as i64];
-        let weight = root.f_zeros("weight", &shape).map_err(torch)?;
-        let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
-        let shared = (weight.shallow_clone(), bias.shallow_clone());
-        let readout = Readout::new(&description, Some(shared));
+        let head = empty_head(&store.root(), description.feature_width(), description.hidden, plan.width);
+        let readout = Readout::new(&description, Some(head.map_err(torch)?));
         let network = Self {
             frozen: {
                 let used = backbone.blocks_used(&description.blocks);
@@ -181,11 +214,12 @@ impl TrainableNetwork {
             description,
             store,
             backbone,
-            head: (weight, bias),
+            width: plan.width,
             readout,
             batch_statistics: plan.batch_statistics,
             compute,
             mixed_precision: chosen.kind == Kind::Half,
+            new_prototypes: plan.head == HeadKind::Prototypes && !keeps_head(plan, given.as_ref()),
         };
         network.randomise(plan.seed).map_err(torch)?;
         if let Some(model) = given {
@@ -221,13 +255,16 @@ impl TrainableNetwork {
         if let Some((_, head)) = model.head_tensors()? {
             tensors.extend(head);
         }
-        let variables = self.variables();
-        // Without a head of the right shape, the random head is kept.
-        let fits = tensors.get("head.weight").is_some_and(|head| head.size() == self.head.0.size());
-        for name in ["head.weight", "head.bias"] {
-            if !fits {
-                tensors.insert(name.to_owned(), variables[name].copy());
-            }
+        // Without a head of the right kind and shape, the random head is kept.
+        let (own, known) = (&self.description, &model.file);
+        let is_kind = (own.hidden, own.output) == (known.hidden, known.output);
+        let layers: Vec<(String, Tensor)> =
+            self.variables().into_iter().filter(|(name, _)| name.starts_with(HEAD)).collect();
+        let fits = |(name, layer): &(String, Tensor)| {
+            tensors.get(name).is_some_and(|known| known.size() == layer.size())
+        };
+        if !is_kind || !layers.iter().all(fits) {
+            tensors.extend(layers.iter().map(|(name, layer)| (name.clone(), layer.copy())));
         }
         weights::fill(&self.store, &tensors, model.weights.path(), |name| model.is_beside_backbone(name))
     }
@@ -323,7 +360,7 @@ impl TrainableNetwork {
         let spec = EncoderSpec {
             id: EncoderId("still learning".into()),
             name: self.description.name.clone(),
-            width: self.head.1.numel(),
+            width: self.width,
             tiles: preprocessing.tiles(),
             stain: preprocessing.stain,
             stain_reference: preprocessing.stain_reference,
@@ -349,10 +386,22 @@ fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
         None => SelfDescription::plain(String::new(), plan.backbone),
     };
     // A random head has neither prototypes nor a stain switch.
-    let keeps_head = given.is_some_and(|model| model.spec.width == plan.width);
+    let keeps_head = keeps_head(plan, given);
+    let (hidden, output) = match plan.head {
+        HeadKind::Init if keeps_head => (start.hidden, start.output),
+        HeadKind::Init | HeadKind::Linear => (None, HeadOutput::Linear),
+        HeadKind::TwoLayers => (Some(2 * plan.width), HeadOutput::Linear),
+        HeadKind::Prototypes => (None, HeadOutput::Memberships),
+    };
     SelfDescription {
         name: String::new(),
-        output: if keeps_head { start.output } else { HeadOutput::Linear },
+        // Prototypes are found among the features as they are.
+        feature_scaling: match output {
+            HeadOutput::Memberships if !keeps_head => FeatureScaling::None,
+            _ => start.feature_scaling,
+        },
+        hidden,
+        output,
         stain_switch: start.stain_switch.filter(|_| keeps_head),
         preprocessing: Preprocessing {
             tile_px: plan.tiles.tile_px,
@@ -362,6 +411,20 @@ fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
         },
         ..start
     }
+}
+
+/// Whether the network goes on with the head of the model it starts from.
+fn keeps_head(plan: &NetworkPlan, given: Option<&Model>) -> bool {
+    given.is_some_and(|model| {
+        let (hidden, output) = (model.file.hidden, model.file.output);
+        let is_kind = match plan.head {
+            HeadKind::Init => true,
+            HeadKind::Linear => hidden.is_none() && output == HeadOutput::Linear,
+            HeadKind::TwoLayers => hidden == Some(2 * plan.width) && output == HeadOutput::Linear,
+            HeadKind::Prototypes => output == HeadOutput::Memberships,
+        };
+        is_kind && model.spec.width == plan.width
+    })
 }
 
 /// Returns the path of a backbone's published weights.
@@ -387,6 +450,7 @@ mod tests {
         NetworkPlan {
             backbone: BackboneKind::Tiny,
             start: Start::Random,
+            head: HeadKind::Init,
             width: 8,
             depth,
             batch_statistics: true,
@@ -464,6 +528,38 @@ mod tests {
         let other = NetworkPlan { backbone: BackboneKind::Resnet18, ..wider };
         let text = TrainableNetwork::new(&other).err().unwrap().to_string();
         assert!(text.contains("tiny") && text.contains("resnet18"), "{text}");
+    }
+
+    #[test]
+    fn heads_of_every_kind_are_written_read_and_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        for head in [HeadKind::Linear, HeadKind::TwoLayers, HeadKind::Prototypes] {
+            let path = folder.path().join(format!("{head:?}.safetensors"));
+            let plan = NetworkPlan { head, batch_statistics: false, ..plan(Depth::Head) };
+            let network = TrainableNetwork::new(&plan).unwrap();
+            let parameters = network.learning().len();
+            assert_eq!(parameters, if head == HeadKind::TwoLayers { 4 } else { 2 }, "{head:?}");
+            // Features that were computed before give the same descriptors.
+            let images = network.images(&tiles()).unwrap();
+            let pooled = network.pooled(&images).unwrap();
+            let apart = network.forward_pooled(pooled.shallow_clone()).unwrap() - network.forward(&images).unwrap();
+            assert!(apart.abs().max().double_value(&[]) < 1e-5, "{head:?}");
+            network.write(&path, "mine").unwrap();
+            let which = path.to_str().unwrap();
+            let used = crate::load(which, DeviceChoice::Cpu).unwrap().encode(&tiles()).unwrap().values;
+            let described = network.described(&pooled).unwrap().values;
+            assert!(described.iter().zip(&used).all(|(a, b)| (a - b).abs() < 1e-4), "{head:?}");
+            for kind in [HeadKind::Init, head] {
+                let start = Start::From(which.to_owned());
+                let again = NetworkPlan { head: kind, start, seed: 99, ..plan.clone() };
+                let again = TrainableNetwork::new(&again).unwrap();
+                assert_eq!(again.variables()["head.weight"], network.variables()["head.weight"], "{head:?} {kind:?}");
+                assert!(!again.needs_prototypes());
+            }
+        }
+        let which = folder.path().join("TwoLayers.safetensors").to_str().unwrap().to_owned();
+        let other = NetworkPlan { head: HeadKind::Prototypes, start: Start::From(which), ..plan(Depth::Head) };
+        assert!(TrainableNetwork::new(&other).unwrap().needs_prototypes());
     }
 
     #[test]

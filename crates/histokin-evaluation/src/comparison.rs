@@ -16,6 +16,7 @@ use super::retrieval::{self, Figure, Measure, Retrieval, RetrievalSettings, Scor
 use super::sample::{EncoderDescriptors, Sample};
 use super::stain_change::StainRobustness;
 use super::{Class, EvaluationError, Tiles};
+use histokin_core::query::RankBy;
 
 /// Settings of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -273,7 +274,7 @@ fn measure(
     let RetrievalSettings { exclude, seed, .. } = settings.retrieval;
     let feedback = if is_labelled {
         let (rank_by, resampling) = (RankBy::default(), settings.resampling);
-        let simulation = Simulation { exclude, ranking, wrong: 0.0, seed, resampling };
+        let simulation = Simulation { exclude, rank_by, wrong: 0.0, seed, resampling };
         feedback::simulate(descriptors, &sample.tiles, &simulation)?
     } else {
         None

@@ -14,7 +14,6 @@ use crate::interchange::write_maps;
 use crate::number_format::counted;
 use crate::pipeline::{Slides, write_areas};
 use crate::project::Project;
-use crate::query::PatientNames;
 use crate::query::similarity_map::{MapRequest, Reference, typical_distance};
 use crate::slide::SlideId;
 

@@ -358,5 +358,6 @@ fn named(job: &OpenJob) -> String {
         OpenJob::ReadEncoderSpec(encoder)
         | OpenJob::ExamineEncoder(encoder)
         | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
+        OpenJob::ListEncoders => "the list of encoders".to_owned(),
     }
 }
