@@ -114,7 +114,7 @@ fn marks_are_removed_one_by_one_and_belong_to_their_query() {
 
 #[test]
 fn undoing_brings_back_no_mark_that_was_removed_or_whose_slide_was_closed() {
-    let mut test = asked(plain());
+    let mut test = asked(QuerySettings { rank_by: RankBy::Direction, ..plain() });
     for rank in [0, 0, 0] {
         assert!(judge(&mut test, rank, Judgement::Same));
     }

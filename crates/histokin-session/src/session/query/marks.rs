@@ -8,7 +8,7 @@ use super::matches::JudgementChange;
 use super::{MarkedTissue, QueryState};
 use histokin_core::query::{
     self, Answer, Example, JudgedMatch, Judgement, Mark, Order, Query, QuerySettings, ShownExample,
-    ShownMark, TilePosition, builder,
+    ShownMark, TilePosition,
 };
 
 /// Number of best matches that are compared before and after a mark.
@@ -16,13 +16,10 @@ const COMPARED: usize = 20;
 
 impl QueryState {
     /// Sets what the user said about a tile, or removes it; returns the marks before.
-    pub(super) fn mark(&mut self, tile: &TilePosition, judgement: Option<Judgement>) -> Vec<ShownMark> {
+    pub(super) fn mark(&mut self, tile: ShownExample, judgement: Option<Judgement>) -> Vec<ShownMark> {
         let before = self.marks.clone();
-        self.marks.retain(|mark| mark.shown.position.as_ref() != Some(tile));
-        self.marks.extend(judgement.map(|judgement| {
-            let shown = builder::tile_example(&tile.slide, tile.rect);
-            ShownMark { shown, judgement }
-        }));
+        self.marks.retain(|mark| mark.shown.position != tile.position);
+        self.marks.extend(judgement.map(|judgement| ShownMark { shown: tile, judgement }));
         self.marks_changed(before.len());
         before
     }

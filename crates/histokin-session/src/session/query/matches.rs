@@ -9,7 +9,9 @@ use super::super::{HistoryJob, Job, Session, ViewTarget};
 use super::HeatReference;
 use histokin_core::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
 use histokin_core::geometry::{Level0Point, Level0Rect};
-use histokin_core::query::{self, Answer, JudgedMatch, Judgement, Match, ShownMark, TilePosition};
+use histokin_core::query::{
+    self, Answer, Example, JudgedMatch, Judgement, Match, ShownExample, ShownMark, TilePosition, builder,
+};
 use histokin_core::slide::SlideId;
 
 /// What a judgement or mark has changed, for undo.
@@ -168,6 +170,9 @@ impl Session {
         };
         let (pair, distance) = (query::pair(answer, found), found.distance);
         let tile = TilePosition { slide: found.slide.clone(), rect: found.rect };
+        // A match in the archive only has no other descriptor here.
+        let archived = answer.archive.as_ref().and_then(|part| Some(part.tiles.get(&tile)?.descriptor.clone()));
+        let archived = archived.filter(|descriptor| !descriptor.is_empty());
         // The match of an example that lies on no slide, such as a concept, can be marked, but makes no pair of tiles.
         let judged = pair.map(|(query, found)| {
             let before = match judgement {
@@ -180,19 +185,20 @@ impl Session {
             (query, found, before)
         });
         let mut change = JudgementChange { judged, marks: None };
-        let is_archived = self.index().set_index(&tile.slide).is_none();
-        if is_archived && judgement.is_some() && self.learns_from_marks() {
-            let text = match change.judged {
-                Some(_) => "This match is in the archive only: the judgement is kept, and the ranking stays.",
-                None => "This match is in the archive only, and cannot be marked.",
-            };
-            self.messages.note(text);
-        }
-        if is_archived || !self.learns_from_marks() {
+        if !self.learns_from_marks() {
             self.query.judged.extend(change.judged.is_some().then_some(change));
             return self.save_history().into_iter().collect();
         }
-        change.marks = self.query.current.as_mut().map(|query| query.mark(&tile, judgement));
+        let shown = match archived {
+            Some(descriptor) if self.index().set_index(&tile.slide).is_none() => {
+                let (name, position) = (tile.slide.short().to_owned(), Some(tile.clone()));
+                let descriptors = vec![descriptor.to_vec()];
+                let example = Example::Descriptors { name, position, descriptors, file: None };
+                ShownExample { example, position: Some(tile) }
+            }
+            _ => builder::tile_example(&tile.slide, tile.rect),
+        };
+        change.marks = self.query.current.as_mut().map(|query| query.mark(shown, judgement));
         self.query.judged.push(change);
         self.examples_changed()
     }
