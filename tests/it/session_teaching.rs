@@ -7,8 +7,8 @@ use histokin::concept::{Concept, ConceptStore};
 use histokin::geometry::{Level0Point, Level0Rect};
 use histokin::query::{self, Example, Judgement, Order, QuerySettings, RankBy, Region, TilePosition};
 use histokin::session::{
-    ConceptCommand, ConceptEvent, ConceptJob, HistoryJob, Job, MarkedTissue, MatchCommand, QueryCommand, QueryEvent,
-    SlideCommand,
+    ConceptCommand, ConceptEvent, ConceptJob, HistoryJob, Job, MarkedTissue, MatchCommand, QueryCommand,
+    QueryEvent, SlideCommand,
 };
 
 use crate::session::TestSession;
@@ -167,7 +167,10 @@ fn annotated_tissue_and_regions_are_marked_and_unmarked() {
 
     let nowhere = Region::Rect(Level0Rect::new(90_000, 90_000, 10, 10));
     let tissue = MarkedTissue::Region { slide: test.id(0), region: nowhere };
-    assert!(test.session.handle(mark(tissue, Judgement::Same)).is_empty(), "without a tile nothing is marked");
+    assert!(
+        test.session.handle(mark(tissue, Judgement::Same)).is_empty(),
+        "without a tile nothing is marked"
+    );
     assert!(test.session.query().unwrap().marks.is_empty() && !test.session.can_undo_judgement());
 
     test.session.handle(QueryCommand::Clear);
@@ -249,7 +252,11 @@ fn a_query_becomes_a_concept_that_is_found_taught_on_renamed_and_removed() {
     assert!(matches!(query.positives[0].example, Example::Descriptors { position: None, .. }));
     // A mark on what was found is added to those that the concept has.
     assert!(judge(&mut test, 9, Judgement::Different));
-    assert_eq!(test.session.query_history().judgements().len(), 2, "a concept and a match make no pair of tiles");
+    assert_eq!(
+        test.session.query_history().judgements().len(),
+        2,
+        "a concept and a match make no pair of tiles"
+    );
     let jobs = test.session.handle(teach());
     keep(&mut test, jobs);
     let concept = test.session.concept("Glands").unwrap();

@@ -18,7 +18,8 @@ fn head(kind: HeadKind) -> TrainingConfig {
 
 /// The files of kept features, with the time of their last change.
 fn kept(test_folder: &TestFolder) -> Vec<(PathBuf, std::time::SystemTime)> {
-    let folders = fs::read_dir(test_folder.folder.path().join(FEATURES_FOLDER)).into_iter().flatten().flatten();
+    let folders =
+        fs::read_dir(test_folder.folder.path().join(FEATURES_FOLDER)).into_iter().flatten().flatten();
     let files = folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten());
     let mut files: Vec<_> =
         files.map(|file| (file.path(), file.metadata().unwrap().modified().unwrap())).collect();
@@ -47,8 +48,7 @@ fn heads_of_every_kind_learn_from_features_that_are_computed_once() {
     let from = |margin: f64, kind| TrainingConfig { margin, init: start.clone(), ..head(kind) };
     for kind in [HeadKind::Linear, HeadKind::TwoLayers, HeadKind::Prototypes] {
         let margin = if kind == HeadKind::Prototypes { 1.0 } else { 2.0 };
-        let (outcome, computed) =
-            told(setup(&test_folder, &from(margin, kind), &[&path], &[&path]));
+        let (outcome, computed) = told(setup(&test_folder, &from(margin, kind), &[&path], &[&path]));
         let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         assert!(mean(&losses[50..]) < mean(&losses[..10]), "{kind:?} {losses:?}");
@@ -103,7 +103,8 @@ fn learning_from_kept_features_is_learning_with_the_network_frozen() {
 fn a_run_that_is_stopped_while_features_are_computed_goes_on_to_the_same_encoder() {
     let test_folder = TestFolder::new();
     let path = test_folder.textures();
-    let other = test_folder.slide("other.tif", &crate::training::two_textures(1600), Some(crate::training::UM));
+    let other =
+        test_folder.slide("other.tif", &crate::training::two_textures(1600), Some(crate::training::UM));
     let slides: [&Path; 2] = [&path, &other];
     let config = TrainingConfig { loss: LossKind::NtXent, temperature: 0.2, ..head(HeadKind::TwoLayers) };
     let whole = TestFolder::new();
@@ -142,7 +143,10 @@ fn features_that_take_more_space_than_allowed_are_refused_and_those_of_other_net
     let text = run(setup(&test_folder, &large, &[&path], &[])).unwrap_err().to_string();
     assert!(text.contains("64 views of each") && text.contains("kept_features_mb = 1"), "{text}");
     assert!(kept(&test_folder).is_empty());
-    assert!(!test_folder.folder.path().join("runs/run-001").exists(), "a run that did not begin leaves nothing");
+    assert!(
+        !test_folder.folder.path().join("runs/run-001").exists(),
+        "a run that did not begin leaves nothing"
+    );
 
     let short = TrainingConfig { steps: 2, kept_views: 6, kept_features_mb: 1, ..head(HeadKind::Linear) };
     run(setup(&test_folder, &short, &[&path], &[])).unwrap();

@@ -161,7 +161,7 @@ fn pairs_settings_and_troubles_are_shown() {
     // What the last layer alone takes is said beforehand.
     harness.get_by_label("Its last layer only").click();
     harness.run_steps(4);
-    harness.get_by_label_contains("Then 1,000 steps");
+    harness.get_by_label_contains("steps: seconds to minutes");
     harness.get_by_label("The network").click();
     harness.run_steps(4);
     harness.get_by_label("An hour");

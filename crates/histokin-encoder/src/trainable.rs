@@ -542,7 +542,8 @@ mod tests {
             // Features that were computed before give the same descriptors.
             let images = network.images(&tiles()).unwrap();
             let pooled = network.pooled(&images).unwrap();
-            let apart = network.forward_pooled(pooled.shallow_clone()).unwrap() - network.forward(&images).unwrap();
+            let apart =
+                network.forward_pooled(pooled.shallow_clone()).unwrap() - network.forward(&images).unwrap();
             assert!(apart.abs().max().double_value(&[]) < 1e-5, "{head:?}");
             network.write(&path, "mine").unwrap();
             let which = path.to_str().unwrap();
@@ -553,12 +554,17 @@ mod tests {
                 let start = Start::From(which.to_owned());
                 let again = NetworkPlan { head: kind, start, seed: 99, ..plan.clone() };
                 let again = TrainableNetwork::new(&again).unwrap();
-                assert_eq!(again.variables()["head.weight"], network.variables()["head.weight"], "{head:?} {kind:?}");
+                assert_eq!(
+                    again.variables()["head.weight"],
+                    network.variables()["head.weight"],
+                    "{head:?} {kind:?}"
+                );
                 assert!(!again.needs_prototypes());
             }
         }
         let which = folder.path().join("TwoLayers.safetensors").to_str().unwrap().to_owned();
-        let other = NetworkPlan { head: HeadKind::Prototypes, start: Start::From(which), ..plan(Depth::Head) };
+        let other =
+            NetworkPlan { head: HeadKind::Prototypes, start: Start::From(which), ..plan(Depth::Head) };
         assert!(TrainableNetwork::new(&other).unwrap().needs_prototypes());
     }
 

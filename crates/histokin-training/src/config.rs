@@ -479,7 +479,11 @@ impl TrainingConfig {
             }
         }
         if self.kept_views > MOST_VIEWS {
-            return refuse("kept_views", self.kept_views.to_string(), &format!("a number from 0 to {MOST_VIEWS}"));
+            return refuse(
+                "kept_views",
+                self.kept_views.to_string(),
+                &format!("a number from 0 to {MOST_VIEWS}"),
+            );
         }
         if self.kept_views > 0 && self.depth != Depth::Head {
             return refuse("kept_views", self.kept_views.to_string(), "0, or head as depth");
@@ -488,7 +492,8 @@ impl TrainingConfig {
             return refuse("anchor", self.anchor.to_string(), "0 where features are kept");
         }
         if self.head == HeadKind::Prototypes && self.kept_views == 0 {
-            let wanted = "at least 1 for new prototypes, which are found among kept features, or init as head";
+            let wanted =
+                "at least 1 for new prototypes, which are found among kept features, or init as head";
             return refuse("kept_views", "0".into(), wanted);
         }
         if self.near_mm >= self.far_mm {

@@ -28,8 +28,8 @@ use super::{Progress, TrainingError};
 use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
 use histokin_core::slide::SlideError;
-use histokin_encoder::trainable::TrainableNetwork;
 use histokin_encoder::DescriptorBatch;
+use histokin_encoder::trainable::TrainableNetwork;
 use histokin_encoder::weights::{self, Tensors};
 
 /// Name of the folder in a project that holds kept features.
@@ -130,8 +130,12 @@ impl Keeper<'_> {
         let total: usize = slides.iter().map(|slide| slide.tiles.len()).sum();
         self.make_room(&folder, (total * self.config.kept_views * width) as u64 * NUMBER, total)?;
         let paths: Vec<PathBuf> = slides.iter().map(|slide| folder.join(file_name(slide))).collect();
-        let mut left: usize =
-            slides.iter().zip(&paths).filter(|(_, path)| !path.is_file()).map(|(slide, _)| slide.tiles.len()).sum();
+        let mut left: usize = slides
+            .iter()
+            .zip(&paths)
+            .filter(|(_, path)| !path.is_file())
+            .map(|(slide, _)| slide.tiles.len())
+            .sum();
         let (began, mut done) = (Instant::now(), 0);
         let mut values = Vec::with_capacity(slides.len());
         for (slide, path) in slides.iter().zip(&paths) {
@@ -306,7 +310,9 @@ fn file_name(slide: &TrainingSlide) -> String {
 /// Adds bytes to a hash (Fowler, Noll, Vo: FNV-1a).
 fn fold(bytes: &[u8], hash: u64) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
-    bytes.iter().fold(hash ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+    bytes
+        .iter()
+        .fold(hash ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
 fn bytes_of(folder: &Path) -> u64 {

@@ -425,12 +425,12 @@ impl LoadedConcepts {
 mod tests {
     use super::*;
     use crate::concept::Learning;
+    use crate::descriptors::EncoderId;
     use crate::index::DescriptorStatistics;
     use crate::query::RankBy;
-    use std::collections::HashMap;
-    use crate::descriptors::EncoderId;
     use crate::stain::StainSetting;
     use crate::tiling::TileSettings;
+    use std::collections::HashMap;
 
     fn concept(name: &str) -> Concept {
         let recipe = Recipe {

@@ -103,9 +103,12 @@ pub fn choose_threshold(tiles: &[TaughtTile<'_>], learning: Learning<'_>) -> Opt
         tiles.iter().zip(parts).map(|(tile, part)| Marked { tile: *tile, part }).collect();
     let mut estimate = Estimate { distance: limit(&all, learning)?, within: 0, same: 0, left_out };
     for part in parts_of(&all) {
-        let (left, others): (Vec<Marked<'_>>, Vec<Marked<'_>>) = all.iter().partition(|tile| tile.part == part);
+        let (left, others): (Vec<Marked<'_>>, Vec<Marked<'_>>) =
+            all.iter().partition(|tile| tile.part == part);
         // Without this part there may be marks of one kind only, and nothing to count it within.
-        let Some((limit, direction)) = limit(&others, learning).zip(direction(&others, learning)) else { continue };
+        let Some((limit, direction)) = limit(&others, learning).zip(direction(&others, learning)) else {
+            continue;
+        };
         let is_within = |marked: &&Marked<'_>| marked.distance(&direction) <= limit;
         estimate.within += left.iter().filter(is_within).count();
         estimate.same += left.iter().filter(is_within).filter(|marked| marked.tile.is_same).count();
@@ -143,10 +146,7 @@ fn parts(tiles: &[TaughtTile<'_>]) -> (Vec<usize>, LeftOut) {
 }
 
 /// Divides marks by what they lie on; `None` if too few of these have tiles marked as the same.
-fn groups(
-    tiles: &[TaughtTile<'_>],
-    group: impl Fn(&TaughtTile<'_>) -> Option<String>,
-) -> Option<Vec<usize>> {
+fn groups(tiles: &[TaughtTile<'_>], group: impl Fn(&TaughtTile<'_>) -> Option<String>) -> Option<Vec<usize>> {
     let groups: Vec<Option<String>> = tiles.iter().map(group).collect();
     let of_same: BTreeSet<_> =
         tiles.iter().zip(&groups).filter(|(tile, _)| tile.is_same).map(|(_, group)| group).collect();
@@ -176,12 +176,15 @@ fn direction(tiles: &[Marked<'_>], learning: Learning<'_>) -> Option<Vec<f32>> {
 fn limit(tiles: &[Marked<'_>], learning: Learning<'_>) -> Option<f32> {
     let mut measured = Vec::with_capacity(tiles.len());
     for part in parts_of(tiles) {
-        let (left, others): (Vec<Marked<'_>>, Vec<Marked<'_>>) = tiles.iter().partition(|tile| tile.part == part);
+        let (left, others): (Vec<Marked<'_>>, Vec<Marked<'_>>) =
+            tiles.iter().partition(|tile| tile.part == part);
         let direction = direction(&others, learning)?;
-        measured.extend(left.iter().map(|marked| Measured {
-            is_same: marked.tile.is_same,
-            distance: marked.distance(&direction),
-        }));
+        measured.extend(
+            left.iter().map(|marked| Measured {
+                is_same: marked.tile.is_same,
+                distance: marked.distance(&direction),
+            }),
+        );
     }
     separating(&measured)
 }
@@ -315,7 +318,12 @@ mod tests {
         let (near, far) = (at(&[0.0, 5.0]), at(&[60.0, 65.0]));
         let left_out = |patients: [Option<&str>; 4]| {
             let of_slide = |(slide, patient)| {
-                let tile = move |(is_same, descriptor)| TaughtTile { slide: Some(slide), patient, is_same, descriptor };
+                let tile = move |(is_same, descriptor)| TaughtTile {
+                    slide: Some(slide),
+                    patient,
+                    is_same,
+                    descriptor,
+                };
                 let near = near.iter().map(|one| (true, one.as_slice()));
                 near.chain(far.iter().map(|one| (false, one.as_slice()))).map(tile)
             };
@@ -349,7 +357,12 @@ mod tests {
                 .collect();
             let tiles: Vec<TaughtTile<'_>> = tiles
                 .iter()
-                .map(|(is_same, row)| TaughtTile { slide: None, patient: None, is_same: *is_same, descriptor: row })
+                .map(|(is_same, row)| TaughtTile {
+                    slide: None,
+                    patient: None,
+                    is_same: *is_same,
+                    descriptor: row,
+                })
                 .collect();
             let estimate = threshold(&tiles).unwrap();
             same += estimate.same;

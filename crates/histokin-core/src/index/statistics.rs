@@ -114,7 +114,9 @@ mod tests {
         let long: Vec<f32> = rows((0..9).map(|step| step as f32)).iter().map(|value| 2.0 * value).collect();
         let long = DescriptorStatistics::of_rows(&long, 2);
         assert!(!long.is_unit() && long.discriminant(&[1.0, 0.0]).is_none());
-        assert!(!DescriptorStatistics::of_rows(&[], 2).is_unit() && !DescriptorStatistics::of_sets(&[]).is_unit());
+        assert!(
+            !DescriptorStatistics::of_rows(&[], 2).is_unit() && !DescriptorStatistics::of_sets(&[]).is_unit()
+        );
         assert!(is_unit([&[0.6, 0.8][..]]) && !is_unit([&[1.0, 0.5][..]]) && !is_unit([]));
     }
 }

@@ -133,7 +133,8 @@ mod tests {
         let difference: Vec<f64> =
             same.iter().zip(different).map(|(same, different)| f64::from(same - 0.5 * different)).collect();
         let axis = statistics.discriminant(&difference).unwrap();
-        let score = |tile: &[f32; 3]| -axis.iter().zip(tile).map(|(axis, x)| axis * f64::from(*x)).sum::<f64>();
+        let score =
+            |tile: &[f32; 3]| -axis.iter().zip(tile).map(|(axis, x)| axis * f64::from(*x)).sum::<f64>();
         assert_eq!(order(&tiles, |tile| f64::from(squared_distance(tile, &point))), order(&tiles, score));
         let plain = direction([same], [different], RankBy::Direction, &statistics).unwrap();
         assert_ne!(plain, point);

@@ -64,7 +64,16 @@ impl ModelFile {
     pub(crate) fn described(&self) -> SelfDescription {
         let Self { name, backbone, blocks, feature_scaling, hidden, output, stain_switch, .. } = self.clone();
         let preprocessing = self.preprocessing.clone();
-        SelfDescription { name, backbone, blocks, feature_scaling, hidden, output, stain_switch, preprocessing }
+        SelfDescription {
+            name,
+            backbone,
+            blocks,
+            feature_scaling,
+            hidden,
+            output,
+            stain_switch,
+            preprocessing,
+        }
     }
 
     /// Checks that the settings go together; `has_head` is whether there is a head, in whichever file.
@@ -100,7 +109,9 @@ impl ModelFile {
         if let Some(hidden) = self.hidden
             && (!has_head || hidden == 0)
         {
-            return Err(format!("hidden is {hidden}; a head of two layers has at least 1 value between them"));
+            return Err(format!(
+                "hidden is {hidden}; a head of two layers has at least 1 value between them"
+            ));
         }
         if self.output == HeadOutput::Memberships && !has_head {
             return Err("memberships need a head that tells the prototypes".into());

@@ -67,9 +67,10 @@ impl TrainableNetwork {
             None => Ok(self.description.feature_width()),
             Some(_) => Err(EncoderError::Mismatch {
                 path: PathBuf::from(&self.description.name),
-                differences: "the encoder has a stain switch, which looks at the tiles themselves: start from another \
+                differences:
+                    "the encoder has a stain switch, which looks at the tiles themselves: start from another \
                               encoder"
-                    .into(),
+                        .into(),
             }),
         }
     }

@@ -44,8 +44,8 @@ pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;
 pub use concepts::{ConceptAreas, ConceptCommand, ConceptEvent, ConceptJob};
 pub use embedding::{
-    EmbeddingCommand, EmbeddingEvent, EmbeddingState, EncoderChoice, EncoderOffer, EncoderState, ListedEncoder,
-    SlideProgress, SlideStatus,
+    EmbeddingCommand, EmbeddingEvent, EmbeddingState, EncoderChoice, EncoderOffer, EncoderState,
+    ListedEncoder, SlideProgress, SlideStatus,
 };
 pub use evaluation::{EvaluateRequest, EvaluationCommand, EvaluationEvent, EvaluationState};
 pub use event::Event;
@@ -56,7 +56,8 @@ pub use job::{
 };
 pub use messages::{Message, MessageCommand, MessageEvent, Remedy, Severity};
 pub use query::{
-    HeatReference, MarkedTissue, MatchCommand, PictureQuery, QueryCommand, QueryEvent, QueryState, SecondEncoder,
+    HeatReference, MarkedTissue, MatchCommand, PictureQuery, QueryCommand, QueryEvent, QueryState,
+    SecondEncoder,
 };
 pub use slides::{Colours, Profile, SlideCommand, SlideEvent, SlideState, TilePicture};
 pub use training::{

@@ -7,8 +7,8 @@ use image::RgbaImage;
 
 use super::EventSender;
 use crate::session::{
-    EmbeddingEvent, EncoderOffer, Event, ListedEncoder, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob,
-    SlideEvent,
+    EmbeddingEvent, EncoderOffer, Event, ListedEncoder, LoadJob, MessageEvent, OpenJob, PictureJob,
+    QueryEvent, ScanJob, SlideEvent,
 };
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;

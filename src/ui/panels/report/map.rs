@@ -331,7 +331,11 @@ fn chosen_ui(
         }
         let marks = [
             (Judgement::Same, "Mark as same", "Mark these tiles as what the query looks for"),
-            (Judgement::Different, "Mark as different", "Mark these tiles as different from what the query looks for"),
+            (
+                Judgement::Different,
+                "Mark as different",
+                "Mark these tiles as different from what the query looks for",
+            ),
         ];
         for (judgement, name, hint) in marks {
             let enabled = judgement == Judgement::Same || session.query().is_some();

@@ -71,7 +71,11 @@ pub fn trial_ui(
             ui.label(RichText::new(doing).small().color(palette.weak));
             progress_ui(ui, *share as f32, palette.accent, palette);
             ui.add_space(4.0);
-            if ui.button("Stop comparison").on_hover_text("Stop without a result; the encoder is kept").clicked() {
+            if ui
+                .button("Stop comparison")
+                .on_hover_text("Stop without a result; the encoder is kept")
+                .clicked()
+            {
                 requests.command(TrainingCommand::StopTrial);
             }
         }

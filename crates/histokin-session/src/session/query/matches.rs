@@ -171,7 +171,8 @@ impl Session {
         let (pair, distance) = (query::pair(answer, found), found.distance);
         let tile = TilePosition { slide: found.slide.clone(), rect: found.rect };
         // A match in the archive only has no other descriptor here.
-        let archived = answer.archive.as_ref().and_then(|part| Some(part.tiles.get(&tile)?.descriptor.clone()));
+        let archived =
+            answer.archive.as_ref().and_then(|part| Some(part.tiles.get(&tile)?.descriptor.clone()));
         let archived = archived.filter(|descriptor| !descriptor.is_empty());
         // The match of an example that lies on no slide, such as a concept, can be marked, but makes no pair of tiles.
         let judged = pair.map(|(query, found)| {
