@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use histokin::descriptors::{DescriptorSet, Row};
 use histokin::encoder;
-use histokin::evaluation::feedback::{JUDGEMENTS, Ranking, Simulation, simulate};
+use histokin::evaluation::feedback::{JUDGEMENTS, Simulation, simulate};
 use histokin::evaluation::intervals::Resampling;
 use histokin::evaluation::labels::{Patients, read_labels};
 use histokin::evaluation::retrieval::Figure;
@@ -33,7 +33,7 @@ use histokin::geometry::Level0Point;
 use histokin::index::{Snapshot, TileFilter, TileRef, brute_force};
 use histokin::project::Project;
 use histokin::query::similarity_map::{MapRequest, Reference, typical_distance};
-use histokin::query::{self, AnnotationsBySlide, Example, Judgement, Mark, Query};
+use histokin::query::{self, AnnotationsBySlide, Example, Judgement, Mark, Query, RankBy};
 use made_descriptors::Clusters;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -177,9 +177,9 @@ fn compare(project: &Path, labels: &Path, patients: Option<&Path>) {
         sample.tiles.len()
     );
     for wrong in [0.0, 0.1] {
-        for ranking in Ranking::iter() {
+        for rank_by in RankBy::iter() {
             let resampling = Resampling::default();
-            let simulation = Simulation { exclude: Exclude::Patient, ranking, wrong, seed: 0, resampling };
+            let simulation = Simulation { exclude: Exclude::Patient, rank_by, wrong, seed: 0, resampling };
             let curve = simulate(descriptors, &sample.tiles, &simulation).expect("of these tiles");
             let Some(curve) = curve else { return println!("no class occurs in two patients") };
             let text = |figure: Option<Figure>| match figure {
@@ -190,7 +190,7 @@ fn compare(project: &Path, labels: &Path, patients: Option<&Path>) {
                 None => "-".to_owned(),
             };
             let line = |figures: [Option<Figure>; 4]| figures.map(text).join("  ");
-            let name: &'static str = ranking.into();
+            let name: &'static str = rank_by.into();
             println!("{name:12} {:>3.0} % wrong          {}", wrong * 100.0, line(curve.precision));
             println!("{name:12} {:>3.0} % wrong, unmarked {}", wrong * 100.0, line(curve.elsewhere));
         }

@@ -263,7 +263,7 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
             specs.push(match requested {
                 Requested::Imported(spec) => spec,
                 Requested::Here(mut encoder) => {
-                    left_out += embed_missing(project, encoder.as_mut(), &mut gathered)?;
+                    left_out += embed_missing(project, encoder.as_mut(), !args.no_baseline, &mut gathered)?;
                     let spec = encoder.spec().clone();
                     loaded.push(encoder);
                     spec
@@ -360,17 +360,18 @@ fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Reques
     Ok(requested)
 }
 
-/// Embeds the slides that have no descriptors of this encoder yet. Slides that cannot be embedded are
-/// reported and removed from `gathered`; returns their number.
+/// Embeds the slides that have no descriptors of this encoder yet, and stores the colour histogram as well if
+/// `baseline`. Slides that cannot be embedded are reported and removed from `gathered`; returns their number.
 fn embed_missing(
     project: &Project,
     encoder: &mut dyn Encoder,
+    baseline: bool,
     gathered: &mut Gathered,
 ) -> anyhow::Result<usize> {
     let before = gathered.slides.len();
     let mut usable = Vec::new();
     for slide in std::mem::take(&mut gathered.slides) {
-        match embed_if_missing(project, encoder, &slide) {
+        match embed_if_missing(project, encoder, baseline, &slide) {
             Ok(()) => usable.push(slide),
             Err(error) => noteln!("{}; it is left out", super::in_words(&error)),
         }
@@ -382,7 +383,12 @@ fn embed_missing(
     Ok(before - gathered.slides.len())
 }
 
-fn embed_if_missing(project: &Project, encoder: &mut dyn Encoder, slide: &SampleSlide) -> anyhow::Result<()> {
+fn embed_if_missing(
+    project: &Project,
+    encoder: &mut dyn Encoder,
+    baseline: bool,
+    slide: &SampleSlide,
+) -> anyhow::Result<()> {
     let recipe = project.recipe(encoder.spec());
     let store = project.descriptors();
     let entry = project.find_slide(&slide.id)?;
@@ -396,7 +402,7 @@ fn embed_if_missing(project: &Project, encoder: &mut dyn Encoder, slide: &Sample
             tissue: None,
             recipe: &recipe,
             store: &store,
-            settings: EmbedSettings::default(),
+            settings: EmbedSettings { baseline, ..EmbedSettings::default() },
         };
         let outcome =
             embed_slide(&request, encoder, &EmbedControl::default(), &mut |progress| bar.show(progress));

@@ -197,6 +197,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
             false => FeatureScaling::Hellinger,
         },
         head: None,
+        hidden: None,
         output: HeadOutput::Linear,
         stain_switch: None,
         crops,

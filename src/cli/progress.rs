@@ -101,11 +101,14 @@ impl TrainingBar {
                 );
                 self.bar.set_position(record.step);
                 self.bar.set_message(text.clone());
-                let is_due = self.line_written.get().is_none_or(|then| then.elapsed() >= LINE_EVERY);
-                if self.bar.is_hidden() && is_due {
-                    self.line_written.set(Some(Instant::now()));
-                    noteln!("{}: step {}  {text}", self.name, record.step);
-                }
+                self.line(&format!("step {}  {text}", record.step));
+            }
+            Progress::Keeping { done, total, seconds_left } => {
+                let left = Duration::from_secs_f64(seconds_left.clamp(0.0, 1e9).round());
+                let text =
+                    format!("features of {done} of {total} tiles  {} left", indicatif::HumanDuration(left));
+                self.bar.set_message(text.clone());
+                self.line(&text);
             }
             Progress::Validated(validation) => {
                 self.say(&format!("{}: {}", self.name, validation_line(&validation)));
@@ -118,6 +121,15 @@ impl TrainingBar {
     /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+
+    /// Writes a line where no bar is shown, now and then.
+    fn line(&self, text: &str) {
+        let is_due = self.line_written.get().is_none_or(|then| then.elapsed() >= LINE_EVERY);
+        if self.bar.is_hidden() && is_due {
+            self.line_written.set(Some(Instant::now()));
+            noteln!("{}: {text}", self.name);
+        }
     }
 
     /// Writes a line above the bar.

@@ -12,7 +12,7 @@ use super::interrupt;
 use super::progress::TrainingBar;
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
-use crate::encoder::trainable::Depth;
+use crate::encoder::trainable::{Depth, HeadKind};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::counted;
 use crate::pipeline::find_slides;
@@ -81,6 +81,8 @@ struct SettingsArgs {
     backbone: Option<BackboneKind>,
     #[arg(long, help = help_of("init"))]
     init: Option<String>,
+    #[arg(long, value_parser = choice::<HeadKind>(), help = help_of("head"))]
+    head: Option<HeadKind>,
     #[arg(long, help = help_of("width"))]
     width: Option<usize>,
     #[arg(long, help = help_of("depth"))]
@@ -129,6 +131,10 @@ struct SettingsArgs {
     checkpoint_every: Option<u64>,
     #[arg(long, help = help_of("tile_cache_mb"))]
     tile_cache_mb: Option<u64>,
+    #[arg(long, help = help_of("kept_views"))]
+    kept_views: Option<usize>,
+    #[arg(long, help = help_of("kept_features_mb"))]
+    kept_features_mb: Option<u64>,
 }
 
 impl SettingsArgs {
@@ -142,6 +148,7 @@ impl SettingsArgs {
         set(&mut config.loss, &self.loss);
         set(&mut config.backbone, &self.backbone);
         set(&mut config.init, &self.init);
+        set(&mut config.head, &self.head);
         set(&mut config.width, &self.width);
         set(&mut config.depth, &self.depth);
         set(&mut config.batch_statistics, &self.batch_statistics);
@@ -166,6 +173,8 @@ impl SettingsArgs {
         set(&mut config.early_stopping, &self.early_stopping);
         set(&mut config.checkpoint_every, &self.checkpoint_every);
         set(&mut config.tile_cache_mb, &self.tile_cache_mb);
+        set(&mut config.kept_views, &self.kept_views);
+        set(&mut config.kept_features_mb, &self.kept_features_mb);
     }
 }
 
@@ -275,6 +284,12 @@ type Prepared = (Run, Vec<TrainingSlide>, Vec<TrainingSlide>);
 fn begin(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
     let mut config = config(args)?;
     config.settle()?;
+    if args.minutes.is_some() && config.kept_views > 0 {
+        bail!(
+            "--minutes does not apply to training from kept features, whose steps take milliseconds: leave it out, \
+             and give the number of steps with --steps"
+        );
+    }
     let held_out: Vec<PathBuf> = find_slides(&named(project, &args.validate));
     let paths: Vec<PathBuf> = if args.slides.is_empty() {
         project.slides().iter().map(|entry| project.slide_path(entry)).collect()

@@ -14,7 +14,7 @@ use histokin::encoder::Encoder;
 use histokin::geometry::{Level0Point, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::project::Project;
-use histokin::query::Scope;
+use histokin::query::{self, Judgement, Scope};
 use histokin::session::{
     ArchiveCommand, ArchiveJob, ArchiveProgress, Command, EmbeddingEvent, Event, IndexEvent, Job,
     MatchCommand, OpenJob, QueryCommand, QueryEvent, Session, SlideEvent, TilePicture,
@@ -160,6 +160,23 @@ fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
     session.handle(MatchCommand::GoTo { rank: far, from: None });
     let told = &session.messages().last().unwrap().text;
     assert!(told.contains("/elsewhere/slide-2.svs, not reachable from here"), "{told}");
+
+    // What only the archive has teaches as any other match does.
+    let marked = found.clone();
+    let is_taught = |session: &Session, taught: bool| {
+        let answer = session.query().and_then(|query| query.answer.as_ref());
+        answer.is_some_and(|answer| answer.direction.is_some() == taught && answer.archive.is_some())
+            && *session.archive_progress() == ArchiveProgress::Answered
+    };
+    let jobs = session.handle(MatchCommand::Judge { rank: far, judgement: Some(Judgement::Same) });
+    run(&mut session, &workers, jobs, |session| is_taught(session, true));
+    let taught = session.query().unwrap().answer.clone().unwrap();
+    let is_marked = |found: &query::Match| (&found.slide, found.rect) == (&marked.slide, marked.rect);
+    assert!(!taught.matches.iter().any(is_marked) && taught.exact);
+    assert_eq!(session.query().unwrap().marked(Judgement::Same), 1);
+    let jobs = session.handle(MatchCommand::UndoJudgement);
+    run(&mut session, &workers, jobs, |session| is_taught(session, false));
+    assert_eq!(session.query().unwrap().answer.as_ref().unwrap().matches, answer.matches);
 
     let (near, slide) = of(1);
     assert!(slide.unwrap().is_reachable);

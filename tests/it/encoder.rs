@@ -7,7 +7,7 @@ use histokin::cli::fit_model::{self, FitModelArgs, StainArg};
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::model::{About, ModelFile, Preprocessing};
 use histokin::encoder::readout::{FeatureScaling, HeadOutput};
-use histokin::encoder::trainable::{Depth, NetworkPlan, Start, TrainableNetwork};
+use histokin::encoder::trainable::{Depth, HeadKind, NetworkPlan, Start, TrainableNetwork};
 use histokin::encoder::{self, DeviceChoice, EncoderError};
 use histokin::project::Project;
 use histokin::stain::StainSetting;
@@ -104,6 +104,7 @@ fn backbones_answer_what_python_torch_answers() {
             blocks: Vec::new(),
             feature_scaling: FeatureScaling::None,
             head: None,
+            hidden: None,
             output: HeadOutput::Linear,
             stain_switch: None,
             crops: None,
@@ -258,6 +259,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let plan = NetworkPlan {
         backbone: BackboneKind::MobilenetV2,
         start: Start::From(path),
+        head: HeadKind::Init,
         width: 8,
         depth: Depth::Last(1),
         batch_statistics: false,

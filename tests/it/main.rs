@@ -51,6 +51,7 @@ mod torture;
 mod trust;
 mod vision_transformers;
 mod training;
+mod training_kept;
 mod training_validation;
 mod training_trouble;
 #[cfg(feature = "gui")]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use histokin::annotation::AnnotationClass;
 use histokin::concept::{Concept, ConceptStore};
-use histokin::geometry::Level0Point;
-use histokin::query::{self, Example, Judgement, Order, QuerySettings, RankBy, TilePosition};
+use histokin::geometry::{Level0Point, Level0Rect};
+use histokin::query::{self, Example, Judgement, Order, QuerySettings, RankBy, Region, TilePosition};
 use histokin::session::{
-    ConceptCommand, ConceptEvent, ConceptJob, HistoryJob, Job, MatchCommand, QueryCommand, QueryEvent,
-    SlideCommand,
+    ConceptCommand, ConceptEvent, ConceptJob, HistoryJob, Job, MarkedTissue, MatchCommand, QueryCommand,
+    QueryEvent, SlideCommand,
 };
 
 use crate::session::TestSession;
@@ -114,7 +114,7 @@ fn marks_are_removed_one_by_one_and_belong_to_their_query() {
 
 #[test]
 fn undoing_brings_back_no_mark_that_was_removed_or_whose_slide_was_closed() {
-    let mut test = asked(plain());
+    let mut test = asked(QuerySettings { rank_by: RankBy::Direction, ..plain() });
     for rank in [0, 0, 0] {
         assert!(judge(&mut test, rank, Judgement::Same));
     }
@@ -133,6 +133,51 @@ fn undoing_brings_back_no_mark_that_was_removed_or_whose_slide_was_closed() {
     test.session.handle(SlideCommand::Remove(slide));
     test.session.handle(MatchCommand::UndoJudgement);
     assert!(marked(&test).is_empty());
+}
+
+#[test]
+fn annotated_tissue_and_regions_are_marked_and_unmarked() {
+    let mut test = asked(plain());
+    let first = best(&test);
+    let tile = first[4].clone();
+    let region = Region::Rect(tile.rect);
+    let mark = |tissue: MarkedTissue, judgement: Judgement| QueryCommand::Mark { tissue, judgement };
+    let tissue = MarkedTissue::Region { slide: tile.slide.clone(), region };
+    let jobs = test.session.handle(mark(tissue, Judgement::Different));
+    assert!(answer(&mut test, &jobs));
+    assert!(!best(&test).contains(&tile));
+    let tiles = MarkedTissue::Tiles(first[..2].to_vec());
+    let jobs = test.session.handle(mark(tiles.clone(), Judgement::Same));
+    assert!(answer(&mut test, &jobs));
+    let query = test.session.query().unwrap();
+    assert_eq!((query.marked(Judgement::Same), query.marked(Judgement::Different)), (2, 1));
+    assert!(query.answer.as_ref().unwrap().direction.is_some());
+    assert!(first[..2].iter().all(|marked| !best(&test).contains(marked)));
+    // What was said last counts.
+    let jobs = test.session.handle(mark(tiles.clone(), Judgement::Different));
+    assert!(answer(&mut test, &jobs));
+    let query = test.session.query().unwrap();
+    assert_eq!((query.marked(Judgement::Same), query.marked(Judgement::Different)), (0, 3));
+    for left in [3, 1, 0] {
+        let jobs = test.session.handle(MatchCommand::UndoJudgement);
+        assert!(answer(&mut test, &jobs));
+        assert_eq!(test.session.query().unwrap().marks.len(), left);
+    }
+    assert_eq!(best(&test), first);
+
+    let nowhere = Region::Rect(Level0Rect::new(90_000, 90_000, 10, 10));
+    let tissue = MarkedTissue::Region { slide: test.id(0), region: nowhere };
+    assert!(
+        test.session.handle(mark(tissue, Judgement::Same)).is_empty(),
+        "without a tile nothing is marked"
+    );
+    assert!(test.session.query().unwrap().marks.is_empty() && !test.session.can_undo_judgement());
+
+    test.session.handle(QueryCommand::Clear);
+    assert!(test.session.handle(mark(tiles.clone(), Judgement::Different)).is_empty());
+    let jobs = test.session.handle(mark(tiles, Judgement::Same));
+    assert!(answer(&mut test, &jobs), "tissue that is the same begins a query");
+    assert_eq!(test.session.query().unwrap().positives.len(), 2);
 }
 
 #[test]
@@ -165,8 +210,14 @@ fn keep(test: &mut TestSession, jobs: Vec<Job>) {
     for job in jobs {
         let Job::History(HistoryJob::Concepts { store, job }) = job else { continue };
         match *job {
-            ConceptJob::Teach { name, class, index, query } => {
-                store.save(&Concept::taught(&name, class, &index, &query).unwrap()).unwrap();
+            ConceptJob::Teach { name, class, index, query, known, patients } => {
+                let concept = match known {
+                    None => Concept::taught(&name, class, &index, &query, &patients).unwrap(),
+                    Some(known) => {
+                        Concept { name, class, ..known.with_marks(&index, &query, &patients).unwrap() }
+                    }
+                };
+                store.save(&concept).unwrap();
             }
             ConceptJob::SetThreshold { name, distance } => {
                 let concept = store.get(&name).unwrap();
@@ -184,8 +235,9 @@ fn keep(test: &mut TestSession, jobs: Vec<Job>) {
 fn a_query_becomes_a_concept_that_is_found_taught_on_renamed_and_removed() {
     let mut test = asked(plain());
     assert!(judge(&mut test, 1, Judgement::Same) && judge(&mut test, 8, Judgement::Different));
-    let teach = ConceptCommand::Teach { name: "Glands".to_owned(), class: AnnotationClass::named("Glands") };
-    let jobs = test.session.handle(teach);
+    let teach =
+        || ConceptCommand::Teach { name: "Glands".to_owned(), class: AnnotationClass::named("Glands") };
+    let jobs = test.session.handle(teach());
     keep(&mut test, jobs);
     let concept: Arc<Concept> = test.session.concept("Glands").unwrap().clone();
     assert_eq!(concept.counts(), [2, 1]);
@@ -198,10 +250,22 @@ fn a_query_becomes_a_concept_that_is_found_taught_on_renamed_and_removed() {
     assert!(answer(&mut test, &jobs));
     let query = test.session.query().unwrap();
     assert!(matches!(query.positives[0].example, Example::Descriptors { position: None, .. }));
+    // A mark on what was found is added to those that the concept has.
+    assert!(judge(&mut test, 9, Judgement::Different));
+    assert_eq!(
+        test.session.query_history().judgements().len(),
+        2,
+        "a concept and a match make no pair of tiles"
+    );
+    let jobs = test.session.handle(teach());
+    keep(&mut test, jobs);
+    let concept = test.session.concept("Glands").unwrap();
+    assert_eq!(concept.counts(), [2, 2]);
+    assert!(concept.tiles.iter().all(|tile| tile.slide.is_some()), "the direction is no tile");
     let jobs = test.session.handle(ConceptCommand::GoOnTeaching("Glands".to_owned()));
     assert!(answer(&mut test, &jobs));
     let query = test.session.query().unwrap();
-    assert_eq!((query.positives.len(), query.marks.len()), (1, 2));
+    assert_eq!((query.positives.len(), query.marks.len()), (1, 3));
     assert!(query.marks.iter().all(|mark| mark.shown.position.is_some()));
 
     let set = ConceptCommand::SetThreshold { name: "Glands".to_owned(), distance: Some(0.5) };

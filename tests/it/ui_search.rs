@@ -5,10 +5,13 @@ use std::path::Path;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use histokin::annotation::AnnotationClass;
+use histokin::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
+use histokin::geometry::Level0Point;
 use histokin::query::similarity_map::Reference;
 use histokin::query::{Example, Judgement};
-use histokin::session::{ConceptCommand, QueryCommand, QueryState, SlideStatus};
+use histokin::session::{
+    AnnotationCommand, ConceptCommand, MatchCommand, QueryCommand, QueryState, SlideStatus,
+};
 use histokin::ui::App;
 
 use crate::support::asset;
@@ -151,26 +154,77 @@ fn matches_are_walked_judged_and_exported() {
     });
 }
 
+/// Draws a rectangle around tiles, by their rows; `modifiers` are held at its end.
+fn draw(harness: &mut Harness<'_, App>, rows: std::ops::Range<u32>, modifiers: Modifiers) {
+    harness.key_press(Key::Q);
+    harness.run_steps(2);
+    let places: Vec<Pos2> = rows.map(|row| on_screen(harness, row)).collect();
+    let drawn = egui::Rect::from_points(&places).expand(3.0);
+    button(harness, drawn.min, true, Modifiers::NONE);
+    for share in [0.3, 0.6, 1.0] {
+        harness.event(Event::PointerMoved(drawn.min + drawn.size() * share));
+        harness.step();
+    }
+    harness.event(Event::ModifiersChanged(modifiers));
+    button(harness, drawn.max, false, modifiers);
+    harness.event(Event::ModifiersChanged(Modifiers::NONE));
+    harness.run_steps(3);
+}
+
 #[test]
 fn a_region_is_drawn_and_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = embedded(folder.path());
     let before = harness.state().field();
-    harness.key_press(Key::Q);
-    harness.run_steps(2);
-    let places: Vec<Pos2> = (0..20).map(|row| on_screen(&harness, row)).collect();
-    let drawn = egui::Rect::from_points(&places).expand(3.0);
-    button(&mut harness, drawn.min, true, Modifiers::NONE);
-    for share in [0.3, 0.6, 1.0] {
-        harness.event(Event::PointerMoved(drawn.min + drawn.size() * share));
-        harness.step();
-    }
-    button(&mut harness, drawn.max, false, Modifiers::NONE);
-    harness.run_steps(3);
+    draw(&mut harness, 0..20, Modifiers::NONE);
     answered(&mut harness);
     assert_eq!(harness.state().field(), before, "drawing does not move the slide");
     assert!(matches!(query(&harness).positives[0].example, Example::Region { .. }));
     assert!(query(&harness).answer.as_ref().unwrap().tiles.len() >= 20);
+}
+
+#[test]
+fn regions_and_annotations_are_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let tile = on_screen(&harness, 0);
+    click(&mut harness, tile, Modifiers::NONE);
+    answered(&mut harness);
+    let taught = |app: &App| {
+        let query = app.session().query();
+        query.is_some_and(|query| {
+            !query.waiting && query.answer.as_ref().is_some_and(|answer| answer.direction.is_some())
+        })
+    };
+    draw(&mut harness, 4..6, Modifiers::SHIFT);
+    wait(&mut harness, "a region of the same tissue teaches", taught);
+    assert_eq!(query(&harness).marked(Judgement::Same), 1);
+    draw(&mut harness, 9..11, Modifiers::COMMAND);
+    wait(&mut harness, "a region of different tissue teaches", |app| {
+        taught(app) && app.session().query().unwrap().marked(Judgement::Different) == 1
+    });
+    assert_eq!(query(&harness).positives.len(), 1, "the query stays what it was");
+
+    // Without a selected annotation nothing is marked, and the window says what to do.
+    harness.key_press_modifiers(Modifiers::ALT, Key::X);
+    harness.run_steps(3);
+    assert_eq!(query(&harness).marks.len(), 2);
+    let slide = harness.state().session().slides()[0].id().clone();
+    let extent = harness.state().session().slides()[0].source.info().extent();
+    let corner = |x: i64, y: i64| Level0Point::new(x as f64, y as f64);
+    let bounds = Bounds::between(corner(extent.x, extent.y), corner(extent.right(), extent.bottom()));
+    let annotation = Annotation::new(Shape::Rectangle(bounds), None);
+    let ids = vec![annotation.id];
+    let edit = Edit::Add(vec![annotation]);
+    harness.state_mut().command(AnnotationCommand::Edit { slide: slide.clone(), edit });
+    harness.state_mut().command(AnnotationCommand::Select { slide, ids });
+    harness.run_steps(3);
+    harness.key_press_modifiers(Modifiers::ALT, Key::X);
+    harness.run_steps(3);
+    assert_eq!(query(&harness).marked(Judgement::Different), 2);
+    harness.state_mut().command(MatchCommand::UndoJudgement);
+    harness.run_steps(3);
+    assert_eq!(query(&harness).marked(Judgement::Different), 1);
 }
 
 #[test]

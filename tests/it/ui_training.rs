@@ -158,6 +158,14 @@ fn pairs_settings_and_troubles_are_shown() {
         harness.state_mut().command(command);
     };
 
+    // What the last layer alone takes is said beforehand.
+    harness.get_by_label("Its last layer only").click();
+    harness.run_steps(4);
+    harness.get_by_label_contains("steps: seconds to minutes");
+    harness.get_by_label("The network").click();
+    harness.run_steps(4);
+    harness.get_by_label("An hour");
+
     // Pairs to look at know where they lie, and a click on one goes there.
     train(&mut harness, TrainingCommand::Preview { slides: vec![id.clone()], config: Box::new(config()) });
     wait(&mut harness, "pairs are drawn", |app| !app.session().training().preview().pairs.is_empty());

@@ -113,7 +113,9 @@ pub fn ask(
     let (mode, recall) = archive.mode_for(&encoder, accepted, settings)?;
     let chooses =
         query.settings.diversity > 0.0 || query.settings.apart_um > 0.0 || query.settings.rank_slides;
-    let mut count = query.settings.count * if chooses { FOR_CHOICE } else { 1 } + SPARE;
+    // What was marked is among the nearest and left out of the answer.
+    let marked = query.marks.len();
+    let mut count = query.settings.count * if chooses { FOR_CHOICE } else { 1 } + SPARE + marked;
     let mut mode = mode;
     loop {
         let probe = Probe { positives: &points, negatives: &negatives, count, filter: filter.clone() };
@@ -320,7 +322,7 @@ impl Archive {
         if let Some(among) = &mut query.settings.among {
             among.extend(numbers.keys().cloned());
         }
-        let mut answer = query::ask(&index.with_more(sets), &query, annotations)?;
+        let mut answer = query::ask(&index.with_more(sets.clone()), &query, annotations)?;
         answer.searched = answer.searched.saturating_sub(fetched) + accepted as usize;
         let classes: HashMap<(i32, i64, i64), Option<i16>> =
             found.iter().map(|one| ((one.slide, i64::from(one.x), i64::from(one.y)), one.class)).collect();
@@ -332,6 +334,11 @@ impl Archive {
             wanted.push((*number, found.rect, found.slide.clone()));
         }
         part.tiles = self.details(encoder, &wanted, &classes)?;
+        for (tile, details) in &mut part.tiles {
+            let set = sets.iter().find(|set| set.header.slide_id == tile.slide);
+            let descriptor = set.and_then(|set| Some(set.descriptor(set.row_at(tile.rect.center())?)));
+            details.descriptor = descriptor.unwrap_or_default().into();
+        }
         answer.archive = Some(Arc::new(part));
         Ok(answer)
     }
@@ -430,7 +437,7 @@ impl Archive {
         let details = wanted.iter().enumerate().map(|(index, (number, rect, slide))| {
             let class = classes.get(&(*number, rect.x, rect.y)).copied().flatten();
             let class = class.and_then(|class| names.get(&class).cloned());
-            let tile = ArchiveTile { class, thumbnail: thumbnails.remove(&index) };
+            let tile = ArchiveTile { class, thumbnail: thumbnails.remove(&index), ..ArchiveTile::default() };
             (TilePosition { slide: slide.clone(), rect: *rect }, tile)
         });
         Ok(details.collect())

@@ -8,7 +8,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 use super::backbones::Backbone;
 use super::device::{Compute, in_parts};
 use super::model::{Crops, Model, Preprocessing, SelfDescription};
-use super::readout::Readout;
+use super::readout::{Head, Readout};
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
 
 /// Initial number of tiles per batch, reduced if memory runs out. Larger batches on the CPU only use more
@@ -59,21 +59,39 @@ impl Branch {
     }
 }
 
-/// Returns the head's weight `[D, F]` and bias `[D]` from `tensors`.
+/// Returns the head from `tensors`.
 fn load_head(
     model: &Model,
     path: &Path,
     tensors: &weights::Tensors,
     compute: Compute,
-) -> Result<(Tensor, Tensor), EncoderError> {
-    let torch = |error: TchError| EncoderError::torch("building the head", &error);
+) -> Result<Head, EncoderError> {
     let store = nn::VarStore::new(compute.device);
-    let root = store.root() / "head";
-    let shape = [model.spec.width as i64, model.file.feature_width() as i64];
-    let weight = root.f_zeros("weight", &shape).map_err(torch)?;
-    let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
+    let (features, hidden) = (model.file.feature_width(), model.file.hidden);
+    let head = empty_head(&store.root(), features, hidden, model.spec.width)
+        .map_err(|error| EncoderError::torch("building the head", &error))?;
     weights::fill(&store, tensors, path, |name| !name.starts_with("head."))?;
-    Ok((weight, bias))
+    Ok(head)
+}
+
+/// Adds the layers of a head to `root`, all zero: `head.weight`, `head.bias` and, with a hidden layer,
+/// `head.hidden.weight` and `head.hidden.bias`.
+///
+/// # Errors
+/// An error of libtorch, such as lack of memory.
+pub(super) fn empty_head(
+    root: &nn::Path,
+    features: usize,
+    hidden: Option<usize>,
+    width: usize,
+) -> Result<Head, TchError> {
+    let layer = |path: &nn::Path, outputs: usize, inputs: usize| {
+        let shape = [outputs as i64, inputs as i64];
+        Ok::<_, TchError>((path.f_zeros("weight", &shape)?, path.f_zeros("bias", &shape[..1])?))
+    };
+    let root = root / "head";
+    let first = hidden.map(|hidden| layer(&(&root / "hidden"), hidden, features)).transpose()?;
+    Ok(Head { hidden: first, last: layer(&root, width, hidden.unwrap_or(features))? })
 }
 
 impl Network for Branch {
@@ -199,7 +217,7 @@ impl<N: Network> Encoder for NetworkEncoder<N> {
 }
 
 /// Scales `row` to unit length; a row of zeros is left unchanged.
-fn scale_to_unit_length(row: &mut [f32]) {
+pub(super) fn scale_to_unit_length(row: &mut [f32]) {
     let length = row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
     if length > 0.0 {
         row.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);

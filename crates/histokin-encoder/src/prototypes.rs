@@ -23,6 +23,13 @@ pub struct PrototypeSettings {
     pub seed: u64,
 }
 
+impl PrototypeSettings {
+    /// Returns the default settings for this number of prototypes.
+    pub fn new(count: usize) -> Self {
+        Self { count, components: 64, sharpness: 1.0, seed: 0 }
+    }
+}
+
 /// Number of k-means iterations; after these, hardly any tile changes its prototype.
 const ROUNDS: usize = 20;
 

@@ -77,12 +77,39 @@ impl FeatureScaling {
     }
 }
 
+/// The layers of a head: weight `[outputs, inputs]` and bias `[outputs]` of each.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// A layer before the last one, whose negative outputs become 0.
+    pub hidden: Option<(Tensor, Tensor)>,
+    /// The last layer.
+    pub last: (Tensor, Tensor),
+}
+
+impl Head {
+    /// Computes the head's output `[N, D]` of features `[N, F]`.
+    fn of(&self, features: &Tensor) -> Result<Tensor, TchError> {
+        let (weight, bias) = &self.last;
+        match &self.hidden {
+            None => features.f_linear(weight, Some(bias)),
+            Some((first, shift)) => {
+                features.f_linear(first, Some(shift))?.f_relu()?.f_linear(weight, Some(bias))
+            }
+        }
+    }
+
+    /// Returns a head of copies, which later training does not change.
+    fn detached(&self) -> Self {
+        let copy = |(weight, bias): &(Tensor, Tensor)| (weight.copy().detach(), bias.copy().detach());
+        Self { hidden: self.hidden.as_ref().map(copy), last: copy(&self.last) }
+    }
+}
+
 /// The computation between a backbone's pooled features and the descriptor.
 #[derive(Debug)]
 pub(super) struct Readout {
     scaling: FeatureScaling,
-    /// Weight `[D, F]` and bias `[D]`.
-    head: Option<(Tensor, Tensor)>,
+    head: Option<Head>,
     output: HeadOutput,
     /// Measurement that the stain switch uses, and its height.
     stain_switch: Option<(NuclearStain, f32)>,
@@ -90,7 +117,7 @@ pub(super) struct Readout {
 
 impl Readout {
     /// Creates the readout that `description` specifies.
-    pub fn new(description: &SelfDescription, head: Option<(Tensor, Tensor)>) -> Self {
+    pub fn new(description: &SelfDescription, head: Option<Head>) -> Self {
         let SelfDescription { feature_scaling, output, stain_switch, preprocessing, .. } = description;
         let (mean, std) = (preprocessing.input_mean[0], preprocessing.input_std[0]);
         let stain_switch = stain_switch.map(|height| (NuclearStain::new(mean, std), height));
@@ -108,18 +135,30 @@ impl Readout {
         if let Some((stain, _)) = &self.stain_switch {
             features = Tensor::f_cat(&[features, stain.of(images)?], 1)?;
         }
-        let Some((weight, bias)) = &self.head else { return Ok(features) };
-        let answer = features.f_linear(weight, Some(bias))?;
+        let Some(head) = &self.head else { return Ok(features) };
+        let answer = head.of(&features)?;
         let Some((_, height)) = self.stain_switch else { return self.output.of(answer) };
         let others = answer.size()[1] - 1;
         let switched = answer.f_narrow(1, others, 1)?.f_tanh()?.f_mul_scalar(f64::from(height))?;
         Tensor::f_cat(&[self.output.of(answer.f_narrow(1, 0, others)?)?, switched], 1)
     }
 
+    /// Computes descriptors `[N, D]` of pooled features without their images, which a stain switch would need:
+    /// without it.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
+    pub fn of_pooled(&self, pooled: Tensor) -> Result<Tensor, TchError> {
+        let features = self.scaling.of(pooled.f_to_kind(Kind::Float)?)?;
+        match &self.head {
+            Some(head) => self.output.of(head.of(&features)?),
+            None => Ok(features),
+        }
+    }
+
     /// Returns a readout with copies of the parameters, which later training does not change.
     pub fn detached(&self, description: &SelfDescription) -> Self {
-        let head = self.head.as_ref().map(|(weight, bias)| (weight.copy().detach(), bias.copy().detach()));
-        Self::new(description, head)
+        Self::new(description, self.head.as_ref().map(Head::detached))
     }
 }
 
@@ -138,6 +177,7 @@ mod tests {
     fn described(description: &SelfDescription, head: Option<(Tensor, Tensor)>, pooled: &[f32]) -> Vec<f32> {
         let pooled = Tensor::from_slice(pooled).reshape([1, -1]);
         let grey = Tensor::zeros([1, 3, 8, 8], FLOAT);
+        let head = head.map(|last| Head { hidden: None, last });
         let descriptors = Readout::new(description, head).of(pooled, &grey).unwrap();
         Vec::try_from(descriptors.flatten(0, 1)).unwrap()
     }
@@ -153,6 +193,19 @@ mod tests {
         let found = described(&description, Some(head), &[0.0, 3.0_f32.ln()]);
         let expected = [0.5, 0.75_f32.sqrt(), 0.5 * stain.tanh()];
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+    }
+
+    #[test]
+    fn two_layers_follow_each_other_and_nothing_negative_passes_the_first() {
+        let numbers = |values: &[f32], shape: [i64; 2]| Tensor::from_slice(values).reshape(shape);
+        let hidden = (numbers(&[1.0, 0.0, 0.0, 1.0], [2, 2]), Tensor::from_slice(&[-1.0_f32, -1.0]));
+        let last = (numbers(&[2.0, 5.0], [1, 2]), Tensor::from_slice(&[0.5_f32]));
+        let readout = Readout::new(&plain(), Some(Head { hidden: Some(hidden), last }));
+        let of = |pooled: [f32; 2]| {
+            let pooled = Tensor::from_slice(&pooled).reshape([1, 2]);
+            readout.of_pooled(pooled).unwrap().double_value(&[0, 0])
+        };
+        assert_eq!((of([3.0, 0.5]), of([0.0, 0.0]), of([2.0, 2.0])), (4.5, 0.5, 7.5));
     }
 
     #[test]

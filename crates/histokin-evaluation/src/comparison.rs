@@ -8,7 +8,7 @@ use super::addr::{self, Addr, AddrSettings};
 use super::classes::{self, ClassRetrieval};
 use super::control::{self, Control};
 use super::examples::PairExamples;
-use super::feedback::{self, FeedbackCurve, Ranking, Simulation};
+use super::feedback::{self, FeedbackCurve, Simulation};
 use super::health::{self, Health};
 use super::intervals::Resampling;
 use super::probe::{self, Probe};
@@ -16,6 +16,7 @@ use super::retrieval::{self, Figure, Measure, Retrieval, RetrievalSettings, Scor
 use super::sample::{EncoderDescriptors, Sample};
 use super::stain_change::StainRobustness;
 use super::{Class, EvaluationError, Tiles};
+use histokin_core::query::RankBy;
 
 /// Settings of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -272,8 +273,8 @@ fn measure(
     step(0.6, "relevance feedback")?;
     let RetrievalSettings { exclude, seed, .. } = settings.retrieval;
     let feedback = if is_labelled {
-        let (ranking, resampling) = (Ranking::default(), settings.resampling);
-        let simulation = Simulation { exclude, ranking, wrong: 0.0, seed, resampling };
+        let (rank_by, resampling) = (RankBy::default(), settings.resampling);
+        let simulation = Simulation { exclude, rank_by, wrong: 0.0, seed, resampling };
         feedback::simulate(descriptors, &sample.tiles, &simulation)?
     } else {
         None

@@ -18,9 +18,8 @@ use serde::Serialize;
 use super::intervals::Resampling;
 use super::retrieval::Figure;
 use super::{Class, Descriptors, EvaluationError, Exclude, Tiles, health};
+use histokin_core::query::RankBy;
 use ranking::Ranker;
-
-pub use ranking::Ranking;
 
 /// Number of matches that are judged at a time.
 const ROUND: usize = 5;
@@ -73,7 +72,7 @@ pub struct Simulation {
     /// Which tiles a query does not search: those of its slide, or of its patient.
     pub exclude: Exclude,
     /// How tiles are ranked by judgements.
-    pub ranking: Ranking,
+    pub rank_by: RankBy,
     /// Share (0 to 1) of the judgements that are wrong, at random.
     pub wrong: f64,
     /// Seed of all random choices.
@@ -123,7 +122,7 @@ pub fn simulate(
     let known: Vec<usize> = (0..tiles.len()).filter(|row| tiles.classes[*row].is_some()).collect();
     let pool: Vec<usize> =
         health::sample(known.len(), POOL, seed).into_iter().map(|step| known[step as usize]).collect();
-    let ranker = Ranker::new(descriptors, &pool, simulation.ranking);
+    let ranker = Ranker::new(descriptors, &pool, simulation.rank_by);
     let most = (QUERIES / querying.len().max(1)).clamp(5, QUERIES_OF_EACH);
     let query_groups: Vec<QueryGroup> = querying
         .into_iter()
@@ -256,9 +255,9 @@ mod tests {
         (values, tiles)
     }
 
-    fn simulation(ranking: Ranking, wrong: f64) -> Simulation {
+    fn simulation(rank_by: RankBy, wrong: f64) -> Simulation {
         let resampling = Resampling { draws: 100, seed: 0 };
-        Simulation { exclude: Exclude::Patient, ranking, wrong, seed: 0, resampling }
+        Simulation { exclude: Exclude::Patient, rank_by, wrong, seed: 0, resampling }
     }
 
     fn curve(tells: f32, simulation: &Simulation) -> Vec<f64> {
@@ -271,14 +270,14 @@ mod tests {
 
     #[test]
     fn judgements_teach_what_descriptors_show_weakly_and_nothing_where_they_show_nothing() {
-        let usual = simulation(Ranking::Direction, 0.0);
+        let usual = simulation(RankBy::default(), 0.0);
         let faint = curve(0.25, &usual);
         assert!(faint[0] < 0.8 && faint[1] > faint[0] && faint[3] > faint[0] + 0.1, "{faint:?}");
-        let misled = curve(0.25, &simulation(Ranking::Direction, 0.3));
+        let misled = curve(0.25, &simulation(RankBy::default(), 0.3));
         assert!(misled[3] < faint[3] - 0.05, "wrong judgements cost precision: {misled:?}");
-        for ranking in [Ranking::Nearest, Ranking::Discriminant] {
-            let other = curve(0.25, &simulation(ranking, 0.0));
-            assert!(other[3] > other[0], "{ranking:?} {other:?}");
+        for rank_by in [RankBy::Nearest, RankBy::Direction] {
+            let other = curve(0.25, &simulation(rank_by, 0.0));
+            assert!(other[3] > other[0], "{rank_by:?} {other:?}");
         }
         let nothing = curve(0.0, &usual);
         assert!(nothing.iter().all(|precision| (precision - 0.5).abs() < 0.15), "{nothing:?}");
@@ -291,7 +290,7 @@ mod tests {
             *class = Some(Class(*patient as u16));
         }
         let descriptors = Descriptors::new(&values, WIDTH).unwrap();
-        let found = simulate(descriptors, &tiles, &simulation(Ranking::Direction, 0.0)).unwrap();
+        let found = simulate(descriptors, &tiles, &simulation(RankBy::default(), 0.0)).unwrap();
         assert_eq!(found, None);
     }
 

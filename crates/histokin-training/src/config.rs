@@ -8,7 +8,7 @@ use super::TrainingError;
 use super::fields::{FIELDS, help_of};
 use histokin_core::stain::StainSetting;
 use histokin_core::tiling::TileSettings;
-use histokin_encoder::trainable::Depth;
+use histokin_encoder::trainable::{Depth, HeadKind};
 use histokin_encoder::{self as encoder, backbones::BackboneKind};
 
 /// What the network learns.
@@ -70,6 +70,9 @@ impl LossKind {
         self != Self::NtXent
     }
 }
+
+/// Largest number of views of a tile whose features are kept.
+const MOST_VIEWS: usize = 64;
 
 /// How slides without far pairs are used.
 #[derive(
@@ -162,6 +165,8 @@ pub struct TrainingConfig {
     pub backbone: BackboneKind,
     /// Starting weights: `imagenet`, `random`, or the name or file of an encoder.
     pub init: String,
+    /// Kind of head.
+    pub head: HeadKind,
     /// Number of values in a descriptor.
     pub width: usize,
     /// Which layers are trained.
@@ -219,6 +224,11 @@ pub struct TrainingConfig {
     pub checkpoint_every: u64,
     /// Size of the tile cache on disk in MiB; 0 for no cache.
     pub tile_cache_mb: u64,
+    /// Number of augmented views of each tile whose features are computed once and kept; 0 to run the network at every
+    /// step. Only for training the head alone.
+    pub kept_views: usize,
+    /// Largest size of all kept features of the project on disk, in MiB.
+    pub kept_features_mb: u64,
 
     /// Random changes to tiles.
     pub augmentation: Augmentation,
@@ -240,11 +250,13 @@ pub enum Preset {
     ThisComputer,
     /// Continues from `tissue-prototypes` with near pairs only.
     NearPairs,
+    /// Trains the head of the default encoder with near pairs, from kept features, in minutes.
+    HeadAlone,
 }
 
 impl Preset {
     /// All presets, the default first.
-    pub const ALL: [Self; 3] = [Self::ThisComputer, Self::NearPairs, Self::Paper];
+    pub const ALL: [Self; 4] = [Self::ThisComputer, Self::NearPairs, Self::HeadAlone, Self::Paper];
 
     /// Name shown to the user.
     pub fn label(self) -> &'static str {
@@ -252,6 +264,7 @@ impl Preset {
             Self::Paper => "Paper (ResNet-50, CUDA)",
             Self::ThisComputer => "This computer (light backbone, CPU)",
             Self::NearPairs => "Continue from tissue-prototypes (near pairs, CPU)",
+            Self::HeadAlone => "Head alone, from kept features (minutes, CPU)",
         }
     }
 
@@ -269,6 +282,7 @@ impl Preset {
             npid_momentum: 0.5,
             backbone: BackboneKind::MobilenetV2,
             init: "imagenet".into(),
+            head: HeadKind::Init,
             width: 128,
             depth: Depth::Last(12),
             batch_statistics: true,
@@ -295,6 +309,8 @@ impl Preset {
             early_stopping: 0,
             checkpoint_every: 50,
             tile_cache_mb: 2048,
+            kept_views: 0,
+            kept_features_mb: 2048,
             augmentation: Augmentation::default(),
         };
         match self {
@@ -313,6 +329,27 @@ impl Preset {
                 steps: 300,
                 batch: 24,
                 lr: 4e-4,
+                ..light
+            },
+            // Steps take milliseconds, so that batches can be large. The head begins as that of the default encoder,
+            // which was fitted on neighbours within 0.5 mm.
+            Self::HeadAlone => TrainingConfig {
+                loss: LossKind::NtXent,
+                temperature: 0.2,
+                anchor: 0.0,
+                init: encoder::DEFAULT.into(),
+                depth: Depth::Head,
+                batch_statistics: false,
+                stain: StainSetting::None,
+                near_mm: 0.5,
+                slides_per_batch: 1,
+                steps: 1000,
+                batch: 128,
+                lr: 3e-4,
+                validate_every: 200,
+                checkpoint_every: 200,
+                tile_cache_mb: 0,
+                kept_views: 4,
                 ..light
             },
             Self::Paper => TrainingConfig {
@@ -441,6 +478,24 @@ impl TrainingConfig {
                 return refuse(name, value.to_string(), "at least 1");
             }
         }
+        if self.kept_views > MOST_VIEWS {
+            return refuse(
+                "kept_views",
+                self.kept_views.to_string(),
+                &format!("a number from 0 to {MOST_VIEWS}"),
+            );
+        }
+        if self.kept_views > 0 && self.depth != Depth::Head {
+            return refuse("kept_views", self.kept_views.to_string(), "0, or head as depth");
+        }
+        if self.kept_views > 0 && self.method == Method::Siamese && self.anchor > 0.0 {
+            return refuse("anchor", self.anchor.to_string(), "0 where features are kept");
+        }
+        if self.head == HeadKind::Prototypes && self.kept_views == 0 {
+            let wanted =
+                "at least 1 for new prototypes, which are found among kept features, or init as head";
+            return refuse("kept_views", "0".into(), wanted);
+        }
         if self.near_mm >= self.far_mm {
             return refuse("near_mm", self.near_mm.to_string(), "less than far_mm");
         }
@@ -491,6 +546,9 @@ mod tests {
         assert!(refused(&|config| config.near_mm = 12.0).contains("near_mm is 12; give less than far_mm"));
         assert!(refused(&|config| config.lr = f64::NAN).contains("lr is NaN"));
         assert!(refused(&|config| config.steps = 0).contains("steps is 0"));
+        assert!(refused(&|config| config.kept_views = 2).contains("head as depth"));
+        let head = |config: &mut TrainingConfig| (config.depth, config.kept_views) = (Depth::Head, 2);
+        assert!(refused(&head).contains("anchor is 50"));
         assert!(toml::from_str::<TrainingConfig>("margn = 3.0").unwrap_err().to_string().contains("margn"));
     }
 }

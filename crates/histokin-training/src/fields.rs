@@ -48,6 +48,10 @@ pub const FIELDS: &[FieldHelp] = &[
         "init",
         "Starting weights: imagenet, random, or the name or file of an encoder to continue from, including its head and the blocks that make up its features. An encoder with prototypes gives descriptors of length 1, for which a margin of 1 suits the contrastive losses.",
     ),
+    help(
+        "head",
+        "The last layer: init (that of the encoder to start from, else linear), linear, two_layers (with a ReLU between them), or prototypes (memberships, found among kept features).",
+    ),
     help("width", "Number of values in a descriptor; 128 in the paper."),
     help(
         "depth",
@@ -106,6 +110,14 @@ pub const FIELDS: &[FieldHelp] = &[
     help(
         "tile_cache_mb",
         "Space on disk, in MB, for caching tiles that were read; it is freed at the end. 0 for no cache.",
+    ),
+    help(
+        "kept_views",
+        "Where only the head is trained: number of augmented views of each tile whose features are computed once and kept in the project, so that steps take milliseconds. 0 reads tiles and runs the network at every step.",
+    ),
+    help(
+        "kept_features_mb",
+        "Largest size on disk, in MB, of all features that the project keeps; features of other networks are removed first.",
     ),
     help(
         "augmentation",

@@ -1,12 +1,14 @@
 //! One training step, from a batch to gradients and new weights, and the state that a checkpoint saves.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tch::{Kind, TchError, Tensor};
 
 use super::TrainingError;
 use super::checkpoint::{Checkpoint, CheckpointHeader};
 use super::config::{LossKind, Method, TrainingConfig};
+use super::kept_features::KeptFeatures;
 use super::loader::Batch;
 use super::losses;
 use super::memory_bank::MemoryBank;
@@ -28,6 +30,8 @@ pub(super) struct Learner {
     optimiser: AdamW,
     bank: Option<MemoryBank>,
     scale: LossScale,
+    /// Features from which the head learns, without running the network.
+    pub kept: Option<Arc<KeptFeatures>>,
 }
 
 /// Result of a step.
@@ -70,6 +74,7 @@ impl Learner {
         let network = TrainableNetwork::new(&NetworkPlan {
             backbone: config.backbone,
             start,
+            head: config.head,
             width: config.width,
             depth: config.depth,
             batch_statistics: config.batch_statistics,
@@ -98,7 +103,7 @@ impl Learner {
             ),
         };
         let scale = if network.mixed_precision() { LossScale::HALF } else { LossScale::NONE };
-        Ok(Self { network, reference, optimiser, bank, scale })
+        Ok(Self { network, reference, optimiser, bank, scale, kept: None })
     }
 
     /// Trains on one batch, or on its first half, quarter, … if the device has too little memory. `halved` is
@@ -175,7 +180,10 @@ impl Learner {
         slides: &[TrainingSlide],
     ) -> Result<(Tensor, Tensor, f64), StepError> {
         let device = self.network.device();
-        let descriptors = self.network.forward(&self.network.images(&batch.tiles)?)?;
+        let descriptors = match &self.kept {
+            Some(kept) => self.network.forward_pooled(kept.of(&batch.rows, &self.network)?)?,
+            None => self.network.forward(&self.network.images(&batch.tiles)?)?,
+        };
         let instances: Vec<i64> = batch.groups.iter().map(|group| group.instance as i64).collect();
         let instances = Tensor::f_from_slice(&instances)?.f_to_device(device)?;
         let loss = match &mut self.bank {
@@ -282,7 +290,7 @@ fn siamese_loss(
         LossKind::Triplet => losses::triplet(descriptors, config.margin),
         LossKind::NtXent => {
             let ignored = neighbours(batch, config.near_mm, slides);
-            let count = batch.tiles.len() as i64;
+            let count = batch.count() as i64;
             let ignored = Tensor::f_from_slice(&ignored)?
                 .f_reshape([count, count])?
                 .f_to_kind(Kind::Bool)?
@@ -352,6 +360,7 @@ mod tests {
         Batch {
             groups: (0..groups).map(group).collect(),
             tiles: vec![image::RgbImage::new(8, 8); 2 * groups],
+            rows: Vec::new(),
             unreadable: 0,
         }
     }

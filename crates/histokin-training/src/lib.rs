@@ -4,8 +4,14 @@
 //! slides → tissue tiles → pairs → loader (decode, normalise, augment) → network → loss → step
 //! ```
 //!
-//! [`TrainingConfig`] has all settings. [`pairs`] draws near and far tiles, [`loader`] reads them on its own
-//! threads, [`losses`] and [`memory_bank`] compute the loss, [`optimiser`] makes the step, and [`train`] runs
+//! [`TrainingConfig`] has all settings. Where only the head is trained, the features of several augmented views of each
+//! tile can be computed once and kept, and every step draws from these:
+//!
+//! ```text
+//! slides → tissue tiles → loader → frozen network → kept features → head → loss → step
+//! ```
+//!
+//! [`pairs`] draws near and far tiles, [`loader`] reads them on its own threads, [`losses`] and [`memory_bank`] compute the loss, [`optimiser`] makes the step, and [`train`] runs
 //! the training loop, validates, and saves checkpoints in the folder of a [`run`]. All random choices depend
 //! on seed and step only, so that an interrupted run continues exactly as if it had not been interrupted.
 
@@ -16,6 +22,7 @@ pub mod config;
 mod control;
 pub mod fields;
 pub mod judged_pairs;
+mod kept_features;
 pub mod labels;
 mod learner;
 pub mod loader;
@@ -40,6 +47,7 @@ use histokin_evaluation::labels::LabelError;
 
 pub use config::TrainingConfig;
 pub use control::Control;
+pub use kept_features::FEATURES_FOLDER;
 pub use shown::{ShownPair, preview};
 pub use trainer::{Outcome, Pace, Progress, Setup, train};
 pub use validation::{RetrievalValidation, Validation};

@@ -15,7 +15,8 @@ use rand_chacha::ChaCha8Rng;
 use super::TrainingError;
 use super::augment::augment;
 use super::config::{Method, TrainingConfig};
-use super::pairs::{Group, PairSampler};
+use super::kept_features::{self, KeptRows};
+use super::pairs::{Group, PairSampler, TileRef};
 use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
 use histokin_core::slide::SlideError;
@@ -39,14 +40,18 @@ pub struct BatchSource<'a> {
     /// Largest number of groups in a batch, if the device has too little memory for the number in the
     /// settings.
     pub limit: &'a AtomicUsize,
+    /// Features from which views of tiles are drawn instead of reading the tiles.
+    pub(super) kept: Option<&'a KeptRows>,
 }
 
 /// The tiles of one step.
 pub struct Batch {
     /// Groups of the batch.
     pub groups: Vec<Group>,
-    /// All tiles of all groups, in their order, after augmentation.
+    /// All tiles of all groups, in their order, after augmentation; none where features are kept.
     pub tiles: Vec<RgbImage>,
+    /// Rows of their kept features, in the same order; empty where tiles are read.
+    pub rows: Vec<i64>,
     /// Number of groups drawn that could not be read.
     pub unreadable: usize,
 }
@@ -55,7 +60,14 @@ impl Batch {
     /// Keeps the first `count` groups.
     pub fn truncate(&mut self, count: usize) {
         self.groups.truncate(count);
-        self.tiles.truncate(self.groups.iter().map(|group| group.tiles.len()).sum());
+        let tiles = self.count();
+        self.tiles.truncate(tiles);
+        self.rows.truncate(tiles);
+    }
+
+    /// Returns the number of tiles of all groups.
+    pub fn count(&self) -> usize {
+        self.groups.iter().map(|group| group.tiles.len()).sum()
     }
 }
 
@@ -65,10 +77,10 @@ impl BatchSource<'_> {
     /// # Errors
     /// Returns the slide's error if none of several groups drawn from it can be read.
     pub fn batch(&self, step: u64) -> Result<Batch, SlideError> {
-        let mut batch = Batch { groups: Vec::new(), tiles: Vec::new(), unreadable: 0 };
+        let mut batch = Batch { groups: Vec::new(), tiles: Vec::new(), rows: Vec::new(), unreadable: 0 };
         for position in 0..self.config.batch.min(self.limit.load(Ordering::Relaxed)) {
             let mut attempt = 0;
-            let (group, tiles) = loop {
+            let (group, (tiles, rows)) = loop {
                 let group = self.sampler.group(step, position, attempt);
                 // The memory bank takes at most one descriptor of a tile per step.
                 let is_double = self.config.method == Method::Npid
@@ -78,7 +90,7 @@ impl BatchSource<'_> {
                     continue;
                 }
                 match self.read(&group, step, position) {
-                    Ok(tiles) => break (group, tiles),
+                    Ok(read) => break (group, read),
                     Err(error) => {
                         tracing::warn!("{error}");
                         batch.unreadable += 1;
@@ -91,19 +103,32 @@ impl BatchSource<'_> {
             };
             batch.groups.push(group);
             batch.tiles.extend(tiles);
+            batch.rows.extend(rows);
         }
         Ok(batch)
     }
 
-    fn read(&self, group: &Group, step: u64, position: usize) -> Result<Vec<RgbImage>, SlideError> {
+    /// Reads the tiles of a group, or draws the rows of their kept features.
+    fn read(
+        &self,
+        group: &Group,
+        step: u64,
+        position: usize,
+    ) -> Result<(Vec<RgbImage>, Vec<i64>), SlideError> {
         // A different seed from the sampler's, which uses the same streams.
         let mut random = ChaCha8Rng::seed_from_u64(!self.config.seed);
         random.set_stream((step << 24) | position as u64);
-        let read = |tile: &super::pairs::TileRef| {
+        if let Some(kept) = self.kept {
+            let draw = |tile: &TileRef| {
+                kept.draw(tile, &mut random).ok_or_else(|| kept_features::unread(&self.slides[tile.slide]))
+            };
+            return Ok((Vec::new(), group.tiles.iter().map(draw).collect::<Result<_, _>>()?));
+        }
+        let read = |tile: &TileRef| {
             let picture = self.reader.read(&self.slides[tile.slide], &tile.rect)?;
             Ok(augment(picture, &self.config.augmentation, &mut random))
         };
-        group.tiles.iter().map(read).collect()
+        Ok((group.tiles.iter().map(read).collect::<Result<_, SlideError>>()?, Vec::new()))
     }
 }
 

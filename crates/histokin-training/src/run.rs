@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::card::card;
 use super::config::TrainingConfig;
-use super::{TrainingError, Validation, judged_pairs};
+use super::{FEATURES_FOLDER, TrainingError, Validation, judged_pairs};
 use histokin_core::durable;
 use histokin_core::slide::SlideId;
 
@@ -197,6 +197,13 @@ impl Run {
     /// Folder of the run.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Folder of the features that the project keeps for training.
+    pub(super) fn features_folder(&self) -> PathBuf {
+        // PROJECT/runs/ID; a folder that lies elsewhere keeps them to itself.
+        let project = self.folder.parent().and_then(Path::parent).unwrap_or(&self.folder);
+        project.join(FEATURES_FOLDER)
     }
 
     /// Path of the newest checkpoint.

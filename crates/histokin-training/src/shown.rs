@@ -39,10 +39,13 @@ fn location(slides: &[TrainingSlide], tile: &TileRef) -> (SlideId, Level0Rect) {
     (slides[tile.slide].source.info().id.clone(), tile.rect)
 }
 
-/// Returns the first pairs of a batch, with their distances.
+/// Returns the first pairs of a batch, with their distances; none where features are kept instead of images.
 pub(super) fn shown_pairs(batch: &Batch, distances: &[f32], slides: &[TrainingSlide]) -> Vec<ShownPair> {
     let mut first_tile = 0;
     let mut shown = Vec::new();
+    if batch.tiles.is_empty() {
+        return shown;
+    }
     let mut distances = distances.iter();
     for group in &batch.groups {
         for pair in &group.pairs {
@@ -76,7 +79,8 @@ pub fn preview(
     let (sampler, _) = PairSampler::new(slides, Vec::new(), &config)?;
     let reader = TileReader::new((config.stain == StainSetting::Lab).then_some(stain_reference));
     let limit = AtomicUsize::new(usize::MAX);
-    let source = BatchSource { slides, sampler: &sampler, config: &config, reader: &reader, limit: &limit };
+    let (sampler, reader, limit) = (&sampler, &reader, &limit);
+    let source = BatchSource { slides, sampler, config: &config, reader, limit, kept: None };
     let batch = source.batch(0)?;
     let mut tiles = batch.tiles.into_iter();
     let mut shown = Vec::new();

@@ -40,6 +40,11 @@ impl TileReader {
         Self { reference, cache }
     }
 
+    /// Returns the colours to which tiles are normalised, if they are.
+    pub fn reference(&self) -> Option<LabStatistics> {
+        self.reference
+    }
+
     /// Returns a tile, from the cache if it is there.
     ///
     /// # Errors

@@ -2,15 +2,17 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoint, CheckpointHeader};
 use super::config::{JudgedBy, TrainingConfig};
 use super::control::Control;
+use super::kept_features::Keeper;
 use super::learner::{Learned, Learner, StepError};
 use super::loader::{Batch, BatchSource, Batches, with_batches};
-use super::pairs::{JudgedPair, PairSampler, has_far_pairs};
+use super::pairs::{JudgedPair, PairSampler, TileRef, has_far_pairs};
 use super::run::{History, Run, RunStatus, StepRecord};
 use super::shown::{ShownPair, shown_pairs};
 use super::slides::TrainingSlide;
@@ -18,6 +20,7 @@ use super::tile_reader::TileReader;
 use super::validation::{Validation, ValidationTiles};
 use super::{TrainingError, memory_need};
 use histokin_core::memory;
+use histokin_encoder::prototypes::{PrototypeFit, PrototypeSettings};
 use histokin_encoder::{DeviceChoice, EncoderId};
 
 /// Shortest time between two sets of pairs for display.
@@ -72,6 +75,15 @@ pub enum Progress {
     },
     /// Some pairs of the last batch, for display.
     Pairs(Vec<ShownPair>),
+    /// Features of the frozen network are being computed and kept.
+    Keeping {
+        /// Number of tiles that are done, including those of earlier runs.
+        done: usize,
+        /// Number of tiles.
+        total: usize,
+        /// Estimated seconds to the last one.
+        seconds_left: f64,
+    },
     /// A validation has started.
     Validating,
     /// A validation is done.
@@ -153,6 +165,17 @@ fn run(
     send: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, TrainingError> {
     let config = setup.run.config.clone();
+    if config.kept_views > 0 {
+        let before = setup.judged_pairs.len();
+        let is_kept = |tile: &TileRef| setup.slides[tile.slide].tiles.contains(&tile.rect);
+        setup.judged_pairs.retain(|pair| pair.tiles.iter().all(is_kept));
+        let left_out = before - setup.judged_pairs.len();
+        if left_out > 0 {
+            send(Progress::Notice(format!(
+                "{left_out} judged pairs are not used: their tiles are not among those whose features are kept"
+            )));
+        }
+    }
     let (sampler, notices) = PairSampler::new(&setup.slides, setup.judged_pairs.clone(), &config)?;
     notices.into_iter().for_each(|notice| send(Progress::Notice(notice)));
     let unmeasured: Vec<String> = setup
@@ -203,12 +226,29 @@ fn run(
     let reference = learner.network.stain_reference(config.stain);
     let reader = TileReader::with_cache(reference, setup.run.folder(), config.tile_cache_mb << 20);
     let limit = AtomicUsize::new(header.batch_limit.unwrap_or(usize::MAX));
+    if config.kept_views > 0 {
+        let folder = setup.run.features_folder();
+        let keeper = Keeper { network: &learner.network, reader: &reader, config: &config, folder, control };
+        let Some(kept) = keeper.keep(&setup.slides, send)? else {
+            return Ok(Outcome::stopped_before_learning(&header));
+        };
+        if header.step == 0 && learner.network.needs_prototypes() {
+            let settings = PrototypeSettings { seed: config.seed, ..PrototypeSettings::new(config.width) };
+            let sample = kept.sample()?;
+            let mut fit = PrototypeFit::new(sample.width, settings)?;
+            fit.add(&sample)?;
+            learner.network.set_head(&fit.head()?.head)?;
+        }
+        learner.kept = Some(Arc::new(kept));
+    }
+    let kept = learner.kept.clone();
     let source = BatchSource {
         slides: &setup.slides,
         sampler: &sampler,
         config: &config,
         reader: &reader,
         limit: &limit,
+        kept: kept.as_deref().map(|kept| &kept.rows),
     };
     let (first, end) = (header.step, config.steps);
     let validation_tiles = ValidationTiles::choose(&setup.validation, &config);
@@ -375,7 +415,7 @@ impl TrainingLoop<'_> {
             cached: self.reader.cached_bytes(),
         };
         (self.send)(Progress::Step { record: learned.record, pace });
-        if self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY) {
+        if !batch.tiles.is_empty() && self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY) {
             self.shown = Some(Instant::now());
             (self.send)(Progress::Pairs(shown_pairs(batch, &learned.distances, &self.setup.slides)));
         }
@@ -388,10 +428,9 @@ impl TrainingLoop<'_> {
         }
         (self.send)(Progress::Validating);
         let began = Instant::now();
-        let mut encoder = self.learner.network.encoder()?;
         let control = self.control;
         let found = self.validation_tiles.validate(
-            encoder.as_mut(),
+            &self.learner.network,
             self.reader,
             self.config,
             self.header.step,
@@ -462,6 +501,20 @@ impl TrainingLoop<'_> {
             pairs_per_second: if self.active > 0.0 { self.pairs as f64 / self.active } else { 0.0 },
             history: self.header.history.clone(),
             encoder,
+        }
+    }
+}
+
+impl Outcome {
+    /// The outcome of a run that the user has stopped while features were computed.
+    fn stopped_before_learning(header: &CheckpointHeader) -> Self {
+        Self {
+            steps: header.step,
+            stopped: true,
+            seconds: header.seconds,
+            pairs_per_second: 0.0,
+            history: header.history.clone(),
+            encoder: None,
         }
     }
 }

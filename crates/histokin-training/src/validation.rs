@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use tch::{TchError, Tensor};
 
 use super::TrainingError;
 use super::config::{JudgedBy, Method, TrainingConfig};
 use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
-use histokin_encoder::Encoder;
+use histokin_encoder::trainable::TrainableNetwork;
 use histokin_evaluation::addr::{self, AddrSettings, Limits};
 use histokin_evaluation::intervals::Resampling;
 use histokin_evaluation::retrieval::{self, Measure, RetrievalSettings, Score};
@@ -81,6 +83,8 @@ pub(super) struct ValidationTiles<'a> {
     chosen: Vec<Vec<Chosen>>,
     /// Names of the classes, by index.
     classes: Vec<&'a str>,
+    /// The tiles that could be read and their pooled features, where these are kept.
+    kept: Option<(Read, Tensor)>,
 }
 
 /// One tile of a slide.
@@ -116,38 +120,24 @@ impl<'a> ValidationTiles<'a> {
             slides.iter().flat_map(|slide| &slide.classes).flatten().map(String::as_str).collect();
         classes.sort_unstable();
         classes.dedup();
-        Self { slides, chosen, classes }
+        Self { slides, chosen, classes, kept: None }
     }
 
     /// Embeds the tiles and measures. Returns `None` if `should_continue` returns false in between.
     pub fn validate(
-        &self,
-        encoder: &mut dyn Encoder,
+        &mut self,
+        network: &TrainableNetwork,
         reader: &TileReader,
         config: &TrainingConfig,
         step: u64,
-        mut should_continue: impl FnMut() -> bool,
+        should_continue: impl FnMut() -> bool,
     ) -> Result<Option<Validation>, TrainingError> {
         let began = std::time::Instant::now();
-        let mut read = Read::default();
-        for (number, (slide, chosen)) in (0_u32..).zip(self.slides.iter().zip(&self.chosen)) {
-            for part in chosen.chunks(BATCH) {
-                if !should_continue() {
-                    return Ok(None);
-                }
-                let mut pictures = Vec::new();
-                for tile in part {
-                    match reader.read(slide, &slide.tiles[tile.index]) {
-                        Ok(picture) => {
-                            pictures.push(picture);
-                            read.add(number, slide, tile, &self.classes);
-                        }
-                        Err(error) => tracing::warn!("{error}"),
-                    }
-                }
-                read.values.extend(encoder.encode(&pictures)?.values);
-            }
-        }
+        let embedded = match config.kept_views {
+            0 => self.embed(network, reader, should_continue)?,
+            _ => self.embed_kept(network, reader, should_continue)?,
+        };
+        let Some((read, width)) = embedded else { return Ok(None) };
         let mut validation = Validation {
             step,
             loss: None,
@@ -162,7 +152,6 @@ impl<'a> ValidationTiles<'a> {
             seconds: 0.0,
         };
         let unusable = |error: EvaluationError| TrainingError::Config(error.to_string());
-        let width = encoder.spec().width;
         validation.retrieval = retrieval(&read, width).map_err(unusable)?;
         let (values, tiles) = read.any(width);
         let descriptors = Descriptors::new(&values, width).map_err(unusable)?;
@@ -185,10 +174,84 @@ impl<'a> ValidationTiles<'a> {
         validation.seconds = began.elapsed().as_secs_f64();
         Ok(Some(validation))
     }
+
+    /// Embeds the tiles with the network as it is now; also returns the length of a descriptor.
+    fn embed(
+        &self,
+        network: &TrainableNetwork,
+        reader: &TileReader,
+        should_continue: impl FnMut() -> bool,
+    ) -> Result<Option<(Read, usize)>, TrainingError> {
+        let mut encoder = network.encoder()?;
+        let mut values = Vec::new();
+        let read = self.read(reader, should_continue, |pictures| {
+            values.extend(encoder.encode(pictures)?.values);
+            Ok(())
+        })?;
+        Ok(read.map(|read| (Read { values, ..read }, encoder.spec().width)))
+    }
+
+    /// Embeds the tiles with a network of which only the head learns: their features are computed once.
+    fn embed_kept(
+        &mut self,
+        network: &TrainableNetwork,
+        reader: &TileReader,
+        should_continue: impl FnMut() -> bool,
+    ) -> Result<Option<(Read, usize)>, TrainingError> {
+        let torch = |error: TchError| TrainingError::torch("computing features of validation tiles", &error);
+        if self.kept.is_none() {
+            let mut pooled = Vec::new();
+            let read = self.read(reader, should_continue, |pictures| {
+                let part = network.images(pictures).and_then(|images| network.pooled(&images));
+                pooled.push(part.and_then(|part| part.f_to_device(tch::Device::Cpu)).map_err(torch)?);
+                Ok(())
+            })?;
+            let Some(read) = read else { return Ok(None) };
+            if pooled.is_empty() {
+                return Ok(Some((read, 1)));
+            }
+            self.kept = Some((read, Tensor::f_cat(&pooled, 0).map_err(torch)?));
+        }
+        let Some((read, pooled)) = &self.kept else { return Ok(None) };
+        let described = network.described(pooled)?;
+        Ok(Some((Read { values: described.values, ..read.clone() }, described.width)))
+    }
+
+    /// Reads the tiles in parts, and passes the pictures of each part to `take`. Returns `None` if `should_continue`
+    /// returns false in between.
+    fn read(
+        &self,
+        reader: &TileReader,
+        mut should_continue: impl FnMut() -> bool,
+        mut take: impl FnMut(&[RgbImage]) -> Result<(), TrainingError>,
+    ) -> Result<Option<Read>, TrainingError> {
+        let mut read = Read::default();
+        for (number, (slide, chosen)) in (0_u32..).zip(self.slides.iter().zip(&self.chosen)) {
+            for part in chosen.chunks(BATCH) {
+                if !should_continue() {
+                    return Ok(None);
+                }
+                let mut pictures = Vec::new();
+                for tile in part {
+                    match reader.read(slide, &slide.tiles[tile.index]) {
+                        Ok(picture) => {
+                            pictures.push(picture);
+                            read.add(number, slide, tile, &self.classes);
+                        }
+                        Err(error) => tracing::warn!("{error}"),
+                    }
+                }
+                if !pictures.is_empty() {
+                    take(&pictures)?;
+                }
+            }
+        }
+        Ok(Some(read))
+    }
 }
 
 /// The tiles that could be read.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Read {
     values: Vec<f32>,
     tiles: Tiles,

@@ -14,7 +14,6 @@ use crate::interchange::write_maps;
 use crate::number_format::counted;
 use crate::pipeline::{Slides, write_areas};
 use crate::project::Project;
-use crate::query::PatientNames;
 use crate::query::similarity_map::{MapRequest, Reference, typical_distance};
 use crate::slide::SlideId;
 
@@ -71,9 +70,8 @@ impl Applied {
         concept.threshold = args.threshold.or(concept.threshold);
         let index = Arc::new(load_index(&project)?.0);
         let areas = concept::areas(&index, &concept)?;
-        let names = PatientNames::usual().with_list(project.patients());
-        let patient = |slide: &SlideId| names.of(&project.slide_path(project.find_slide(&slide.0).ok()?));
-        let patients = concept::by_patient(&areas, patient);
+        let of_slides = super::patients(&project);
+        let patients = concept::by_patient(&areas, |slide| of_slides.get(slide).cloned());
         Ok(Self { project, index, concept, areas, patients })
     }
 }

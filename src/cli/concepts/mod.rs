@@ -3,6 +3,7 @@
 mod apply;
 mod teach;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::concept::{Concept, FEWEST_MARKS, LeftOut, LoadedConcepts};
 use crate::project::Project;
+use crate::query::PatientNames;
+use crate::slide::SlideId;
 
 /// Options of `histokin concepts`.
 #[derive(Debug, Args)]
@@ -233,6 +236,13 @@ fn print(concept: &Concept) {
     outln!("    {}", precision(concept));
 }
 
+/// Returns the patients of the project's slides, as far as they are known.
+fn patients(project: &Project) -> HashMap<SlideId, String> {
+    let names = PatientNames::usual().with_list(project.patients());
+    let slides = project.slides().iter();
+    slides.filter_map(|entry| Some((entry.id.clone(), names.of(&project.slide_path(entry))?))).collect()
+}
+
 /// The estimated precision of a concept in words.
 fn precision(concept: &Concept) -> String {
     let Some(estimate) = &concept.estimate else {
@@ -242,6 +252,7 @@ fn precision(concept: &Concept) -> String {
         );
     };
     let left_out = match estimate.left_out {
+        LeftOut::Patients => "patients left out in turn",
         LeftOut::Slides => "slides left out in turn",
         LeftOut::Marks => "marks left out in turn; all of the same tissue lie on one or two slides",
     };

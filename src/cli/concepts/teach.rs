@@ -63,9 +63,10 @@ pub fn run(args: &TeachArgs) -> anyhow::Result<()> {
         (None, Some(known)) => known.class.clone(),
         (named, _) => class_of(&project, named.as_deref().unwrap_or(&args.name)),
     };
+    let patients = super::patients(&project);
     let concept = match known {
-        None => Concept::taught(&args.name, class.clone(), &index, &query)?,
-        Some(known) => Concept { class: class.clone(), ..known.with_marks(&index, &query)? },
+        None => Concept::taught(&args.name, class.clone(), &index, &query, &patients)?,
+        Some(known) => Concept { class: class.clone(), ..known.with_marks(&index, &query, &patients)? },
     };
     project.concepts().save(&concept)?;
     if project.add_classes([&class]) {

@@ -32,7 +32,9 @@ pub enum SearchAction {
     Compare,
     /// Judges whether the visited match is the same tissue.
     Judge(Judgement),
-    /// Undoes the last relevance judgement.
+    /// Marks the tissue within the selected annotations.
+    MarkAnnotations(Judgement),
+    /// Undoes the last relevance judgement or mark.
     UndoJudgement,
     /// Adds the visited match to the chosen ones, or removes it.
     ChooseMatch,
@@ -122,14 +124,16 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Search(SearchAction::DrawRegion(RegionShape::Rect)),
         ICON_SELECT,
         "Search by rectangle",
-        "Draw a rectangle, and find tiles similar to any of its tiles",
+        "Draw a rectangle, and find tiles similar to any of its tiles; with Shift or Ctrl at its end, mark them as the same or as \
+         different tissue",
         [plain(Key::Q)]
     ),
     entry!(
         Action::Search(SearchAction::DrawRegion(RegionShape::Lasso)),
         ICON_LASSO_SELECT,
         "Search by freehand region",
-        "Draw around tissue, and find tiles similar to any of its tiles",
+        "Draw around tissue, and find tiles similar to any of its tiles; with Shift or Ctrl at its end, mark them as the same or as \
+         different tissue",
         [shift(Key::Q)]
     ),
     entry!(
@@ -217,10 +221,24 @@ pub(super) static ENTRIES: &[Entry] = &[
         [plain(Key::J)]
     ),
     entry!(
+        Action::Search(SearchAction::MarkAnnotations(Judgement::Same)),
+        ICON_CHECK_CIRCLE,
+        "Mark annotation as same tissue",
+        "Mark the tissue within the selected annotations as what the query looks for, and rank matches again",
+        [alt(Key::Y)]
+    ),
+    entry!(
+        Action::Search(SearchAction::MarkAnnotations(Judgement::Different)),
+        ICON_CANCEL,
+        "Mark annotation as different tissue",
+        "Mark the tissue within the selected annotations as different from what the query looks for, and rank matches again",
+        [alt(Key::X)]
+    ),
+    entry!(
         Action::Search(SearchAction::UndoJudgement),
         ICON_UNDO,
         "Undo judgement",
-        "Undo the last judgement of a match",
+        "Undo the last judgement of a match, or the last mark",
         [shift(Key::J)]
     ),
     entry!(

@@ -9,8 +9,10 @@ use egui::{Context, Pos2, Rect, Ui, UiBuilder};
 use super::{App, Requests};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::memory::Budget;
-use crate::query::{Example, Region};
-use crate::session::{Colours, Command, Profile, QueryCommand, QueryState, SlideCommand, ViewCommand};
+use crate::query::{Example, Judgement, Region};
+use crate::session::{
+    Colours, Command, MarkedTissue, Profile, QueryCommand, QueryState, SlideCommand, ViewCommand,
+};
 use crate::slide::SlideId;
 use crate::ui::heat_map::HeatMap;
 use crate::ui::panels;
@@ -291,7 +293,20 @@ impl App {
         match self.canvas.region_tool.purpose {
             RegionUse::Search => {
                 self.chrome.matches_open = true;
-                requests.command(QueryCommand::Region { slide, region: Region::Outline(corners) });
+                let region = Region::Outline(corners);
+                let modifiers = ui.input(|input| input.modifiers);
+                // As for a click on a tile.
+                let judgement = match (modifiers.shift, modifiers.command) {
+                    (_, true) => Some(Judgement::Different),
+                    (true, _) => Some(Judgement::Same),
+                    _ => None,
+                };
+                requests.command(match judgement {
+                    Some(judgement) => {
+                        QueryCommand::Mark { tissue: MarkedTissue::Region { slide, region }, judgement }
+                    }
+                    None => QueryCommand::Region { slide, region },
+                });
             }
             RegionUse::Picture => self.offer_region(&corners),
         }

@@ -10,6 +10,7 @@ use super::{action_icon_ui, header_ui, icon_button, row_ui};
 use crate::annotation::{Annotation, AnnotationClass, Edit, area_label, length_label};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::grouped;
+use crate::query::Judgement;
 use crate::session::{AnnotationCommand, Command, QueryCommand, Session, SlideAnnotations};
 use crate::slide::SlideId;
 use crate::ui::actions::{AnnotationAction, SearchAction};
@@ -115,9 +116,11 @@ impl AnnotationsPanel {
             let class =
                 first.class.as_ref().filter(|_| annotations.selected().all(|one| one.class == first.class));
             let label = class.map_or("No class", |class| class.name.as_str());
+            // Three buttons, and two more to mark tissue.
+            let buttons = if session.query().is_some() { 194.0 } else { 116.0 };
             let combo =
                 egui::ComboBox::from_id_salt("class of the selection").selected_text(RichText::new(label));
-            let shown = combo.width((ui.available_width() - 116.0).max(0.0)).show_ui(ui, |ui| {
+            let shown = combo.width((ui.available_width() - buttons).max(0.0)).show_ui(ui, |ui| {
                 if let Some(chosen) = class_choice_ui(ui, session, class) {
                     edits.push(Edit::Classify { ids: ids.clone(), class: chosen });
                 }
@@ -143,6 +146,14 @@ impl AnnotationsPanel {
                 palette,
                 requests,
             );
+            if session.query().is_some() {
+                for (judgement, icon) in
+                    [(Judgement::Same, icons::ICON_CHECK_CIRCLE), (Judgement::Different, icons::ICON_CANCEL)]
+                {
+                    let mark = SearchAction::MarkAnnotations(judgement);
+                    action_icon_ui(ui, mark, icon, None, palette, requests);
+                }
+            }
         });
         for edit in edits {
             requests.command(AnnotationCommand::Edit { slide: slide.clone(), edit });

@@ -49,12 +49,12 @@ impl TrialPictures {
     }
 }
 
-/// Draws a comparison; `again` starts one that has failed once more.
+/// Draws a comparison. Of the commands, the first starts it once more and the second stops it.
 pub fn comparison_ui(
     ui: &mut Ui,
     state: &TrialState,
     pictures: &mut TrialPictures,
-    again: impl Into<Command>,
+    (again, stop): (impl Into<Command>, impl Into<Command>),
     palette: &Palette,
     requests: &mut Requests,
 ) {
@@ -62,6 +62,17 @@ pub fn comparison_ui(
         TrialState::Running { share, doing, .. } => {
             ui.label(RichText::new(doing).small().color(palette.weak));
             progress_ui(ui, *share as f32, palette.accent, palette);
+            ui.add_space(4.0);
+            let hint = "Stop without a result; the encoder is kept";
+            if ui.button("Stop comparison").on_hover_text(hint).clicked() {
+                requests.command(stop);
+            }
+        }
+        TrialState::Stopped => {
+            ui.label(RichText::new("The comparison was stopped.").color(palette.weak));
+            if ui.button("Compare again").clicked() {
+                requests.command(again);
+            }
         }
         TrialState::Failed(reason) => {
             ui.add(egui::Label::new(RichText::new(reason).color(palette.error)).wrap());

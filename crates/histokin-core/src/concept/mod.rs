@@ -9,6 +9,7 @@ mod class_map;
 mod store;
 mod threshold;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::annotation::AnnotationClass;
 use crate::descriptors::{DescriptorSet, Recipe};
 use crate::geometry::Level0Point;
-use crate::index::Snapshot;
-use crate::query::{self, Example, Judgement, Mark, Query, QueryError, direction, is_unit};
+use crate::index::{DescriptorStatistics, Snapshot};
+use crate::query::{self, Example, Judgement, Mark, Query, QueryError, RankBy};
 use crate::slide::SlideId;
 
 pub use areas::{Areas, PatientAreas, areas, by_patient};
@@ -127,7 +128,7 @@ pub enum ConceptError {
 
 impl Concept {
     /// Makes a concept of a query on `index`, with the direction of its examples and marks and the threshold that
-    /// these give.
+    /// these give. `patients` are those of the slides, as far as they are known.
     ///
     /// # Errors
     /// [`ConceptError::Query`] when a tile of the query is not available, or none shows what is taught.
@@ -136,38 +137,56 @@ impl Concept {
         class: AnnotationClass,
         index: &Snapshot,
         query: &Query,
+        patients: &HashMap<SlideId, String>,
     ) -> Result<Self, ConceptError> {
         let (recipe, tiles) = tiles_of(index, query)?;
-        Self::of_tiles(name, class, recipe, tiles).ok_or(ConceptError::Query(QueryError::Nothing))
+        let learning = Learning { rank_by: query.settings.rank_by, statistics: index.statistics() };
+        Self::of_tiles(name, class, recipe, tiles, learning, patients)
+            .ok_or(ConceptError::Query(QueryError::Nothing))
     }
 
     /// Returns the concept taught with the examples and marks of a query as well; of a tile that it has already, what
-    /// the query says counts.
+    /// the query says counts. A query that looks for the concept ([`Self::query`]) has it as an example, which is no
+    /// tile and teaches nothing.
     ///
     /// # Errors
     /// As [`Self::taught`], and [`ConceptError::OtherRecipe`].
-    pub fn with_marks(&self, index: &Snapshot, query: &Query) -> Result<Self, ConceptError> {
-        let (recipe, new) = tiles_of(index, query)?;
+    pub fn with_marks(
+        &self,
+        index: &Snapshot,
+        query: &Query,
+        patients: &HashMap<SlideId, String>,
+    ) -> Result<Self, ConceptError> {
+        let mut marked = query.clone();
+        marked.positives.retain(|example| !self.is(example));
+        let (recipe, new) = tiles_of(index, &marked)?;
         self.require(&recipe)?;
         let is_again = |tile: &&ConceptTile| {
             tile.slide.is_some() && new.iter().any(|new| (&new.slide, new.at) == (&tile.slide, tile.at))
         };
         let mut tiles: Vec<ConceptTile> = self.tiles.iter().filter(|tile| !is_again(tile)).cloned().collect();
         tiles.extend(new);
-        Self::of_tiles(&self.name, self.class.clone(), recipe, tiles)
+        let learning = Learning { rank_by: query.settings.rank_by, statistics: index.statistics() };
+        Self::of_tiles(&self.name, self.class.clone(), recipe, tiles, learning, patients)
             .ok_or(ConceptError::Query(QueryError::Nothing))
     }
 
     /// Makes a concept of tiles; `None` if none of them shows what is taught.
-    fn of_tiles(name: &str, class: AnnotationClass, recipe: Recipe, tiles: Vec<ConceptTile>) -> Option<Self> {
-        let is_unit = is_unit(tiles.iter().map(|tile| tile.descriptor.as_slice()));
+    fn of_tiles(
+        name: &str,
+        class: AnnotationClass,
+        recipe: Recipe,
+        tiles: Vec<ConceptTile>,
+        learning: Learning<'_>,
+        patients: &HashMap<SlideId, String>,
+    ) -> Option<Self> {
         let said = |is_same: bool| {
             let is_said = move |tile: &&ConceptTile| tile.is_same == is_same;
             tiles.iter().filter(is_said).map(|tile| tile.descriptor.as_slice())
         };
-        let direction = direction(said(true), said(false), is_unit)?;
-        let taught: Vec<TaughtTile<'_>> = tiles.iter().map(ConceptTile::taught).collect();
-        let estimate = choose_threshold(&taught, is_unit);
+        let direction = learning.direction(said(true), said(false))?;
+        let taught: Vec<TaughtTile<'_>> = tiles.iter().map(|tile| tile.taught(patients)).collect();
+        let estimate = choose_threshold(&taught, learning);
         let threshold = estimate.as_ref().map(|estimate| estimate.distance);
         let name = name.trim().to_owned();
         Some(Self { name, class, recipe, tiles, direction, threshold, estimate })
@@ -216,6 +235,17 @@ impl Concept {
         query
     }
 
+    /// Returns whether a query looks for the concept, as [`Self::query`] does.
+    pub fn is_asked_by(&self, query: &Query) -> bool {
+        query.positives.iter().any(|example| self.is(example))
+    }
+
+    /// Returns whether an example is the direction of the concept.
+    fn is(&self, example: &Example) -> bool {
+        matches!(example, Example::Descriptors { position: None, descriptors, .. }
+            if descriptors.len() == 1 && descriptors[0] == self.direction)
+    }
+
     /// Returns the query that the concept was taught by, to go on teaching: its first tile that shows what is
     /// taught as the example, and all others as marks. If the concept was taught with descriptors of another recipe,
     /// tiles that the index does not have are left out.
@@ -253,6 +283,26 @@ impl Concept {
     }
 }
 
+/// How marks become a direction.
+#[derive(Debug, Clone, Copy)]
+pub struct Learning<'a> {
+    /// By which formula.
+    pub rank_by: RankBy,
+    /// Statistics of the tiles among which the marked ones were shown.
+    pub statistics: &'a DescriptorStatistics,
+}
+
+impl Learning<'_> {
+    /// Returns the direction of marked tiles; `None` if none shows what is taught.
+    pub fn direction<'d>(
+        &self,
+        same: impl IntoIterator<Item = &'d [f32]>,
+        different: impl IntoIterator<Item = &'d [f32]>,
+    ) -> Option<Vec<f32>> {
+        query::direction(same, different, self.rank_by, self.statistics)
+    }
+}
+
 /// Returns the recipe of an index, and the tiles of a query on it.
 fn tiles_of(index: &Snapshot, query: &Query) -> Result<(Recipe, Vec<ConceptTile>), ConceptError> {
     let recipe = index.sets().first().ok_or(QueryError::Nothing)?.header.recipe.clone();
@@ -273,8 +323,10 @@ fn tiles_of(index: &Snapshot, query: &Query) -> Result<(Recipe, Vec<ConceptTile>
 }
 
 impl ConceptTile {
-    fn taught(&self) -> TaughtTile<'_> {
-        TaughtTile { slide: self.slide.as_ref(), is_same: self.is_same, descriptor: &self.descriptor }
+    fn taught<'a>(&'a self, patients: &'a HashMap<SlideId, String>) -> TaughtTile<'a> {
+        let slide = self.slide.as_ref();
+        let patient = slide.and_then(|slide| patients.get(slide)).map(String::as_str);
+        TaughtTile { slide, patient, is_same: self.is_same, descriptor: &self.descriptor }
     }
 }
 

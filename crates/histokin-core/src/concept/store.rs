@@ -424,9 +424,13 @@ impl LoadedConcepts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::concept::Learning;
     use crate::descriptors::EncoderId;
+    use crate::index::DescriptorStatistics;
+    use crate::query::RankBy;
     use crate::stain::StainSetting;
     use crate::tiling::TileSettings;
+    use std::collections::HashMap;
 
     fn concept(name: &str) -> Concept {
         let recipe = Recipe {
@@ -443,7 +447,9 @@ mod tests {
         };
         let image = ConceptTile { slide: None, ..tile(3.0, true) };
         let tiles = vec![tile(1.0, true), tile(2.0, false), image];
-        Concept::of_tiles(name, AnnotationClass::named("Liver"), recipe, tiles).unwrap()
+        let learning = Learning { rank_by: RankBy::default(), statistics: &DescriptorStatistics::default() };
+        let class = AnnotationClass::named("Liver");
+        Concept::of_tiles(name, class, recipe, tiles, learning, &HashMap::new()).unwrap()
     }
 
     #[test]

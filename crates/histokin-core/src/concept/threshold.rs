@@ -4,15 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::Learning;
 use crate::index::squared_distance;
-use crate::query::direction;
 use crate::slide::SlideId;
 
 /// Fewest tiles marked as the same, and as different, that give a threshold.
 pub const FEWEST_MARKS: usize = 5;
 
-/// Fewest slides with tiles marked as the same from which whole slides are left out at a time.
-const FEWEST_SLIDES: usize = 3;
+/// Fewest slides or patients with tiles marked as the same that are left out as a whole.
+const FEWEST_GROUPS: usize = 3;
 
 /// Largest number of parts that are left out in turn.
 const PARTS: usize = 20;
@@ -25,6 +25,8 @@ const Z: f64 = 1.959_963_984_540_054;
 pub struct TaughtTile<'a> {
     /// Slide of the tile, if it has one.
     pub slide: Option<&'a SlideId>,
+    /// Patient of the slide, if known.
+    pub patient: Option<&'a str>,
     /// Whether it shows what is taught, or different tissue.
     pub is_same: bool,
     /// Descriptor of the tile.
@@ -35,7 +37,9 @@ pub struct TaughtTile<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LeftOut {
-    /// Whole slides, so that the precision is that on slides without marks.
+    /// Whole patients, so that the precision is that in patients without marks.
+    Patients,
+    /// Whole slides, so that the precision is that on slides without marks; patients are unknown, or fewer than three.
     Slides,
     /// Single marks, since the marks lie on fewer than three slides.
     Marks,
@@ -83,70 +87,113 @@ pub fn wilson(hits: usize, count: usize) -> Option<[f64; 2]> {
 ///
 /// Each part of the marks is left out in turn, and its distances from the direction of the others are taken. The
 /// threshold separates these distances best by Youden's index, sensitivity + specificity − 1 (Youden 1950, "Index
-/// for rating diagnostic tests"), which does not depend on how many marks there are of each kind. For the
-/// precision, the marks of a part are counted within the threshold that the other parts give. The marks are a
-/// sample of the tiles that were shown, mostly the nearest ones, and not of all tiles.
-pub fn choose_threshold(tiles: &[TaughtTile<'_>], is_unit: bool) -> Option<Estimate> {
+/// for rating diagnostic tests"), which does not depend on how many marks there are of each kind.
+///
+/// For the precision, all of this is done again without each part, and the marks of the part are counted within the
+/// threshold that the others give, by their distances from the direction of the others: neither has seen them
+/// (Varma and Simon 2006, "Bias in error estimation when using cross-validation for model selection"). The marks are
+/// a sample of the tiles that were shown, mostly the nearest ones, and not of all tiles.
+pub fn choose_threshold(tiles: &[TaughtTile<'_>], learning: Learning<'_>) -> Option<Estimate> {
     let same = tiles.iter().filter(|tile| tile.is_same).count();
     if same < FEWEST_MARKS || tiles.len() - same < FEWEST_MARKS {
         return None;
     }
     let (parts, left_out) = parts(tiles);
-    let measured: Vec<Measured> = (0..tiles.len())
-        .map(|tile| Measured { part: parts[tile], is_same: tiles[tile].is_same, distance: 0.0 })
-        .zip(distances(tiles, &parts, is_unit)?)
-        .map(|(tile, distance)| Measured { distance, ..tile })
-        .collect();
-    let distance = separating(&measured)?;
-    let mut estimate = Estimate { distance, within: 0, same: 0, left_out };
-    for part in parts.iter().collect::<BTreeSet<_>>() {
-        let others: Vec<Measured> = measured.iter().filter(|tile| tile.part != *part).copied().collect();
+    let all: Vec<Marked<'_>> =
+        tiles.iter().zip(parts).map(|(tile, part)| Marked { tile: *tile, part }).collect();
+    let mut estimate = Estimate { distance: limit(&all, learning)?, within: 0, same: 0, left_out };
+    for part in parts_of(&all) {
+        let (left, others): (Vec<Marked<'_>>, Vec<Marked<'_>>) =
+            all.iter().partition(|tile| tile.part == part);
         // Without this part there may be marks of one kind only, and nothing to count it within.
-        let Some(limit) = separating(&others) else { continue };
-        let within = || measured.iter().filter(|tile| tile.part == *part && tile.distance <= limit);
-        estimate.within += within().count();
-        estimate.same += within().filter(|tile| tile.is_same).count();
+        let Some((limit, direction)) = limit(&others, learning).zip(direction(&others, learning)) else {
+            continue;
+        };
+        let is_within = |marked: &&Marked<'_>| marked.distance(&direction) <= limit;
+        estimate.within += left.iter().filter(is_within).count();
+        estimate.same += left.iter().filter(is_within).filter(|marked| marked.tile.is_same).count();
     }
     Some(estimate)
+}
+
+/// A marked tile and the part with which it is left out.
+#[derive(Debug, Clone, Copy)]
+struct Marked<'a> {
+    tile: TaughtTile<'a>,
+    part: usize,
+}
+
+impl Marked<'_> {
+    fn distance(&self, direction: &[f32]) -> f32 {
+        squared_distance(direction, self.tile.descriptor).sqrt()
+    }
+}
+
+/// Divides marks into the parts that are left out in turn.
+fn parts(tiles: &[TaughtTile<'_>]) -> (Vec<usize>, LeftOut) {
+    let slide = |tile: &TaughtTile<'_>| tile.slide.map(|slide| slide.0.clone());
+    // A slide whose patient is not known counts as one of its own.
+    let patient = |tile: &TaughtTile<'_>| tile.patient.map(str::to_owned).or_else(|| slide(tile));
+    if tiles.iter().any(|tile| tile.patient.is_some())
+        && let Some(parts) = groups(tiles, patient)
+    {
+        return (parts, LeftOut::Patients);
+    }
+    match groups(tiles, slide) {
+        Some(parts) => (parts, LeftOut::Slides),
+        None => ((0..tiles.len()).map(|tile| tile % PARTS).collect(), LeftOut::Marks),
+    }
+}
+
+/// Divides marks by what they lie on; `None` if too few of these have tiles marked as the same.
+fn groups(tiles: &[TaughtTile<'_>], group: impl Fn(&TaughtTile<'_>) -> Option<String>) -> Option<Vec<usize>> {
+    let groups: Vec<Option<String>> = tiles.iter().map(group).collect();
+    let of_same: BTreeSet<_> =
+        tiles.iter().zip(&groups).filter(|(tile, _)| tile.is_same).map(|(_, group)| group).collect();
+    if of_same.len() < FEWEST_GROUPS {
+        return None;
+    }
+    let others: BTreeSet<_> = groups.iter().filter(|group| !of_same.contains(group)).collect();
+    // Those with tiles marked as the same come first, so that no part holds all of them.
+    let number: HashMap<_, _> = of_same.into_iter().chain(others).zip(0_usize..).collect();
+    Some(groups.iter().map(|group| number[group] % PARTS).collect())
+}
+
+fn parts_of(tiles: &[Marked<'_>]) -> BTreeSet<usize> {
+    tiles.iter().map(|tile| tile.part).collect()
+}
+
+fn direction(tiles: &[Marked<'_>], learning: Learning<'_>) -> Option<Vec<f32>> {
+    let said = |is_same: bool| {
+        let is_said = move |marked: &&Marked<'_>| marked.tile.is_same == is_same;
+        tiles.iter().filter(is_said).map(|marked| marked.tile.descriptor)
+    };
+    learning.direction(said(true), said(false))
+}
+
+/// Returns the threshold that marks give; `None` without marks of both kinds, or if a part holds all tiles marked as
+/// the same.
+fn limit(tiles: &[Marked<'_>], learning: Learning<'_>) -> Option<f32> {
+    let mut measured = Vec::with_capacity(tiles.len());
+    for part in parts_of(tiles) {
+        let (left, others): (Vec<Marked<'_>>, Vec<Marked<'_>>) =
+            tiles.iter().partition(|tile| tile.part == part);
+        let direction = direction(&others, learning)?;
+        measured.extend(
+            left.iter().map(|marked| Measured {
+                is_same: marked.tile.is_same,
+                distance: marked.distance(&direction),
+            }),
+        );
+    }
+    separating(&measured)
 }
 
 /// A marked tile and its distance from the direction of the other parts.
 #[derive(Debug, Clone, Copy)]
 struct Measured {
-    part: usize,
     is_same: bool,
     distance: f32,
-}
-
-/// Divides marks into the parts that are left out in turn.
-fn parts(tiles: &[TaughtTile<'_>]) -> (Vec<usize>, LeftOut) {
-    let of_same: BTreeSet<_> = tiles.iter().filter(|tile| tile.is_same).map(|tile| tile.slide).collect();
-    if of_same.len() < FEWEST_SLIDES {
-        return ((0..tiles.len()).map(|tile| tile % PARTS).collect(), LeftOut::Marks);
-    }
-    let others: BTreeSet<_> =
-        tiles.iter().map(|tile| tile.slide).filter(|slide| !of_same.contains(slide)).collect();
-    // Slides with tiles marked as the same come first, so that no part holds all of them.
-    let number: HashMap<_, _> = of_same.into_iter().chain(others).zip(0_usize..).collect();
-    (tiles.iter().map(|tile| number[&tile.slide] % PARTS).collect(), LeftOut::Slides)
-}
-
-/// Returns the distance of each tile from the direction of the tiles of other parts; `None` if a part holds all
-/// tiles marked as the same.
-fn distances(tiles: &[TaughtTile<'_>], parts: &[usize], is_unit: bool) -> Option<Vec<f32>> {
-    let mut distances = vec![0.0; tiles.len()];
-    for part in parts.iter().collect::<BTreeSet<_>>() {
-        let others = |is_same: bool| {
-            let is_other =
-                move |(tile, of): &(&TaughtTile<'_>, &usize)| *of != part && tile.is_same == is_same;
-            tiles.iter().zip(parts).filter(is_other).map(|(tile, _)| tile.descriptor)
-        };
-        let direction = direction(others(true), others(false), is_unit)?;
-        for (place, tile) in tiles.iter().enumerate().filter(|(place, _)| parts[*place] == *part) {
-            distances[place] = squared_distance(&direction, tile.descriptor).sqrt();
-        }
-    }
-    Some(distances)
 }
 
 /// Returns the limit between two neighbouring distances with the greatest Youden index, the smallest of equal
@@ -183,6 +230,17 @@ fn separating(tiles: &[Measured]) -> Option<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::DescriptorStatistics;
+    use crate::query::RankBy;
+
+    /// Of unit vectors, too few for a covariance.
+    fn statistics() -> DescriptorStatistics {
+        DescriptorStatistics::of_rows(&[1.0, 0.0], 2)
+    }
+
+    fn threshold(tiles: &[TaughtTile<'_>]) -> Option<Estimate> {
+        choose_threshold(tiles, Learning { rank_by: RankBy::Discriminant, statistics: &statistics() })
+    }
 
     /// Unit vectors in a plane, at these angles in degrees.
     fn at(degrees: &[f32]) -> Vec<Vec<f32>> {
@@ -197,11 +255,12 @@ mod tests {
             .enumerate()
             .map(|(place, (is_same, one))| TaughtTile {
                 slide: Some(&ids[place % slides]),
+                patient: None,
                 is_same,
                 descriptor: one,
             })
             .collect();
-        choose_threshold(&tiles, true)
+        threshold(&tiles)
     }
 
     #[test]
@@ -212,7 +271,10 @@ mod tests {
         assert_eq!(estimate.precision(), Some(1.0));
         let tiles = at(&same);
         let far = at(&different);
-        let point = direction(tiles.iter().map(Vec::as_slice), far.iter().map(Vec::as_slice), true).unwrap();
+        let statistics = statistics();
+        let learning = Learning { rank_by: RankBy::Discriminant, statistics: &statistics };
+        let point =
+            learning.direction(tiles.iter().map(Vec::as_slice), far.iter().map(Vec::as_slice)).unwrap();
         let distance = |tile: &Vec<f32>| squared_distance(tile, &point).sqrt();
         assert!(tiles.iter().all(|tile| distance(tile) < estimate.distance));
         assert!(far.iter().all(|tile| distance(tile) > estimate.distance));
@@ -243,11 +305,72 @@ mod tests {
         for (number, slide) in ids.iter().enumerate() {
             let is_same = number.is_multiple_of(PARTS);
             for descriptor in if is_same { &near } else { &far } {
-                tiles.push(TaughtTile { slide: Some(slide), is_same, descriptor });
+                tiles.push(TaughtTile { slide: Some(slide), patient: None, is_same, descriptor });
             }
         }
-        let estimate = choose_threshold(&tiles, true).unwrap();
+        let estimate = threshold(&tiles).unwrap();
         assert_eq!((estimate.left_out, estimate.same, estimate.within), (LeftOut::Slides, 6, 6));
+    }
+
+    #[test]
+    fn patients_are_left_out_where_three_of_them_are_known_to_have_the_same_tissue() {
+        let ids: Vec<SlideId> = (0..4).map(|slide| SlideId(format!("slide{slide}"))).collect();
+        let (near, far) = (at(&[0.0, 5.0]), at(&[60.0, 65.0]));
+        let left_out = |patients: [Option<&str>; 4]| {
+            let of_slide = |(slide, patient)| {
+                let tile = move |(is_same, descriptor)| TaughtTile {
+                    slide: Some(slide),
+                    patient,
+                    is_same,
+                    descriptor,
+                };
+                let near = near.iter().map(|one| (true, one.as_slice()));
+                near.chain(far.iter().map(|one| (false, one.as_slice()))).map(tile)
+            };
+            let tiles: Vec<TaughtTile<'_>> = ids.iter().zip(patients).flat_map(of_slide).collect();
+            threshold(&tiles).unwrap().left_out
+        };
+        assert_eq!(left_out([Some("P1"), Some("P1"), Some("P2"), Some("P3")]), LeftOut::Patients);
+        assert_eq!(left_out([Some("P1"), Some("P1"), Some("P2"), None]), LeftOut::Patients);
+        assert_eq!(left_out([Some("P1"), Some("P1"), Some("P2"), Some("P2")]), LeftOut::Slides);
+        assert_eq!(left_out([None; 4]), LeftOut::Slides);
+    }
+
+    #[test]
+    fn marks_that_say_nothing_have_the_precision_of_chance() {
+        // Marsaglia 2003, "Xorshift RNGs".
+        let mut state = 2_463_534_242_u32;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as f32 / u32::MAX as f32 - 0.5
+        };
+        let (mut same, mut within) = (0, 0);
+        for _ in 0..60 {
+            let tiles: Vec<(bool, Vec<f32>)> = (0..24)
+                .map(|tile| {
+                    let row: Vec<f32> = (0..8).map(|_| random()).collect();
+                    let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+                    (tile % 2 == 0, row.into_iter().map(|value| value / length).collect())
+                })
+                .collect();
+            let tiles: Vec<TaughtTile<'_>> = tiles
+                .iter()
+                .map(|(is_same, row)| TaughtTile {
+                    slide: None,
+                    patient: None,
+                    is_same: *is_same,
+                    descriptor: row,
+                })
+                .collect();
+            let estimate = threshold(&tiles).unwrap();
+            same += estimate.same;
+            within += estimate.within;
+        }
+        let precision = same as f64 / within as f64;
+        // Leaving one of two equal halves out leaves more of the other: a little below a half is expected.
+        assert!(within > 200 && (0.35..0.54).contains(&precision), "{precision} of {within}");
     }
 
     #[test]

@@ -7,16 +7,12 @@
 use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, DVectorView, SymmetricEigen};
-use rayon::prelude::*;
 
 use super::distance::{CODE_AXES, centre};
+use super::moments::Moments;
 use crate::descriptors::DescriptorSet;
 
-/// Size of the sample that the axes are fitted to, in numbers: 20,000 descriptors of 128 numbers, which give
-/// the covariance to about 1 %.
-const FIT_NUMBERS: usize = 20_000 * 128;
-
-/// Number of descriptors projected in one matrix product.
+/// Number of descriptors in one matrix product.
 pub const BLOCK: usize = 1024;
 
 /// Directions iterated in addition to the wanted ones, for faster convergence.
@@ -47,28 +43,7 @@ impl Basis {
     /// Fits axes to a sample of all rows of `sets`, which have equal `width` and at least one row. `None`
     /// when the sample contains non-finite numbers.
     pub fn fit(sets: &[Arc<DescriptorSet>], width: usize) -> Option<Self> {
-        let len: usize = sets.iter().map(|set| set.len()).sum();
-        let step = (len * width).div_ceil(FIT_NUMBERS).max(1);
-        let rows = sets.iter().flat_map(|set| set.features().chunks_exact(width)).step_by(step);
-        let sample: Vec<f32> = rows.flatten().copied().collect();
-        let count = (sample.len() / width).max(1) as f64;
-        let mut mean = DVector::<f64>::zeros(width);
-        for row in sample.chunks_exact(width) {
-            for (sum, value) in mean.iter_mut().zip(row) {
-                *sum += f64::from(*value) / count;
-            }
-        }
-        if !mean.iter().all(|value| value.is_finite()) {
-            return None;
-        }
-        let of_block = |rows: &[f32]| {
-            let mut centred = DMatrix::zeros(width, rows.len() / width);
-            centre(rows, mean.as_slice(), centred.as_mut_slice());
-            &centred * centred.transpose()
-        };
-        // Summed in block order, so that the same descriptors always give the same axes.
-        let parts: Vec<DMatrix<f64>> = sample.par_chunks(BLOCK * width).map(of_block).collect();
-        let covariance = parts.iter().fold(DMatrix::zeros(width, width), |sum, part| sum + part) / count;
+        let Moments { mean, covariance, .. } = Moments::of_sample(sets, width)?;
         let (axes, spread) = first_axes(&covariance, CODE_AXES.min(width));
         Some(Self { mean, axes, spread })
     }

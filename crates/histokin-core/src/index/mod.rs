@@ -20,8 +20,10 @@ mod distance;
 mod filter;
 mod kd_tree;
 mod layout;
+mod moments;
 pub mod segment;
 mod snapshot;
+mod statistics;
 
 use std::cmp::Ordering;
 
@@ -35,6 +37,7 @@ pub use cache::IndexCache;
 pub use distance::{squared_distance, squared_distances};
 pub use filter::{Exclusion, RowMask, TileFilter};
 pub use snapshot::Snapshot;
+pub use statistics::{DescriptorStatistics, UNIT_TOLERANCE, is_unit};
 
 /// Reference to a tile in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::direction::{direction, has_unit_length};
+use super::direction::direction;
 use super::example::{self, ExampleTile};
 use super::{Judgement, Query, QueryError};
 use crate::index::{Neighbour, Snapshot, TileFilter, TileRef, squared_distance};
@@ -44,7 +44,7 @@ impl<'a> Asked<'a> {
         if query.ranks_by_direction() {
             let same = asked.same_tiles().map(|tile| &*tile.descriptor);
             let different = asked.different.iter().map(|tile| &*tile.descriptor);
-            asked.direction = direction(same, different, has_unit_length(index));
+            asked.direction = direction(same, different, query.settings.rank_by, index.statistics());
         }
         Ok(asked)
     }

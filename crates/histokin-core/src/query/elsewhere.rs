@@ -48,6 +48,8 @@ pub struct ArchiveTile {
     pub class: Option<String>,
     /// Thumbnail of the tile, as JPEG.
     pub thumbnail: Option<Arc<[u8]>>,
+    /// Its descriptor, by which a query can be taught without the slide.
+    pub descriptor: Arc<[f32]>,
 }
 
 impl ArchiveSlide {

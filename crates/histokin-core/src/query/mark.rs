@@ -1,7 +1,7 @@
 //! Marks: what the user says about tiles while a query is shown, and what that changes in its ranking.
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumIter, EnumMessage, EnumString};
+use strum::{EnumIter, EnumMessage, EnumString, IntoStaticStr};
 
 use super::{Example, Judgement, Query};
 
@@ -16,16 +16,37 @@ pub struct Mark {
 
 /// What a taught query compares tiles with.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    EnumIter,
+    EnumMessage,
+    EnumString,
+    IntoStaticStr,
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum RankBy {
-    /// The direction of all examples and marks.
+    /// The direction of all examples and marks in which they stand out most from how all tiles vary (a linear
+    /// discriminant).
     #[default]
+    Discriminant,
+    /// The direction of all examples and marks: their mean, less half the mean of the different ones.
     Direction,
     /// The nearest positive example or mark; tiles at least as near to a negative one are left out.
     Nearest,
+}
+
+impl RankBy {
+    /// Returns whether marks change the ranking.
+    pub fn learns(self) -> bool {
+        self != Self::Nearest
+    }
 }
 
 /// Which of the best tiles an answer consists of, and in which order.
@@ -50,7 +71,7 @@ impl Query {
         let says_something = |mark: &Mark| mark.judgement != Judgement::Unsure;
         let is_taught =
             self.positives.len() > 1 || !self.negatives.is_empty() || self.marks.iter().any(says_something);
-        is_taught && self.settings.rank_by == RankBy::Direction
+        is_taught && self.settings.rank_by.learns()
     }
 
     /// Returns all examples, positive and negative, and everything that was marked.

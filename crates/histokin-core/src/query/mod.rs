@@ -35,7 +35,7 @@ use crate::index::{Exclusion, Snapshot, TileFilter, squared_distances};
 use crate::slide::SlideId;
 
 pub use annotation_filter::{AnnotationFilter, AnnotationsBySlide, points_of};
-pub use direction::{direction, has_unit_length, is_unit};
+pub use direction::direction;
 pub use elsewhere::{ArchiveSlide, ArchiveTile, FromArchive};
 pub use example::{Example, MOST_TILES, Region};
 pub use history::{
@@ -119,7 +119,7 @@ impl Default for QuerySettings {
     fn default() -> Self {
         Self {
             scope: Scope::All,
-            rank_by: RankBy::Direction,
+            rank_by: RankBy::default(),
             order: Order::Best,
             among: None,
             annotation_filter: AnnotationFilter::Anywhere,

@@ -32,10 +32,15 @@ pub struct ModelFile {
     /// Scaling of the backbone's pooled features before the head.
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
-    /// Safetensors file with `head.weight` `[D, F]` and `head.bias` `[D]`; relative to the folder. Without a
-    /// head, the pooled features are the descriptor.
+    /// Safetensors file with `head.weight` `[D, F]` and `head.bias` `[D]`; relative to the folder. With `H` hidden
+    /// values it has `head.hidden.weight` `[H, F]` and `head.hidden.bias` `[H]` as well, and `head.weight` is `[D, H]`.
+    /// Without a head, the pooled features are the descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<PathBuf>,
+    /// Number of values between the two layers of the head, each the positive part (ReLU) of a linear function of the
+    /// features; `None` for a head of one layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
     /// Conversion of the head's output to a descriptor.
     #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
     pub output: HeadOutput,
@@ -65,13 +70,23 @@ impl ModelFile {
     /// Returns this description in the form that is stored in a single weights file.
     pub(crate) fn described(&self) -> SelfDescription {
         let Self {
-            name, backbone, blocks, feature_scaling, output, stain_switch, crops, preprocessing, ..
+            name,
+            backbone,
+            blocks,
+            feature_scaling,
+            hidden,
+            output,
+            stain_switch,
+            crops,
+            preprocessing,
+            ..
         } = self.clone();
         SelfDescription {
             name,
             backbone,
             blocks,
             feature_scaling,
+            hidden,
             output,
             stain_switch,
             crops,
@@ -112,6 +127,13 @@ impl ModelFile {
                 "the hellinger scaling is for the last block only: earlier ones have negative features"
                     .into(),
             );
+        }
+        if let Some(hidden) = self.hidden
+            && (!has_head || hidden == 0)
+        {
+            return Err(format!(
+                "hidden is {hidden}; a head of two layers has at least 1 value between them"
+            ));
         }
         if self.output == HeadOutput::Memberships && !has_head {
             return Err("memberships need a head that tells the prototypes".into());
@@ -166,6 +188,7 @@ mod tests {
             weights: "../weights/efficientnet_lite0.safetensors".into(),
             blocks: Vec::new(),
             head: Some("head.safetensors".into()),
+            hidden: None,
             output: HeadOutput::Linear,
             stain_switch: None,
             crops: None,
@@ -175,7 +198,7 @@ mod tests {
         let text = toml::to_string(&file).unwrap();
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
         assert!(
-            ["blocks", "output", "stain_switch", "stain =", "crops", "about"]
+            ["blocks", "hidden", "output", "stain_switch", "stain =", "crops", "about"]
                 .iter()
                 .all(|key| !text.contains(key)),
             "what is as ever is not written: {text}"
@@ -183,6 +206,7 @@ mod tests {
         assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
         let fitted = ModelFile {
             blocks: vec![3, 5],
+            hidden: Some(64),
             output: HeadOutput::Memberships,
             stain_switch: Some(0.5),
             crops: Some(Crops { px: 112, um_per_px: vec![2.0, 1.0] }),
@@ -214,6 +238,7 @@ mod tests {
         assert!(described(&format!("{base}blocks = [10]\n")).contains("0 to 9"));
         assert!(described(&format!("{base}output = \"memberships\"\n")).contains("head"));
         assert!(described(&format!("{base}stain_switch = 1.0\n")).contains("head"));
+        assert!(described(&format!("{base}hidden = 8\n")).contains("two layers"));
         let headed = format!("{base}head = \"h.safetensors\"\n");
         assert!(described(&format!("{headed}stain_switch = 0.0\n")).contains("above 0"));
         let scaled = format!("{base}blocks = [3]\nfeature_scaling = \"hellinger\"\n");

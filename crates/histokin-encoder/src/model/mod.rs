@@ -168,6 +168,7 @@ impl Model {
             backbone,
             blocks,
             feature_scaling,
+            hidden,
             output,
             stain_switch,
             crops,
@@ -182,6 +183,7 @@ impl Model {
             blocks,
             feature_scaling,
             head: None,
+            hidden,
             output,
             stain_switch,
             crops,
@@ -281,15 +283,18 @@ impl Model {
         self.head_files().map(WeightFiles::path)
     }
 
-    /// Returns the tensors `head.weight` and `head.bias` and the path of their file, if there is a head.
+    /// Returns the tensors `head.weight` and `head.bias`, those of a hidden layer, and the path of their file, if there
+    /// is a head.
     ///
     /// # Errors
     /// [`EncoderError`] if one is missing or damaged.
     pub fn head_tensors(&self) -> Result<Option<(&Path, Tensors)>, EncoderError> {
         let Some(files) = self.head_files() else { return Ok(None) };
         let read = |name: &str| Ok((name.to_owned(), files.tensor(name)?));
-        let tensors =
-            ["head.weight", "head.bias"].into_iter().map(read).collect::<Result<_, EncoderError>>()?;
+        let hidden = ["head.hidden.weight", "head.hidden.bias"];
+        let hidden = hidden.into_iter().filter(|_| self.file.hidden.is_some());
+        let names = ["head.weight", "head.bias"].into_iter().chain(hidden);
+        let tensors = names.map(read).collect::<Result<_, EncoderError>>()?;
         Ok(Some((files.path(), tensors)))
     }
 
@@ -316,6 +321,9 @@ impl Model {
         if !file.blocks.is_empty() {
             let blocks: Vec<String> = file.blocks.iter().map(usize::to_string).collect();
             network += &format!(" blocks [{}]", blocks.join(", "));
+        }
+        if let Some(hidden) = file.hidden {
+            network += &format!(" hidden {hidden}");
         }
         if !file.output.is_linear() {
             network += &format!(" {}", file.output.identity());
@@ -359,17 +367,22 @@ fn shortest_decimal(number: f32) -> String {
 }
 
 fn head_width(files: &WeightFiles, file: &ModelFile) -> Result<usize, EncoderError> {
+    let wrong = |name: &str, shape: &[usize], wanted: String| EncoderError::File {
+        path: files.path().to_owned(),
+        reason: format!("{name} is {shape:?}; these features of {} need {wanted}", file.backbone),
+    };
+    if let Some(hidden) = file.hidden {
+        let name = "head.hidden.weight";
+        let (shape, wanted) = (files.shape(name).unwrap_or_default(), [hidden, file.feature_width()]);
+        if *shape != wanted {
+            return Err(wrong(name, &shape, format!("{wanted:?}")));
+        }
+    }
+    let inputs = file.hidden.unwrap_or(file.feature_width());
     let shape = files.shape("head.weight").unwrap_or_default();
     let least = usize::from(file.stain_switch.is_some());
     match *shape {
-        [width, features] if width > least && features == file.feature_width() => Ok(width),
-        _ => Err(EncoderError::File {
-            path: files.path().to_owned(),
-            reason: format!(
-                "head.weight is {shape:?}; these features of {} need [more than {least}, {}]",
-                file.backbone,
-                file.feature_width()
-            ),
-        }),
+        [width, features] if width > least && features == inputs => Ok(width),
+        _ => Err(wrong("head.weight", &shape, format!("[more than {least}, {inputs}]"))),
     }
 }

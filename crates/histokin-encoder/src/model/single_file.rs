@@ -39,6 +39,9 @@ pub struct SelfDescription {
     /// Scaling of the pooled features before the head.
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
+    /// Width of the hidden layer of the head, as in [`ModelFile::hidden`](super::ModelFile::hidden).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
     /// Conversion of the head's output to a descriptor.
     #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
     pub output: HeadOutput,
@@ -66,6 +69,7 @@ impl SelfDescription {
             backbone,
             blocks: Vec::new(),
             feature_scaling: FeatureScaling::None,
+            hidden: None,
             output: HeadOutput::Linear,
             stain_switch: None,
             crops: None,

@@ -2,6 +2,8 @@
 //! to an encoder that can be used and saved.
 
 mod depth;
+mod features;
+mod head_kind;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use super::backbones::vit::adapter;
 use super::backbones::{Backbone, BackboneKind};
 use super::device::Compute;
 use super::model::{Base, Model, Preprocessing, SelfDescription, model_folders};
-use super::network::{Branch, NetworkEncoder, to_tensor};
+use super::network::{Branch, NetworkEncoder, empty_head, to_tensor};
 use super::readout::{FeatureScaling, HeadOutput, Readout};
 use super::weights::{self, Tensors};
 use super::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
@@ -25,7 +27,11 @@ use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 
 pub use depth::Depth;
+pub use head_kind::HeadKind;
 pub use memory::TrainingMemory;
+
+/// Prefix of the names of the head's parameters.
+const HEAD: &str = "head.";
 
 /// Weights with which training starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +64,8 @@ pub struct NetworkPlan {
     pub backbone: BackboneKind,
     /// Initial weights.
     pub start: Start,
+    /// Kind of head.
+    pub head: HeadKind,
     /// Length of a descriptor.
     pub width: usize,
     /// The part of the network that is trained.
@@ -79,9 +87,9 @@ pub struct NetworkPlan {
 pub struct TrainableNetwork {
     store: nn::VarStore,
     backbone: Backbone,
-    /// Weight `[D, F]` and bias `[D]`, shared with the readout.
-    head: (Tensor, Tensor),
     readout: Readout,
+    /// Length of a descriptor.
+    width: usize,
     /// Number of blocks through which no gradient flows.
     frozen: usize,
     /// Whether adapters are trained in place of blocks.
@@ -91,6 +99,8 @@ pub struct TrainableNetwork {
     compute: Compute,
     /// Whether the backbone runs with automatic mixed precision (16-bit arithmetic where that is safe).
     mixed_precision: bool,
+    /// Whether the head has prototypes, and not those of another encoder.
+    new_prototypes: bool,
 }
 
 impl TrainableNetwork {
@@ -125,13 +135,9 @@ impl TrainableNetwork {
             Depth::Lora(_) => return Err(EncoderError::NotAdaptable { backbone: plan.backbone.name() }),
             Depth::Head | Depth::Last(_) | Depth::All => false,
         };
-        let root = store.root() / "head";
         let description = describe(plan, given.as_ref())?;
-        let shape = [plan.width as i64, description.feature_width() as i64];
-        let weight = root.f_zeros("weight", &shape).map_err(torch)?;
-        let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
-        let shared = (weight.shallow_clone(), bias.shallow_clone());
-        let readout = Readout::new(&description, Some(shared));
+        let head = empty_head(&store.root(), description.feature_width(), description.hidden, plan.width);
+        let readout = Readout::new(&description, Some(head.map_err(torch)?));
         let network = Self {
             frozen: {
                 let used = backbone.blocks_used(&description.blocks);
@@ -146,11 +152,12 @@ impl TrainableNetwork {
             description,
             store,
             backbone,
-            head: (weight, bias),
+            width: plan.width,
             readout,
             batch_statistics: plan.batch_statistics,
             compute,
             mixed_precision: chosen.kind == Kind::Half,
+            new_prototypes: plan.head == HeadKind::Prototypes && !keeps_head(plan, given.as_ref()),
         };
         network.randomise(plan, given.is_some()).map_err(torch)?;
         if let Some(model) = given {
@@ -171,7 +178,7 @@ impl TrainableNetwork {
         let is_taken_over = is_given && matches!(plan.backbone, BackboneKind::Vit(_));
         for (name, mut variable) in self.variables() {
             let shape = variable.size();
-            let is_new = name.starts_with("head.") || name.ends_with(adapter::DOWN) || !is_taken_over;
+            let is_new = name.starts_with(HEAD) || name.ends_with(adapter::DOWN) || !is_taken_over;
             if shape.len() < 2 || name.ends_with(adapter::UP) || !is_new {
                 continue;
             }
@@ -190,13 +197,16 @@ impl TrainableNetwork {
         if let Some((_, head)) = model.head_tensors()? {
             tensors.extend(head);
         }
+        // Without a head of the right kind and shape, the random head is kept.
+        let (own, known) = (&self.description, &model.file);
+        let is_kind = (own.hidden, own.output) == (known.hidden, known.output);
         let variables = self.variables();
-        // Without a head of the right shape, the random head is kept.
-        let fits = tensors.get("head.weight").is_some_and(|head| head.size() == self.head.0.size());
-        for name in ["head.weight", "head.bias"] {
-            if !fits {
-                tensors.insert(name.to_owned(), variables[name].copy());
-            }
+        let layers = || variables.iter().filter(|(name, _)| name.starts_with(HEAD));
+        let fits = |(name, layer): (&String, &Tensor)| {
+            tensors.get(name).is_some_and(|known| known.size() == layer.size())
+        };
+        if !is_kind || !layers().all(fits) {
+            tensors.extend(layers().map(|(name, layer)| (name.clone(), layer.copy())));
         }
         let is_adapter = |name: &str| name.ends_with(adapter::DOWN) || name.ends_with(adapter::UP);
         let adapters = variables.iter().filter(|(name, _)| is_adapter(name));
@@ -312,7 +322,7 @@ impl TrainableNetwork {
         let spec = EncoderSpec {
             id: EncoderId("still learning".into()),
             name: self.description.name.clone(),
-            width: self.head.1.numel(),
+            width: self.width,
             tiles: preprocessing.tiles(),
             stain: preprocessing.stain,
             stain_reference: preprocessing.stain_reference,
@@ -332,7 +342,7 @@ impl TrainableNetwork {
         let tensors = match (&description.base, self.backbone.transformer_parameters().map_err(torch)?) {
             (None, Some(merged)) => {
                 let mut tensors = self.variables();
-                tensors.retain(|name, _| name.starts_with("head."));
+                tensors.retain(|name, _| name.starts_with(HEAD));
                 tensors.extend(merged);
                 tensors
             }
@@ -359,11 +369,23 @@ fn describe(plan: &NetworkPlan, given: Option<&Model>) -> Result<SelfDescription
         });
     }
     // A random head has neither prototypes nor a stain switch.
-    let keeps_head = given.is_some_and(|model| model.spec.width == plan.width);
+    let keeps_head = keeps_head(plan, given);
+    let (hidden, output) = match plan.head {
+        HeadKind::Init if keeps_head => (start.hidden, start.output),
+        HeadKind::Init | HeadKind::Linear => (None, HeadOutput::Linear),
+        HeadKind::TwoLayers => (Some(2 * plan.width), HeadOutput::Linear),
+        HeadKind::Prototypes => (None, HeadOutput::Memberships),
+    };
     Ok(SelfDescription {
         name: String::new(),
         base: base(plan, given)?,
-        output: if keeps_head { start.output } else { HeadOutput::Linear },
+        // Prototypes are found among the features as they are.
+        feature_scaling: match output {
+            HeadOutput::Memberships if !keeps_head => FeatureScaling::None,
+            _ => start.feature_scaling,
+        },
+        hidden,
+        output,
         stain_switch: start.stain_switch.filter(|_| keeps_head),
         preprocessing: Preprocessing {
             tile_px: plan.tiles.tile_px,
@@ -385,6 +407,20 @@ fn base(plan: &NetworkPlan, given: Option<&Model>) -> Result<Option<Base>, Encod
     let weights = std::path::absolute(path)
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?;
     Ok(Some(Base { weights, digests: model.weights.digests()? }))
+}
+
+/// Whether the network goes on with the head of the model it starts from.
+fn keeps_head(plan: &NetworkPlan, given: Option<&Model>) -> bool {
+    given.is_some_and(|model| {
+        let (hidden, output) = (model.file.hidden, model.file.output);
+        let is_kind = match plan.head {
+            HeadKind::Init => true,
+            HeadKind::Linear => hidden.is_none() && output == HeadOutput::Linear,
+            HeadKind::TwoLayers => hidden == Some(2 * plan.width) && output == HeadOutput::Linear,
+            HeadKind::Prototypes => output == HeadOutput::Memberships,
+        };
+        is_kind && model.spec.width == plan.width
+    })
 }
 
 /// Returns the path of a backbone's published weights.

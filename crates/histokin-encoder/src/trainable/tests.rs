@@ -6,6 +6,7 @@ fn plan(depth: Depth) -> NetworkPlan {
     NetworkPlan {
         backbone: BackboneKind::Tiny,
         start: Start::Random,
+        head: HeadKind::Init,
         width: 8,
         depth,
         batch_statistics: true,
@@ -72,6 +73,44 @@ fn a_written_network_is_an_encoder_and_a_start() {
     let other = NetworkPlan { backbone: BackboneKind::Resnet18, ..wider };
     let text = TrainableNetwork::new(&other).err().unwrap().to_string();
     assert!(text.contains("tiny") && text.contains("resnet18"), "{text}");
+}
+
+#[test]
+fn heads_of_every_kind_are_written_read_and_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    for head in [HeadKind::Linear, HeadKind::TwoLayers, HeadKind::Prototypes] {
+        let path = folder.path().join(format!("{head:?}.safetensors"));
+        let plan = NetworkPlan { head, batch_statistics: false, ..plan(Depth::Head) };
+        let network = TrainableNetwork::new(&plan).unwrap();
+        let parameters = network.learning().len();
+        assert_eq!(parameters, if head == HeadKind::TwoLayers { 4 } else { 2 }, "{head:?}");
+        // Features that were computed before give the same descriptors.
+        let images = network.images(&tiles()).unwrap();
+        let pooled = network.pooled(&images).unwrap();
+        let apart =
+            network.forward_pooled(pooled.shallow_clone()).unwrap() - network.forward(&images).unwrap();
+        assert!(apart.abs().max().double_value(&[]) < 1e-5, "{head:?}");
+        network.write(&path, "mine").unwrap();
+        let which = path.to_str().unwrap();
+        let used = crate::load(which, DeviceChoice::Cpu).unwrap().encode(&tiles()).unwrap().values;
+        let described = network.described(&pooled).unwrap().values;
+        assert!(described.iter().zip(&used).all(|(a, b)| (a - b).abs() < 1e-4), "{head:?}");
+        for kind in [HeadKind::Init, head] {
+            let start = Start::From(which.to_owned());
+            let again = NetworkPlan { head: kind, start, seed: 99, ..plan.clone() };
+            let again = TrainableNetwork::new(&again).unwrap();
+            assert_eq!(
+                again.variables()["head.weight"],
+                network.variables()["head.weight"],
+                "{head:?} {kind:?}"
+            );
+            assert!(!again.needs_prototypes());
+        }
+    }
+    let which = folder.path().join("TwoLayers.safetensors").to_str().unwrap().to_owned();
+    let other =
+        NetworkPlan { head: HeadKind::Prototypes, start: Start::From(which), ..plan(Depth::Head) };
+    assert!(TrainableNetwork::new(&other).unwrap().needs_prototypes());
 }
 
 #[test]

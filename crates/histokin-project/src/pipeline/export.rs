@@ -245,7 +245,7 @@ mod tests {
             );
             let thumbnail = (number < 2).then(|| Arc::from(jpeg.as_slice()));
             let position = TilePosition { slide: slide.clone(), rect };
-            archive.tiles.insert(position, ArchiveTile { class: None, thumbnail });
+            archive.tiles.insert(position, ArchiveTile { thumbnail, ..ArchiveTile::default() });
             matches.push(Match { rank: matches.len() + 1, slide, rect, distance: 0.5, example: 0 });
         }
         Answer {

@@ -56,7 +56,8 @@ pub use job::{
 };
 pub use messages::{Message, MessageCommand, MessageEvent, Remedy, Severity};
 pub use query::{
-    HeatReference, MatchCommand, PictureQuery, QueryCommand, QueryEvent, QueryState, SecondEncoder,
+    HeatReference, MarkedTissue, MatchCommand, PictureQuery, QueryCommand, QueryEvent, QueryState,
+    SecondEncoder,
 };
 pub use slides::{Colours, Profile, SlideCommand, SlideEvent, SlideState, TilePicture};
 pub use training::{

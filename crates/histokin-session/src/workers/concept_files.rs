@@ -17,8 +17,16 @@ use histokin_project::pipeline;
 pub(super) fn keep_concepts(store: &ConceptStore, job: ConceptJob, events: &EventSender) {
     let changed = match job {
         ConceptJob::Load => Ok(()),
-        ConceptJob::Teach { name, class, index, query } => {
-            Concept::taught(&name, class, &index, &query).and_then(|concept| store.save(&concept))
+        ConceptJob::Teach { name, class, index, query, known, patients } => {
+            let taught = match known {
+                None => Concept::taught(&name, class, &index, &query, &patients),
+                Some(known) => known.with_marks(&index, &query, &patients).map(|concept| Concept {
+                    name: name.trim().to_owned(),
+                    class,
+                    ..concept
+                }),
+            };
+            taught.and_then(|concept| store.save(&concept))
         }
         // As it is stored now: it may have been taught again since the window showed it.
         ConceptJob::SetThreshold { name, distance } => {

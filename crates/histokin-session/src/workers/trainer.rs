@@ -162,7 +162,8 @@ fn carry_out(
             let known = targets.iter().map(used).collect();
             // The run is created last, so that one that could not be started leaves no folder.
             let (slides, validation) = prepare(project, targets, &config, events)?;
-            if let Some(seconds) = seconds {
+            // Steps from kept features take milliseconds, and as many as the settings say are done.
+            if let Some(seconds) = seconds.filter(|_| config.kept_views == 0) {
                 events.send(TrainingEvent::Preparing { what: "Measuring the speed of training".to_owned() });
                 let (slides, device) = (slides.clone(), plan.device);
                 let measured = speed::seconds_per_step(project, &config, slides, device, threads(), control)?;

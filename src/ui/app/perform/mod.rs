@@ -79,7 +79,10 @@ impl App {
         self.canvas.region_tool.toggle(shape, purpose);
         if self.canvas.region_tool.shape.is_some() {
             let hint = match purpose {
-                RegionUse::Search => "Draw around the tissue to search for; Esc cancels.",
+                RegionUse::Search => {
+                    "Draw around the tissue to search for; let go with Shift to mark it as the same tissue, with Ctrl as \
+                     different. Esc cancels."
+                }
                 RegionUse::Picture => "Draw a rectangle around the region to save; Esc cancels.",
             };
             self.notice(context, hint);

@@ -1,11 +1,12 @@
 //! Actions on the query and its matches.
 
 use egui::{Context, Event, ViewportCommand};
+use uuid::Uuid;
 
 use super::App;
 use crate::geometry::Level0Point;
 use crate::query::{Judgement, Order, pair};
-use crate::session::{MatchCommand, PictureQuery, QueryCommand, ViewCommand};
+use crate::session::{MarkedTissue, MatchCommand, PictureQuery, QueryCommand, ViewCommand};
 use crate::slide::SlideId;
 use crate::ui::actions::{self, AnnotationAction, SearchAction};
 use crate::ui::file_dialog::Choose;
@@ -86,6 +87,7 @@ impl App {
             }
             SearchAction::Compare => self.compare_with_query(context),
             SearchAction::Judge(judgement) => self.judge(context, judgement),
+            SearchAction::MarkAnnotations(judgement) => self.mark_annotations(context, judgement),
             SearchAction::UndoJudgement => self.command(MatchCommand::UndoJudgement),
             SearchAction::ChooseMatch => match self.session.query().and_then(|query| query.visited) {
                 Some(rank) => self.command(MatchCommand::Choose(rank)),
@@ -122,19 +124,39 @@ impl App {
 
     /// Searches with the selected annotations.
     fn query_annotations(&mut self, context: &Context) {
-        let ids = self.selection().map(|annotations| annotations.selection().to_vec());
-        let slide = self.session.active().map(|slide| slide.id().clone());
-        match (slide, ids) {
-            (Some(slide), Some(ids)) => {
+        match self.selected_annotations() {
+            Some((slide, ids)) => {
                 self.chrome.matches_open = true;
                 self.command(QueryCommand::Annotations { slide, ids });
             }
-            _ => self.notice_with(
+            None => self.notice_with(
                 context,
                 AnnotationAction::Tool(Tool::Select),
                 "Select an annotation first, with",
             ),
         }
+    }
+
+    /// Marks the tissue within the selected annotations.
+    fn mark_annotations(&mut self, context: &Context, judgement: Judgement) {
+        match self.selected_annotations() {
+            Some((slide, ids)) => {
+                self.chrome.matches_open = true;
+                let tissue = MarkedTissue::Annotations { slide, ids };
+                self.command(QueryCommand::Mark { tissue, judgement });
+            }
+            None => self.notice_with(
+                context,
+                AnnotationAction::Tool(Tool::Select),
+                "Select an annotation whose tissue to mark first, with",
+            ),
+        }
+    }
+
+    /// The active slide and its selected annotations.
+    fn selected_annotations(&self) -> Option<(SlideId, Vec<Uuid>)> {
+        let ids = self.selection()?.selection().to_vec();
+        Some((self.session.active()?.id().clone(), ids))
     }
 
     /// Uses a pasted picture as the query.

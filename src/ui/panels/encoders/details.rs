@@ -127,18 +127,11 @@ fn buttons_ui(
                 }
             }
         }
-        if !in_use {
-            let running = matches!(session.encoder_comparison(), Some(TrialState::Running { .. }));
-            let (text, command, hint) = match running {
-                true => ("Stop comparing", EmbeddingCommand::StopComparison, "Stop the comparison"),
-                false => (
-                    "Compare with the present one…",
-                    EmbeddingCommand::Compare,
-                    "Answer the same queries with this encoder and with the present one, and measure P@5 by class",
-                ),
-            };
-            if ui.button(text).on_hover_text(hint).clicked() {
-                requests.command(command);
+        if !in_use && !matches!(session.encoder_comparison(), Some(TrialState::Running { .. })) {
+            let hint =
+                "Answer the same queries with this encoder and with the present one, and measure P@5 by class";
+            if ui.button("Compare with the present one…").on_hover_text(hint).clicked() {
+                requests.command(EmbeddingCommand::Compare);
             }
         }
         cancel_ui(ui, requests);
@@ -261,5 +254,6 @@ fn compared_ui(
     let title = RichText::new("Beside the present encoder").family(theme::bold()).color(palette.strong);
     ui.label(title);
     ui.add_space(4.0);
-    comparison_ui(ui, state, &mut page.trial, EmbeddingCommand::Compare, palette, requests);
+    let commands = (EmbeddingCommand::Compare, EmbeddingCommand::StopComparison);
+    comparison_ui(ui, state, &mut page.trial, commands, palette, requests);
 }

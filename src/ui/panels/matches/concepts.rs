@@ -185,6 +185,7 @@ fn estimate(concept: &Concept) -> String {
         );
     };
     let left_out = match estimate.left_out {
+        LeftOut::Patients => "patients left out in turn",
         LeftOut::Slides => "slides left out in turn",
         LeftOut::Marks => "marks left out in turn, since those of the same tissue lie on one or two slides",
     };

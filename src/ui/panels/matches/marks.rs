@@ -5,7 +5,7 @@ use egui_material_icons::icons;
 
 use super::super::{action_icon_ui, picture_ui};
 use super::settings::choice_ui;
-use crate::query::{Judgement, Order, RankBy, ShownMark};
+use crate::query::{Judgement, Order, ShownMark};
 use crate::session::{QueryCommand, QueryState, Session};
 use crate::ui::actions::{self, SearchAction};
 use crate::ui::app::{Requests, slide_name};
@@ -28,7 +28,7 @@ pub fn marks_ui(
     palette: &Palette,
     requests: &mut Requests,
 ) {
-    let learns = session.query_settings().rank_by == RankBy::Direction;
+    let learns = session.query_settings().rank_by.learns();
     if query.marks.is_empty() {
         if learns && query.answer.is_some() {
             let [same, different] = [Judgement::Same, Judgement::Different]

@@ -4,7 +4,7 @@ use egui::{Align, Button, DragValue, Layout, RichText, TextStyle, Ui, Vec2};
 use egui_material_icons::icons;
 
 use super::{Listing, MatchesPanel, filters, marks};
-use crate::query::{Order, RankBy, Scope};
+use crate::query::{Order, Scope};
 use crate::session::{QueryCommand, Session};
 use crate::ui::actions::SearchAction;
 use crate::ui::app::Requests;
@@ -57,7 +57,7 @@ pub fn settings_ui(
         });
     });
     let has_marks = session.query().is_some_and(|query| !query.marks.is_empty());
-    if settings.rank_by == RankBy::Direction && (has_marks || settings.order != Order::Best) {
+    if settings.rank_by.learns() && (has_marks || settings.order != Order::Best) {
         marks::order_ui(ui, &mut settings.order, palette);
     }
     if panel.filters_open {

@@ -12,9 +12,9 @@ use crate::evaluation::report::Map;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
 use crate::number_format::counted;
-use crate::query::TilePosition;
+use crate::query::{Judgement, TilePosition};
 use crate::session::{
-    AnnotationCommand, EvaluationCommand, QueryCommand, Session, SlideCommand, ViewCommand,
+    AnnotationCommand, EvaluationCommand, MarkedTissue, QueryCommand, Session, SlideCommand, ViewCommand,
 };
 use crate::ui::app::Requests;
 use crate::ui::shown_slides::ShownSlides;
@@ -275,7 +275,7 @@ fn legend_ui(
             ui.selectable_value(&mut view.coloured, coloured, name);
         }
         ui.add_space(12.0);
-        let hint = "Draw a line around points to select their tiles, to search with them or to annotate them";
+        let hint = "Draw a line around points to select their tiles, to search with them, to mark or to annotate them";
         ui.toggle_value(&mut view.lasso, "Lasso").on_hover_text(hint);
         ui.add_space(12.0);
         match view.coloured {
@@ -328,6 +328,22 @@ fn chosen_ui(
         ui.label(RichText::new(text).color(palette.strong));
         if ui.button("Find similar").on_hover_text("Search for similar tiles on all slides").clicked() {
             requests.command(QueryCommand::Tiles(positions(&view.chosen)));
+        }
+        let marks = [
+            (Judgement::Same, "Mark as same", "Mark these tiles as what the query looks for"),
+            (
+                Judgement::Different,
+                "Mark as different",
+                "Mark these tiles as different from what the query looks for",
+            ),
+        ];
+        for (judgement, name, hint) in marks {
+            let enabled = judgement == Judgement::Same || session.query().is_some();
+            let button = ui.add_enabled(enabled, egui::Button::new(name)).on_hover_text(hint);
+            if button.on_disabled_hover_text("Search for some tissue first").clicked() {
+                let tissue = MarkedTissue::Tiles(positions(&view.chosen));
+                requests.command(QueryCommand::Mark { tissue, judgement });
+            }
         }
         ui.menu_button("Annotate as", |ui| {
             for class in session.project().classes() {

@@ -5,7 +5,7 @@ use egui::{ComboBox, DragValue, Grid, Response, RichText, TextEdit, Ui, Vec2};
 use super::{Duration, TrainingPanel};
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
-use crate::encoder::trainable::Depth;
+use crate::encoder::trainable::{Depth, HeadKind};
 use crate::session::Session;
 use crate::stain::StainSetting;
 use crate::training::config::{
@@ -87,7 +87,7 @@ fn choice_ui<T: PartialEq + Copy>(ui: &mut Ui, id: &str, value: &mut T, choices:
 }
 
 fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: &Palette) {
-    let by_steps = panel.duration == Duration::Steps;
+    let by_steps = panel.duration == Duration::Steps || panel.config.kept_views > 0;
     let config = &mut panel.config;
     Grid::new("training settings").num_columns(2).spacing(SPACING).show(ui, |ui| {
         field_ui(ui, "Method", "method", |ui| {
@@ -121,6 +121,18 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
             .inner
         });
         field_ui(ui, "Trained layers", "depth", |ui| depth_ui(ui, &mut config.depth));
+        field_ui(ui, "Head", "head", |ui| {
+            let heads = [
+                (HeadKind::Init, "as the starting encoder"),
+                (HeadKind::Linear, "linear"),
+                (HeadKind::TwoLayers, "two layers"),
+                (HeadKind::Prototypes, "prototypes"),
+            ];
+            choice_ui(ui, "head", &mut config.head, &heads)
+        });
+        field_ui(ui, "Kept views", "kept_views", |ui| {
+            ui.add(DragValue::new(&mut config.kept_views).range(0..=64).suffix(" per tile"))
+        });
         field_ui(ui, "Near pairs up to", "near_mm", |ui| mm_ui(ui, &mut config.near_mm));
         field_ui(ui, "Far pairs from", "far_mm", |ui| mm_ui(ui, &mut config.far_mm));
         field_ui(ui, "Slides without far pairs", "without_far", |ui| {
@@ -301,6 +313,11 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
         });
         field_ui(ui, "Tile cache on disk", "tile_cache_mb", |ui| {
             ui.add(DragValue::new(&mut config.tile_cache_mb).range(0..=1_000_000).speed(16).suffix(" MB"))
+        });
+        field_ui(ui, "Kept features on disk", "kept_features_mb", |ui| {
+            ui.add(
+                DragValue::new(&mut config.kept_features_mb).range(0..=10_000_000).speed(16).suffix(" MB"),
+            )
         });
         let augmentation = &mut config.augmentation;
         field_ui(ui, "Flip tiles", "augmentation", |ui| ui.checkbox(&mut augmentation.flips, ""));

@@ -11,8 +11,10 @@ use super::{Duration, Role, Tab, TrainingPanel, heading_ui};
 use crate::number_format::{counted, grouped};
 use crate::session::{PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
+use crate::training::config::Preset;
 use crate::ui::actions::{self, SlideAction};
 use crate::ui::app::Requests;
+use crate::ui::panels::waiting_time;
 use crate::ui::short_names::slide_name_within;
 use crate::ui::theme::Palette;
 
@@ -83,7 +85,11 @@ fn settings_ui(
 ) {
     let area = ScrollArea::vertical().id_salt("training settings").max_height(room);
     area.auto_shrink([false, false]).show(ui, |ui| {
-        duration_ui(ui, panel, session, palette);
+        scope_ui(ui, panel, palette);
+        match panel.config.kept_views {
+            0 => duration_ui(ui, panel, session, palette),
+            _ => kept_ui(ui, panel, session, palette),
+        }
         ui.add_space(10.0);
         let advanced = CollapsingHeader::new("Advanced").id_salt("advanced training settings");
         advanced.show(ui, |ui| advanced_ui(ui, panel, session, palette, requests));
@@ -215,6 +221,74 @@ fn count_pairs(ui: &Ui, panel: &TrainingPanel, session: &Session, requests: &mut
     }
 }
 
+/// Draws the choice between training the network and training its head alone.
+fn scope_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette) {
+    heading_ui(ui, "What is trained", palette);
+    let choices = [
+        (Preset::ThisComputer, "The network", "Reads tiles at every step: takes hours, and changes most"),
+        (
+            Preset::HeadAlone,
+            "Its last layer only",
+            "The network looks at each tile once; what it finds is kept in the project. Takes minutes",
+        ),
+    ];
+    ui.horizontal(|ui| {
+        for (preset, name, hint) in choices {
+            let is_chosen = (panel.config.kept_views > 0) == (preset == Preset::HeadAlone);
+            if ui.radio(is_chosen, name).on_hover_text(hint).clicked() && !is_chosen {
+                panel.config = preset.config();
+            }
+        }
+    });
+    ui.add_space(10.0);
+}
+
+/// Draws how long it takes to train the head alone.
+fn kept_ui(ui: &mut Ui, panel: &TrainingPanel, session: &Session, palette: &Palette) {
+    heading_ui(ui, "How long", palette);
+    let config = &panel.config;
+    let slides = [Role::Learn, Role::Validate].map(|role| chosen(panel, session, role));
+    let limits = PairLimits::of(config);
+    let tiles = |slides: &[SlideId]| -> Option<usize> {
+        slides.iter().map(|id| Some(session.training().count(id, limits)??.as_ref().ok()?.tiles)).sum()
+    };
+    let views = config.kept_views;
+    let mut lines = Vec::new();
+    match tiles(&slides[0]) {
+        None => lines.push("The tissue tiles of the slides are being counted.".to_owned()),
+        Some(tiles) => {
+            let speed = session.embedding().tiles_per_second;
+            let time = if speed > 0.0 {
+                let seconds = (tiles * views) as f64 / speed;
+                format!("about {} at the speed of embedding ({speed:.0} tiles/s)", waiting_time(seconds))
+            } else {
+                "as long as embedding these tiles once for each view".to_owned()
+            };
+            lines.push(format!(
+                "First, the features of {} with {} each are computed: {time}. Those that the project has already are not \
+                 computed again.",
+                counted(tiles as u64, "tile"),
+                counted(views as u64, "view")
+            ));
+        }
+    }
+    let learning = match session.training().seconds_per_step(config) {
+        Some(seconds) => {
+            format!("about {}, by the speed of the last run", waiting_time(seconds * config.steps as f64))
+        }
+        None => "seconds to minutes".to_owned(),
+    };
+    lines.push(format!("Then {} steps: {learning}.", grouped(config.steps)));
+    lines.push(format!(
+        "Kept features take at most {} MB in the project (Advanced: “Kept features on disk”).",
+        grouped(config.kept_features_mb)
+    ));
+    for text in lines {
+        ui.add_space(4.0);
+        ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());
+    }
+}
+
 /// Draws the choice of how long the training lasts.
 fn duration_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: &Palette) {
     heading_ui(ui, "How long", palette);
@@ -293,7 +367,7 @@ fn start_ui(
                 slides,
                 validation,
                 config,
-                seconds: panel.duration.seconds(),
+                seconds: panel.duration.seconds().filter(|_| panel.config.kept_views == 0),
                 device: panel.device,
             });
         }

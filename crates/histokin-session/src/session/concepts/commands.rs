@@ -70,6 +70,10 @@ pub enum ConceptJob {
         index: Arc<Snapshot>,
         /// The query.
         query: Query,
+        /// The concept that the query looks for, if any: its marks stay.
+        known: Option<Arc<Concept>>,
+        /// Patients of the slides, as far as they are known.
+        patients: HashMap<SlideId, String>,
     },
     /// Sets the threshold of a concept, or removes it.
     SetThreshold {

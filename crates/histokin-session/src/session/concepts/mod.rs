@@ -57,9 +57,10 @@ impl Session {
         match command {
             ConceptCommand::Teach { name, class } => {
                 let Some(query) = self.current_query() else { return Vec::new() };
-                let index = self.index().clone();
-                let mut jobs =
-                    vec![self.keep(ConceptJob::Teach { name, class: class.clone(), index, query })];
+                let known = self.concepts.list.iter().find(|concept| concept.is_asked_by(&query)).cloned();
+                let (index, patients) = (self.index().clone(), self.patients_by_slide());
+                let teach = ConceptJob::Teach { name, class: class.clone(), index, query, known, patients };
+                let mut jobs = vec![self.keep(teach)];
                 if self.project.add_classes([&class]) {
                     jobs.push(self.save_project());
                 }

@@ -71,14 +71,14 @@ pub enum EmbeddingEvent {
         /// Name of the device on which it runs.
         device: String,
     },
-    /// The encoder cannot be used.
+    /// An encoder cannot be used.
     EncoderFailed {
         /// Its name or path.
         which: String,
         /// Why it cannot be used.
         reason: String,
     },
-    /// The encoder is a TorchScript module, which is a program, and the user has not allowed it to run.
+    /// An encoder is a TorchScript module, which is a program, and the user has not allowed it to run.
     EncoderUntrusted {
         /// Its name or path, as the project has it.
         which: String,

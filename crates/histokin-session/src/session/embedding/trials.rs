@@ -132,7 +132,7 @@ impl Session {
     pub(super) fn stop_comparison(&mut self) {
         if let Some(TrialState::Running { stop, .. }) = &self.embedding.comparison {
             stop.store(true, Ordering::Relaxed);
-            self.embedding.comparison = None;
+            self.embedding.comparison = Some(TrialState::Stopped);
         }
     }
 

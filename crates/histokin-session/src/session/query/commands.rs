@@ -60,6 +60,14 @@ pub enum QueryCommand {
         /// Index of the example in its list, from 0.
         index: usize,
     },
+    /// Marks tissue as the same as what is looked for, or as different, and ranks matches again. Without a query, tissue
+    /// that is the same begins one.
+    Mark {
+        /// The tissue.
+        tissue: MarkedTissue,
+        /// What it is.
+        judgement: Judgement,
+    },
     /// Removes a mark, by its index in the list of marks.
     RemoveMark(usize),
     /// Goes to an example of the query.
@@ -83,6 +91,27 @@ pub enum QueryCommand {
     Repeat(usize),
     /// Clears the query and its answer.
     Clear,
+}
+
+/// Tissue to mark that is no match of the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MarkedTissue {
+    /// Tiles; of a large number, an even sample is used.
+    Tiles(Vec<TilePosition>),
+    /// The tiles whose centre lies in a region.
+    Region {
+        /// Slide with the region.
+        slide: SlideId,
+        /// The region.
+        region: Region,
+    },
+    /// The tiles within annotations of a slide.
+    Annotations {
+        /// Slide with the annotations.
+        slide: SlideId,
+        /// The annotations.
+        ids: Vec<Uuid>,
+    },
 }
 
 /// What all tiles are compared with in a heat map.
@@ -112,7 +141,7 @@ pub enum MatchCommand {
         /// The judgement.
         judgement: Option<Judgement>,
     },
-    /// Undoes the last relevance judgement, and the mark that it made.
+    /// Undoes the last relevance judgement with the mark that it made, or the last [`QueryCommand::Mark`].
     UndoJudgement,
     /// Adds a match, by its index in the answer (from 0), to the chosen ones, or removes it from them.
     Choose(usize),

@@ -32,7 +32,13 @@ impl Session {
     }
 
     /// Searches for tiles like any of `tiles`.
-    pub(in crate::session) fn query_tiles(&mut self, mut tiles: Vec<TilePosition>) -> Vec<Job> {
+    pub(in crate::session) fn query_tiles(&mut self, tiles: Vec<TilePosition>) -> Vec<Job> {
+        let examples = self.some_of(tiles);
+        if examples.is_empty() { Vec::new() } else { self.ask(examples, Vec::new()) }
+    }
+
+    /// Returns tiles of open slides as examples: all of them, or an even sample of many.
+    pub(super) fn some_of(&mut self, mut tiles: Vec<TilePosition>) -> Vec<ShownExample> {
         tiles.retain(|position| self.slide(&position.slide).is_some());
         let step = tiles.len().div_ceil(MOST_EXAMPLES).max(1);
         if step > 1 {
@@ -41,8 +47,7 @@ impl Session {
             self.messages.note(text);
         }
         let example = |position: TilePosition| builder::tile_example(&position.slide, position.rect);
-        let examples: Vec<ShownExample> = tiles.into_iter().step_by(step).map(example).collect();
-        if examples.is_empty() { Vec::new() } else { self.ask(examples, Vec::new()) }
+        tiles.into_iter().step_by(step).map(example).collect()
     }
 
     /// Searches for tiles like those of a region.
@@ -84,7 +89,7 @@ impl Session {
     }
 
     /// Builds examples from the newest index and the annotations of the open slides.
-    fn build<T>(&self, build: impl FnOnce(&QueryBuilder<'_>) -> T) -> T {
+    pub(super) fn build<T>(&self, build: impl FnOnce(&QueryBuilder<'_>) -> T) -> T {
         let annotations = self.annotations_by_slide();
         build(&QueryBuilder { index: self.index(), annotations: &annotations, slides: self })
     }

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::{Job, Session};
-use super::QueryState;
+use super::matches::JudgementChange;
+use super::{MarkedTissue, QueryState};
 use histokin_core::query::{
-    Answer, Example, JudgedMatch, Judgement, Mark, Order, Query, QuerySettings, RankBy, ShownExample,
-    ShownMark, TilePosition, builder,
+    self, Answer, Example, JudgedMatch, Judgement, Mark, Order, Query, QuerySettings, ShownExample,
+    ShownMark, TilePosition,
 };
 
 /// Number of best matches that are compared before and after a mark.
@@ -15,13 +16,10 @@ const COMPARED: usize = 20;
 
 impl QueryState {
     /// Sets what the user said about a tile, or removes it; returns the marks before.
-    pub(super) fn mark(&mut self, tile: &TilePosition, judgement: Option<Judgement>) -> Vec<ShownMark> {
+    pub(super) fn mark(&mut self, tile: ShownExample, judgement: Option<Judgement>) -> Vec<ShownMark> {
         let before = self.marks.clone();
-        self.marks.retain(|mark| mark.shown.position.as_ref() != Some(tile));
-        self.marks.extend(judgement.map(|judgement| {
-            let shown = builder::tile_example(&tile.slide, tile.rect);
-            ShownMark { shown, judgement }
-        }));
+        self.marks.retain(|mark| mark.shown.position != tile.position);
+        self.marks.extend(judgement.map(|judgement| ShownMark { shown: tile, judgement }));
         self.marks_changed(before.len());
         before
     }
@@ -39,13 +37,19 @@ impl QueryState {
     /// `answer` is the first one after it.
     pub(super) fn settled(&mut self, answer: &Answer) -> Option<f32> {
         let before = self.settling.take()?;
-        let marked: HashSet<&TilePosition> =
-            self.marks.iter().filter_map(|mark| mark.shown.position.as_ref()).collect();
+        let is_marked = |tile: &TilePosition| {
+            self.marks.iter().any(|mark| match &mark.shown.example {
+                Example::Region { slide, region } => {
+                    *slide == tile.slide && region.contains(tile.rect.center())
+                }
+                _ => mark.shown.position.as_ref() == Some(tile),
+            })
+        };
         let best = |answer: &Answer| -> HashSet<TilePosition> {
             let matches = answer.matches.iter();
             let positions =
                 matches.map(|found| TilePosition { slide: found.slide.clone(), rect: found.rect });
-            positions.filter(|position| !marked.contains(position)).take(COMPARED).collect()
+            positions.filter(|position| !is_marked(position)).take(COMPARED).collect()
         };
         let (before, after) = (best(&before), best(answer));
         (!before.is_empty()).then(|| before.intersection(&after).count() as f32 / before.len() as f32)
@@ -67,7 +71,7 @@ impl QueryState {
 impl Session {
     /// Whether judging a match changes the ranking.
     pub(super) fn learns_from_marks(&self) -> bool {
-        self.query.settings.rank_by == RankBy::Direction
+        self.query.settings.rank_by.learns()
     }
 
     /// Compares a new answer with the one before the last mark.
@@ -77,6 +81,44 @@ impl Session {
             let stayed = query.settled(answer).filter(|_| is_ranked);
             query.stayed.extend(stayed);
         }
+    }
+
+    /// Marks tissue that is no match of the answer, such as what an annotation encloses.
+    pub(super) fn mark_tissue(&mut self, tissue: MarkedTissue, judgement: Judgement) -> Vec<Job> {
+        let built = match tissue {
+            MarkedTissue::Tiles(tiles) => Ok(self.some_of(tiles)),
+            MarkedTissue::Region { slide, region } => {
+                Ok(vec![self.build(|builder| builder.region(&slide, region))])
+            }
+            MarkedTissue::Annotations { slide, ids } => {
+                self.build(|builder| builder.annotations(&slide, &ids)).map_err(|error| error.to_string())
+            }
+        };
+        let embedded = built.and_then(|examples| {
+            let plain: Vec<Example> = examples.iter().map(|shown| shown.example.clone()).collect();
+            query::tiles_of(self.index(), &plain).map(|_| examples).map_err(|error| error.to_string())
+        });
+        let examples = match embedded {
+            Ok(examples) if examples.is_empty() => return Vec::new(),
+            Ok(examples) => examples,
+            Err(reason) => {
+                self.messages.error(reason);
+                return Vec::new();
+            }
+        };
+        let Some(query) = &mut self.query.current else {
+            if judgement == Judgement::Same {
+                return self.ask(examples, Vec::new());
+            }
+            self.messages.note("Search for some tissue first, then mark what is different.");
+            return Vec::new();
+        };
+        let before = query.marks.clone();
+        query.marks.retain(|mark| !examples.contains(&mark.shown));
+        query.marks.extend(examples.into_iter().map(|shown| ShownMark { shown, judgement }));
+        query.marks_changed(before.len());
+        self.query.judged.push(JudgementChange { judged: None, marks: Some(before) });
+        self.examples_changed()
     }
 
     /// Removes one of the marks.

@@ -9,15 +9,16 @@ use super::super::{HistoryJob, Job, Session, ViewTarget};
 use super::HeatReference;
 use histokin_core::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
 use histokin_core::geometry::{Level0Point, Level0Rect};
-use histokin_core::query::{self, Answer, JudgedMatch, Judgement, Match, ShownMark, TilePosition};
+use histokin_core::query::{
+    self, Answer, Example, JudgedMatch, Judgement, Match, ShownExample, ShownMark, TilePosition, builder,
+};
 use histokin_core::slide::SlideId;
 
-/// What a judgement has changed, for undo.
+/// What a judgement or mark has changed, for undo.
 pub(super) struct JudgementChange {
-    query: TilePosition,
-    found: TilePosition,
-    before: Option<JudgedMatch>,
-    /// The query's marks before, if the judgement changed them and the query is still shown.
+    /// The judged pair of query and match and its judgement before; `None` for a mark that judges no pair.
+    pub(super) judged: Option<(TilePosition, TilePosition, Option<JudgedMatch>)>,
+    /// The query's marks before, if they were changed and the query is still shown.
     pub(super) marks: Option<Vec<ShownMark>>,
 }
 
@@ -167,45 +168,48 @@ impl Session {
         else {
             return Vec::new();
         };
-        let Some((query, found_tile)) = query::pair(answer, found) else {
-            let text = "Matches of an example that lies on no slide cannot be judged. To mark more tiles for a concept, \
-                        choose Teach in the list of concepts.";
-            self.messages.note(text);
-            return Vec::new();
-        };
-        let distance = found.distance;
-        let before = match judgement {
-            Some(judgement) => {
-                let (query, found) = (query.clone(), found_tile.clone());
-                self.query.history.judge(JudgedMatch { query, found, judgement, distance, encoder })
-            }
-            None => self.query.history.forget(&query, &found_tile),
-        };
-        let mut change = JudgementChange { query, found: found_tile, before, marks: None };
+        let (pair, distance) = (query::pair(answer, found), found.distance);
+        let tile = TilePosition { slide: found.slide.clone(), rect: found.rect };
+        // A match in the archive only has no other descriptor here.
+        let archived =
+            answer.archive.as_ref().and_then(|part| Some(part.tiles.get(&tile)?.descriptor.clone()));
+        let archived = archived.filter(|descriptor| !descriptor.is_empty());
+        // The match of an example that lies on no slide, such as a concept, can be marked, but makes no pair of tiles.
+        let judged = pair.map(|(query, found)| {
+            let before = match judgement {
+                Some(judgement) => {
+                    let (query, found) = (query.clone(), found.clone());
+                    self.query.history.judge(JudgedMatch { query, found, judgement, distance, encoder })
+                }
+                None => self.query.history.forget(&query, &found),
+            };
+            (query, found, before)
+        });
+        let mut change = JudgementChange { judged, marks: None };
         if !self.learns_from_marks() {
-            self.query.judged.push(change);
+            self.query.judged.extend(change.judged.is_some().then_some(change));
             return self.save_history().into_iter().collect();
         }
-        if self.index().set_index(&change.found.slide).is_none() {
-            if judgement.is_some() {
-                let text = "This match is in the archive only: the judgement is kept, and the ranking stays.";
-                self.messages.note(text);
+        let shown = match archived {
+            Some(descriptor) if self.index().set_index(&tile.slide).is_none() => {
+                let (name, position) = (tile.slide.short().to_owned(), Some(tile.clone()));
+                let descriptors = vec![descriptor.to_vec()];
+                let example = Example::Descriptors { name, position, descriptors, file: None };
+                ShownExample { example, position: Some(tile) }
             }
-            self.query.judged.push(change);
-            return self.save_history().into_iter().collect();
-        }
-        change.marks = self.query.current.as_mut().map(|query| query.mark(&change.found, judgement));
+            _ => builder::tile_example(&tile.slide, tile.rect),
+        };
+        change.marks = self.query.current.as_mut().map(|query| query.mark(shown, judgement));
         self.query.judged.push(change);
         self.examples_changed()
     }
 
     pub(in crate::session) fn undo_judgement(&mut self) -> Vec<Job> {
-        let Some(JudgementChange { query, found, before, marks }) = self.query.judged.pop() else {
-            return Vec::new();
-        };
-        match before {
-            Some(before) => _ = self.query.history.judge(before),
-            None => _ = self.query.history.forget(&query, &found),
+        let Some(JudgementChange { judged, marks }) = self.query.judged.pop() else { return Vec::new() };
+        match judged {
+            Some((_, _, Some(before))) => _ = self.query.history.judge(before),
+            Some((query, found, None)) => _ = self.query.history.forget(&query, &found),
+            None => {}
         }
         let (Some(marks), Some(query)) = (marks, &mut self.query.current) else {
             return self.save_history().into_iter().collect();

@@ -12,7 +12,7 @@ mod second_encoder;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use commands::{HeatReference, MatchCommand, QueryCommand};
+pub use commands::{HeatReference, MarkedTissue, MatchCommand, QueryCommand};
 pub use events::QueryEvent;
 pub use examples::PictureQuery;
 pub use second_encoder::SecondEncoder;
@@ -196,6 +196,7 @@ impl Session {
                 self.add_example(slide, point, is_positive)
             }
             QueryCommand::RemoveExample { is_positive, index } => self.remove_example(is_positive, index),
+            QueryCommand::Mark { tissue, judgement } => self.mark_tissue(tissue, judgement),
             QueryCommand::RemoveMark(number) => self.remove_mark(number),
             QueryCommand::GoToExample { position, from } => self.go_to_example(position, from),
             QueryCommand::SetSettings(settings) => self.set_query_settings(settings),

@@ -53,6 +53,8 @@ pub enum TrainingCommand {
     ListRuns,
     /// Compares the encoder of a run, by its ID, with the project's encoder.
     Try(String),
+    /// Stops the running comparison of encoders.
+    StopTrial,
     /// Makes the encoder of a run, by its ID, the project's encoder.
     UseEncoder(String),
     /// Copies the encoder of a run, by its ID, to the project's `models` folder, with its card.

@@ -63,6 +63,10 @@ impl Session {
                 vec![Job::Training(TrainingJob::List { project })]
             }
             TrainingCommand::Try(run) => self.try_encoder(&run),
+            TrainingCommand::StopTrial => {
+                self.stop_trial();
+                Vec::new()
+            }
             TrainingCommand::UseEncoder(run) => self.use_encoder(&run),
             TrainingCommand::Export(run) => vec![Job::Training(TrainingJob::Export { project, run })],
             TrainingCommand::Delete(run) => vec![Job::Training(TrainingJob::Delete { project, run })],
@@ -74,7 +78,7 @@ impl Session {
     }
 
     /// Stops the current run when its project is closed; its checkpoint allows it to be continued later.
-    pub(super) fn stop_training(&self) -> Vec<Job> {
+    pub(super) fn stop_training(&mut self) -> Vec<Job> {
         self.stop_trial();
         let active = self.training.running.active;
         active.then_some(Job::Training(TrainingJob::Stop)).into_iter().collect()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{PairLimits, TrialState};
+use histokin_core::number_format::{counted, grouped};
 use histokin_core::slide::SlideId;
 use histokin_training::config::TrainingConfig;
 use histokin_training::pairs::PairCount;
@@ -152,7 +153,14 @@ impl TrainingState {
         let is_alike = |run: &&RunView| {
             let own = &run.config;
             let kind = |config: &TrainingConfig| {
-                (config.backbone, config.depth, config.method, config.loss.group_size(), config.anchor > 0.0)
+                (
+                    config.backbone,
+                    config.depth,
+                    config.method,
+                    config.loss.group_size(),
+                    config.anchor > 0.0,
+                    config.kept_views > 0,
+                )
             };
             kind(own) == kind(config) && own.tile_px == config.tile_px && own.batch == config.batch
         };
@@ -193,6 +201,14 @@ impl RunningState {
             Progress::Pairs(pairs) => {
                 self.pairs = Arc::new(pairs);
                 self.pairs_shown += 1;
+            }
+            Progress::Keeping { done, total, seconds_left } => {
+                self.doing = Some(format!(
+                    "Computing features: {} of {}, about {:.0} min left",
+                    grouped(done as u64),
+                    counted(total as u64, "tile"),
+                    (seconds_left / 60.0).ceil()
+                ));
             }
             Progress::Validating => self.doing = Some("Validating".into()),
             Progress::Validated(validation) => {

@@ -31,6 +31,8 @@ pub enum TrialState {
     },
     /// The comparison is done.
     Done(Arc<Trial>),
+    /// The user has stopped it.
+    Stopped,
     /// It failed, for this reason.
     Failed(String),
 }
@@ -132,9 +134,13 @@ impl Session {
         vec![Job::Evaluation(EvaluationJob::Try(Box::new(request)))]
     }
 
-    pub(super) fn stop_trial(&self) {
-        if let Some((_, TrialState::Running { stop, .. })) = &self.training.trial {
+    /// Stops a running comparison; its worker reports nothing more of it.
+    pub(super) fn stop_trial(&mut self) {
+        if let Some((_, state)) = &mut self.training.trial
+            && let TrialState::Running { stop, .. } = state
+        {
             stop.store(true, Ordering::Relaxed);
+            *state = TrialState::Stopped;
         }
     }
 

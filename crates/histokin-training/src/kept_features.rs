@@ -1,0 +1,333 @@
+//! Features of a frozen network, kept on disk: the head alone learns from them, without reading a tile again.
+//!
+//! ```text
+//! PROJECT/features/NETWORK/SLIDE-TILES.safetensors      features, f16 [tiles × views, F]
+//! ```
+//!
+//! NETWORK stands for the weights and for everything that decides how tiles are read and changed, so that other heads
+//! find the same features again. The folder is a cache: it may be deleted at any time, and what other networks left
+//! there is removed when the space is needed.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use std::{fs, io};
+
+use image::RgbImage;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{Kind, TchError, Tensor};
+
+use super::augment::augment;
+use super::config::TrainingConfig;
+use super::control::Control;
+use super::pairs::TileRef;
+use super::slides::TrainingSlide;
+use super::tile_reader::TileReader;
+use super::{Progress, TrainingError};
+use histokin_core::durable;
+use histokin_core::geometry::Level0Rect;
+use histokin_core::slide::SlideError;
+use histokin_encoder::DescriptorBatch;
+use histokin_encoder::trainable::TrainableNetwork;
+use histokin_encoder::weights::{self, Tensors};
+
+/// Name of the folder in a project that holds kept features.
+pub const FEATURES_FOLDER: &str = "features";
+
+/// Name of the tensor in a file.
+const TENSOR: &str = "features";
+
+/// Number of pictures that the network looks at at once.
+const PICTURES: usize = 32;
+
+/// Bytes of a stored number.
+const NUMBER: u64 = 2;
+
+/// Number of digits of NETWORK in the folder's name.
+const DIGITS: usize = 16;
+
+/// Largest number of tiles among which prototypes are found.
+const PROTOTYPE_TILES: usize = 20_000;
+
+/// The features of all views of all tiles of some slides.
+pub(super) struct KeptFeatures {
+    /// 16-bit numbers `[rows, F]`.
+    values: Tensor,
+    /// Where they are.
+    pub rows: KeptRows,
+}
+
+/// The rows of kept features.
+pub(super) struct KeptRows {
+    views: usize,
+    /// For each slide, the row of the first view of each tile that could be read.
+    slides: Vec<HashMap<Level0Rect, i64>>,
+}
+
+impl KeptRows {
+    /// Draws one of the views of a tile; returns its row. `None` if the tile could not be read.
+    pub fn draw(&self, tile: &TileRef, random: &mut ChaCha8Rng) -> Option<i64> {
+        let view = random.random_range(0..self.views) as i64;
+        Some(self.slides[tile.slide].get(&tile.rect)? + view)
+    }
+}
+
+impl KeptFeatures {
+    /// Returns the features of some rows, as 32-bit numbers.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
+    pub fn of(&self, rows: &[i64], network: &TrainableNetwork) -> Result<Tensor, TchError> {
+        let rows = self.values.f_index_select(0, &Tensor::f_from_slice(rows)?)?;
+        rows.f_to_device(network.device())?.f_to_kind(Kind::Float)
+    }
+
+    /// Returns the first view of all tiles, or of an even sample of many.
+    ///
+    /// # Errors
+    /// [`TrainingError::Torch`] if libtorch fails.
+    pub fn sample(&self) -> Result<DescriptorBatch, TrainingError> {
+        let mut rows: Vec<i64> = self.rows.slides.iter().flat_map(HashMap::values).copied().collect();
+        rows.sort_unstable();
+        let step = rows.len().div_ceil(PROTOTYPE_TILES).max(1);
+        let rows: Vec<i64> = rows.into_iter().step_by(step).collect();
+        let numbers = || -> Result<Vec<f32>, TchError> {
+            let chosen = self.values.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
+            numbers(&chosen.f_to_kind(Kind::Float)?)
+        };
+        let values = numbers().map_err(|error| TrainingError::torch("reading kept features", &error))?;
+        Ok(DescriptorBatch { values, width: self.values.size()[1] as usize })
+    }
+}
+
+/// Computes features, or reads those that were computed before.
+pub(super) struct Keeper<'a> {
+    pub network: &'a TrainableNetwork,
+    pub reader: &'a TileReader,
+    pub config: &'a TrainingConfig,
+    /// The project's folder of features.
+    pub folder: PathBuf,
+    pub control: &'a Control,
+}
+
+/// The features of one slide, `[tiles × views, F]`; those of a tile that could not be read are not numbers.
+type OfSlide = Tensor;
+
+impl Keeper<'_> {
+    /// Returns the features of all tiles of `slides`; `None` if the user stopped meanwhile. What is finished is kept.
+    ///
+    /// # Errors
+    /// [`TrainingError::Config`] if they take more space than the settings allow; [`TrainingError::File`] if a file
+    /// cannot be written.
+    pub fn keep(
+        &self,
+        slides: &[TrainingSlide],
+        send: &mut dyn FnMut(Progress),
+    ) -> Result<Option<KeptFeatures>, TrainingError> {
+        let width = self.network.features_alone()?;
+        let folder = self.folder.join(self.name()?);
+        let total: usize = slides.iter().map(|slide| slide.tiles.len()).sum();
+        self.make_room(&folder, (total * self.config.kept_views * width) as u64 * NUMBER, total)?;
+        let paths: Vec<PathBuf> = slides.iter().map(|slide| folder.join(file_name(slide))).collect();
+        let mut left: usize = slides
+            .iter()
+            .zip(&paths)
+            .filter(|(_, path)| !path.is_file())
+            .map(|(slide, _)| slide.tiles.len())
+            .sum();
+        let (began, mut done) = (Instant::now(), 0);
+        let mut values = Vec::with_capacity(slides.len());
+        for (slide, path) in slides.iter().zip(&paths) {
+            let known = self.known(path, slide.tiles.len(), width);
+            let of_slide = match known {
+                Some(known) => known,
+                None => {
+                    let mut report = |count: usize| {
+                        done += count;
+                        left = left.saturating_sub(count);
+                        let each = began.elapsed().as_secs_f64() / done.max(1) as f64;
+                        let seconds_left = each * left as f64;
+                        send(Progress::Keeping { done: total - left, total, seconds_left });
+                    };
+                    let Some(computed) = self.compute(slide, &mut report)? else { return Ok(None) };
+                    self.write(path, &computed)?;
+                    computed
+                }
+            };
+            values.push(of_slide);
+        }
+        self.all_of(slides, values).map(Some)
+    }
+
+    /// Returns the name of the folder for this network and this way to read tiles.
+    fn name(&self) -> Result<String, TrainingError> {
+        let TrainingConfig { augmentation, kept_views, seed, tile_px, mpp, .. } = self.config;
+        let reading = serde_json::json!({
+            "augmentation": augmentation,
+            "views": kept_views,
+            "seed": seed,
+            "tile_px": tile_px,
+            "mpp": mpp,
+            "stain": self.reader.reference(),
+        });
+        Ok(self.network.features_id(&reading.to_string())?.chars().take(DIGITS).collect())
+    }
+
+    /// Removes what other networks left until `needed` bytes for `tiles` tiles fit into the space that the settings allow.
+    fn make_room(&self, own: &Path, needed: u64, tiles: usize) -> Result<(), TrainingError> {
+        let allowed = self.config.kept_features_mb << 20;
+        if needed > allowed {
+            let views = self.config.kept_views;
+            return Err(TrainingError::Config(format!(
+                "the features of {tiles} tiles, {views} views of each, take {} MB, more than kept_features_mb = {} allows: \
+                 raise it, or train on fewer slides or with fewer views (kept_views)",
+                needed.div_ceil(1 << 20),
+                self.config.kept_features_mb
+            )));
+        }
+        fs::create_dir_all(own).map_err(|error| failed(own, &durable::advised(error)))?;
+        let mut others: Vec<(std::time::SystemTime, PathBuf, u64)> = fs::read_dir(&self.folder)
+            .map_err(|error| failed(&self.folder, &error))?
+            .flatten()
+            .filter(|entry| entry.path() != own && entry.path().is_dir())
+            .map(|entry| {
+                let changed = entry.metadata().and_then(|data| data.modified());
+                (changed.unwrap_or(std::time::UNIX_EPOCH), entry.path(), bytes_of(&entry.path()))
+            })
+            .collect();
+        others.sort();
+        let mut used: u64 = others.iter().map(|(.., bytes)| bytes).sum();
+        for (_, path, bytes) in others {
+            if used + needed <= allowed {
+                break;
+            }
+            fs::remove_dir_all(&path).map_err(|error| failed(&path, &error))?;
+            used -= bytes;
+        }
+        Ok(())
+    }
+
+    /// Reads the features of a slide; `None` if there are none, or none that can be used.
+    fn known(&self, path: &Path, tiles: usize, width: usize) -> Option<OfSlide> {
+        let bytes = fs::read(path).ok()?;
+        let found = weights::parse(path, &bytes).ok()?.remove(TENSOR)?;
+        let expected = [(tiles * self.config.kept_views) as i64, width as i64];
+        (found.size() == expected).then(|| found.f_to_kind(Kind::Half).ok()).flatten()
+    }
+
+    /// Computes the features of a slide; `report` is told how many more tiles are done. `None` if the user stopped
+    /// meanwhile.
+    fn compute(
+        &self,
+        slide: &TrainingSlide,
+        report: &mut dyn FnMut(usize),
+    ) -> Result<Option<OfSlide>, TrainingError> {
+        let views = self.config.kept_views;
+        let seed = fold(slide.source.info().id.0.as_bytes(), self.config.seed);
+        let mut parts = Vec::new();
+        for (chunk, tiles) in slide.tiles.chunks((PICTURES / views).max(1)).enumerate() {
+            self.control.wait_while_paused();
+            if self.control.is_stopped() {
+                return Ok(None);
+            }
+            let first = chunk * (PICTURES / views).max(1);
+            let mut pictures: Vec<RgbImage> = Vec::with_capacity(tiles.len() * views);
+            let mut unread = Vec::new();
+            for (index, rect) in tiles.iter().enumerate() {
+                let picture = self.reader.read(slide, rect).unwrap_or_else(|error| {
+                    tracing::warn!("{error}");
+                    unread.push(index);
+                    RgbImage::new(slide.grid.tile_px, slide.grid.tile_px)
+                });
+                for view in 0..views {
+                    let mut random = ChaCha8Rng::seed_from_u64(seed);
+                    random.set_stream(((first + index) * views + view) as u64);
+                    pictures.push(augment(picture.clone(), &self.config.augmentation, &mut random));
+                }
+            }
+            let part = self
+                .features(&pictures, &unread)
+                .map_err(|error| TrainingError::torch("computing features", &error))?;
+            parts.push(part);
+            report(tiles.len());
+        }
+        Tensor::f_cat(&parts, 0).map(Some).map_err(|error| TrainingError::torch("computing features", &error))
+    }
+
+    fn features(&self, pictures: &[RgbImage], unread: &[usize]) -> Result<Tensor, TchError> {
+        let pooled = self.network.pooled(&self.network.images(pictures)?)?;
+        let pooled = pooled.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Half)?;
+        let views = self.config.kept_views as i64;
+        for tile in unread {
+            let mut rows = pooled.f_narrow(0, *tile as i64 * views, views)?;
+            let _ = rows.f_fill_(f64::NAN)?;
+        }
+        Ok(pooled)
+    }
+
+    fn write(&self, path: &Path, features: &Tensor) -> Result<(), TrainingError> {
+        let tensors = Tensors::from([(TENSOR.to_owned(), features.shallow_clone())]);
+        let bytes = weights::halved(&tensors, path)?;
+        durable::write(path, &bytes).map_err(|error| failed(path, &durable::advised(error)))
+    }
+
+    fn all_of(&self, slides: &[TrainingSlide], values: Vec<OfSlide>) -> Result<KeptFeatures, TrainingError> {
+        let views = self.config.kept_views;
+        let torch = |error: TchError| TrainingError::torch("reading kept features", &error);
+        let mut of_slides = Vec::with_capacity(slides.len());
+        let mut first = 0;
+        for (slide, of_slide) in slides.iter().zip(&values) {
+            let sums = of_slide.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float).map_err(torch)?;
+            let sums = numbers(&sums).map_err(torch)?;
+            let is_read = |index: usize| sums[index * views].is_finite();
+            let tiles = slide.tiles.iter().enumerate().filter(|(index, _)| is_read(*index));
+            of_slides.push(tiles.map(|(index, rect)| (*rect, first + (index * views) as i64)).collect());
+            first += of_slide.size()[0];
+        }
+        let rows = KeptRows { views, slides: of_slides };
+        Ok(KeptFeatures { values: Tensor::f_cat(&values, 0).map_err(torch)?, rows })
+    }
+}
+
+/// Returns the error for a tile whose features could not be computed.
+pub(super) fn unread(slide: &TrainingSlide) -> SlideError {
+    SlideError::Unavailable {
+        path: slide.source.info().path.clone(),
+        reason: "a tile has no kept features, since it could not be read".into(),
+    }
+}
+
+/// Returns the name of the file for a slide with these tiles.
+fn file_name(slide: &TrainingSlide) -> String {
+    let tiles = slide.tiles.iter().fold(0, |hash, rect| {
+        let numbers = [rect.x, rect.y, i64::from(rect.width), i64::from(rect.height)];
+        numbers.iter().fold(hash, |hash, number| fold(&number.to_le_bytes(), hash))
+    });
+    format!("{}-{tiles:016x}.safetensors", slide.source.info().id)
+}
+
+/// Adds bytes to a hash (Fowler, Noll, Vo: FNV-1a).
+fn fold(bytes: &[u8], hash: u64) -> u64 {
+    const PRIME: u64 = 0x0100_0000_01b3;
+    bytes
+        .iter()
+        .fold(hash ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+}
+
+fn bytes_of(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
+}
+
+fn failed(path: &Path, error: &io::Error) -> TrainingError {
+    TrainingError::File { path: path.to_owned(), reason: error.to_string() }
+}
+
+/// Copies 32-bit numbers from a tensor on the CPU.
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
+    let mut values = vec![0.0_f32; tensor.numel()];
+    let count = values.len();
+    tensor.f_contiguous()?.f_copy_data(&mut values, count)?;
+    Ok(values)
+}
