@@ -187,6 +187,7 @@ impl App {
             shading: self.canvas.appearance.shading(normaliser.as_ref(), &stain),
             profile,
             view_history,
+            is_dark: !info.channels.is_empty(),
             note: note.as_deref(),
         };
         let view = &mut self.canvas.panes.pane_mut(index).view;
