@@ -22,9 +22,10 @@ const STDERR_LEVEL: &str = "warn";
 /// Default level for the log file.
 const FILE_LEVEL: &str = "warn,histokin=info";
 
-/// Added to a level: graphics drivers report every feature that they lack and every driver that they try in vain; when none
-/// is left, the window says so itself.
-const DRIVERS: &str = "wgpu_hal=error,wgpu_hal::gles::egl=off,wgpu_core=error,naga=error";
+/// Added to a level: window system and graphics drivers report every feature that they lack and every driver that they try
+/// in vain; when none is left, the window says so itself.
+const DRIVERS: &str =
+    "wgpu_hal=error,wgpu_hal::gles::egl=off,wgpu_core=error,naga=error,egui_wgpu=error,winit=error";
 
 /// Starts logging. `level` is `error`, `warn`, `info`, `debug` or `trace`, or a filter for parts of the
 /// program (`histokin_session::workers=debug`); it applies to standard error and to the file.

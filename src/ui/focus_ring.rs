@@ -29,6 +29,10 @@ impl FocusRing {
         else {
             return;
         };
+        // What was pressed may have closed the control, which loses the focus in the next frame only.
+        if context.input(|input| !input.events.is_empty()) {
+            context.request_repaint();
+        }
         // Inside at the edges of the window, so that the ring of the slide is seen as well.
         let rect = response.interact_rect.expand(WIDTH).intersect(context.content_rect().shrink(WIDTH));
         let layer = LayerId::new(Order::Foreground, Id::unique("focus ring"));

@@ -12,61 +12,49 @@ const KEPT_START: usize = 6;
 /// Shared characters kept before the first one that differs from another name.
 const KEPT_SHARED: usize = 2;
 
-/// Which characters of a name differ from the other names, counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Telling {
-    /// The first character that differs from any other name.
-    first: usize,
-    /// The last character at which another name begins to differ.
-    last: usize,
+/// Where other names begin to differ from `name`, in characters from 0, ascending.
+fn telling<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
+    let shared = |other: &str| name.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let mut positions: Vec<usize> = others.into_iter().filter(|other| *other != name).map(shared).collect();
+    positions.sort_unstable();
+    positions.dedup();
+    positions
 }
 
-impl Telling {
-    /// Compares `name` with all `others`; `None` if there are no others, or only equal ones.
-    fn of<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        let shared = |other: &str| name.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
-        let different = others.into_iter().filter(|other| *other != name).map(shared);
-        different.fold(None, |telling, at| match telling {
-            None => Some(Self { first: at, last: at }),
-            Some(Self { first, last }) => Some(Self { first: first.min(at), last: last.max(at) }),
-        })
-    }
-}
-
-/// Returns `name`, shortened until it `fits`. An ellipsis replaces what it shares with the other names; only if that is
-/// not enough is more cut off its end.
-fn shortened(name: &str, telling: Option<Telling>, fits: impl Fn(&str) -> bool) -> String {
+/// Returns `name`, shortened until it `fits`. An ellipsis replaces a part that tells it apart from no other name, whose
+/// differences begin at the positions `telling`; only if that is not enough is more cut off its end.
+fn shortened(name: &str, telling: &[usize], fits: impl Fn(&str) -> bool) -> String {
     if fits(name) {
         return name.to_owned();
     }
     let letters: Vec<char> = name.chars().collect();
-    let text = |from: usize, to: usize| letters[from.min(letters.len())..to.min(letters.len())].iter();
-    let cut_off = |start: usize, length: usize| -> String {
-        if length == 0 {
-            return "…".to_owned();
-        }
-        let front = (start > 0).then_some(&'…');
-        let back = (start + length < letters.len()).then_some(&'…');
-        front.into_iter().chain(text(start, start + length)).chain(back).copied().collect()
+    // The name without the characters from `from` to before `to`.
+    let without = |from: usize, to: usize| -> String {
+        let (from, to) = (from.min(letters.len()), to.min(letters.len()));
+        letters[..from].iter().chain(Some(&'…')).chain(&letters[to..]).collect()
     };
-    // The longest beginning shows all that tells the name apart, or there is nothing to tell.
-    let longest =
-        |start: usize| (0..=letters.len() - start).rev().find(|length| fits(&cut_off(start, *length)));
-    let from_start = longest(0).unwrap_or(0);
-    let Some(telling) = telling.filter(|telling| telling.last >= from_start) else {
-        return cut_off(0, from_start);
+    let from_start = (0..letters.len()).rev().find(|kept| fits(&without(*kept, letters.len()))).unwrap_or(0);
+    let Some(last) = telling.last().copied().filter(|last| *last >= from_start) else {
+        return without(from_start, letters.len());
     };
-    let first = telling.first.saturating_sub(KEPT_SHARED).min(letters.len());
-    // In the middle: the beginning, and as much of the end as fits.
-    let without_middle = |from: usize| -> String {
-        text(0, KEPT_START).chain(Some(&'…')).chain(text(from, letters.len())).copied().collect()
-    };
-    if let Some(from) = (KEPT_START + 1..=first).find(|from| fits(&without_middle(*from))) {
-        return without_middle(from);
+    // Between two differences, or before the first one: with the beginning kept, or without it.
+    let before = |difference: usize| difference.saturating_sub(KEPT_SHARED);
+    let between = telling.windows(2).map(|pair| ((pair[0] + 1).max(KEPT_START), before(pair[1])));
+    let first = before(telling[0]);
+    let gaps = between.chain([(KEPT_START, first), (0, first)]);
+    let shorter = |(from, to): (usize, usize)| (from + 1..=to).map(move |to| (from, to));
+    if let Some((from, to)) = gaps.flat_map(shorter).find(|(from, to)| fits(&without(*from, *to))) {
+        return without(from, to);
     }
-    // At the front, and if need be at the end.
-    let start = (1..=first).find(|start| fits(&cut_off(*start, letters.len()))).unwrap_or(first);
-    cut_off(start, longest(start).unwrap_or(0))
+    // What tells it apart from the most similar name, and what fits of the rest.
+    let start = before(last);
+    let rest = |kept: usize| -> String {
+        let end = (start + kept).min(letters.len());
+        let cut = (end < letters.len()).then_some(&'…');
+        Some(&'…').into_iter().chain(&letters[start..end]).chain(cut).collect()
+    };
+    let kept = (1..=letters.len() - start).rev().find(|kept| fits(&rest(*kept)));
+    kept.map_or_else(|| "…".to_owned(), rest)
 }
 
 /// Returns the name of a slide of the session's list, shortened to `width` points of `font`.
@@ -82,8 +70,8 @@ pub fn slide_name_within(ui: &Ui, session: &Session, slide: &SlideId, font: &Fon
         return name;
     }
     let others: Vec<String> = session.slides().iter().map(|slide| slide.source.info().name()).collect();
-    let telling = Telling::of(&name, others.iter().map(String::as_str));
-    shortened(&name, telling, |text| measured(text) <= width)
+    let telling = telling(&name, others.iter().map(String::as_str));
+    shortened(&name, &telling, |text| measured(text) <= width)
 }
 
 #[cfg(test)]
@@ -92,8 +80,8 @@ mod tests {
 
     fn within(names: &[&str], letters: usize) -> Vec<String> {
         let short = |name: &&str| {
-            let telling = Telling::of(name, names.iter().copied());
-            shortened(name, telling, |text| text.chars().count() <= letters)
+            let telling = telling(name, names.iter().copied());
+            shortened(name, &telling, |text| text.chars().count() <= letters)
         };
         names.iter().map(short).collect()
     }
@@ -103,7 +91,9 @@ mod tests {
         let names =
             ["TCGA-AA-3501-01Z-00-DX1.svs", "TCGA-AA-3501-01Z-00-DX2.svs", "TCGA-AA-3602-01Z-00-DX1.svs"];
         let short = within(&names, 22);
-        assert_eq!(short, ["…A-3501-01Z-00-DX1.svs", "…A-3501-01Z-00-DX2.svs", "…A-3602-01Z-00-DX1.svs"]);
+        assert_eq!(short, ["TCGA-AA-35…-00-DX1.svs", "TCGA-AA-35…-00-DX2.svs", "TCGA-AA-3602-01Z-00-D…"]);
+        let distinct: std::collections::HashSet<_> = within(&names, 9).into_iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{distinct:?}");
     }
 
     #[test]
@@ -112,6 +102,9 @@ mod tests {
             ["2024-study of the large bowel, section 01", "2024-study of the large bowel, section 02"];
         assert_eq!(within(&names, 20), ["2024-s…l, section 01", "2024-s…l, section 02"]);
         assert_eq!(within(&names, 6), ["…on 01", "…on 02"]);
+        // Names of another kind beside them change nothing.
+        let names = [names[0], names[1], "CMU-1.svs", "panel"];
+        assert_eq!(within(&names, 20)[..2], ["2024-s…l, section 01", "2024-s…l, section 02"]);
     }
 
     #[test]

@@ -156,6 +156,52 @@ fn rendering_at_one_to_one_gives_the_slides_own_pixels() {
     assert_eq!(image::open(&out).unwrap().into_rgb8(), expected);
 }
 
+#[test]
+fn one_stain_is_rendered_without_a_graphics_driver() {
+    use histokin::stain::StainVectors;
+    use histokin::stain::separation::{Separation, ShownAs};
+
+    let folder = tempfile::tempdir().unwrap();
+    let slide = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stain/ihc.png");
+    let own = image::open(&slide).unwrap().into_rgb8();
+    let out = folder.path().join("stain.png");
+    let all = |more: &[&str]| -> Vec<String> {
+        let fixed =
+            ["render", text(&slide), "--rect", "0,0,64,64", "--size", "64x64", "--cpu", "-o", text(&out)];
+        fixed.iter().chain(more).map(|part| (*part).to_owned()).collect()
+    };
+    let render = |more: &[&str]| {
+        let arguments = all(more);
+        histokin(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).assert().success();
+        image::open(&out).unwrap().into_rgb8()
+    };
+    let shown = |vectors: &StainVectors, index: usize, shown_as: ShownAs| {
+        let mut picture = own.clone();
+        Separation::new(vectors, index).show(&mut picture, shown_as);
+        picture
+    };
+    let (he, h_dab) = (StainVectors::HAEMATOXYLIN_EOSIN, StainVectors::HAEMATOXYLIN_DAB);
+    assert_eq!(render(&["--stain", "dab"]), shown(&h_dab, 1, ShownAs::Colour));
+    assert_eq!(render(&["--stain", "dab", "--density"]), shown(&h_dab, 1, ShownAs::Density));
+    assert_eq!(render(&["--stain", "eosin"]), shown(&he, 1, ShownAs::Colour));
+    // Haematoxylin belongs to both; what the slide looks like decides, or the user.
+    assert_eq!(render(&["--stain", "haematoxylin"]), shown(&h_dab, 0, ShownAs::Colour));
+    assert_eq!(render(&["--stain", "haematoxylin", "--staining", "he"]), shown(&he, 0, ShownAs::Colour));
+    let mine = StainVectors::of_two([0.7, 0.6, 0.3], [0.2, 0.5, 0.8]).unwrap();
+    let staining = ["--stain", "second", "--staining", "0.7,0.6,0.3/0.2,0.5,0.8"];
+    assert_eq!(render(&staining), shown(&mine, 1, ShownAs::Colour));
+
+    for (wrong, reason) in [
+        (["--stain", "dab", "--staining", "he"], "no DAB"),
+        (["--stain", "dab", "--staining", "1,0,0/1,0,0"], "too similar"),
+        (["--stain", "dab", "--staining", "blue"], "neither he nor h-dab"),
+    ] {
+        let arguments = all(&wrong);
+        let message = refused(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(message.contains(reason), "{message}");
+    }
+}
+
 #[cfg(feature = "gui")]
 #[test]
 fn rendering_turns_recolours_and_reduces_as_the_window_does() {

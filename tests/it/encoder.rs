@@ -10,7 +10,7 @@ use histokin::encoder::readout::{FeatureScaling, HeadOutput};
 use histokin::encoder::trainable::{Depth, HeadKind, NetworkPlan, Start, TrainableNetwork};
 use histokin::encoder::{self, DeviceChoice, EncoderError};
 use histokin::project::Project;
-use histokin::stain::StainSetting;
+use histokin::stain::{SlideStain, StainSetting, StainType};
 use histokin::tiling::TileSettings;
 use image::RgbImage;
 use safetensors::SafeTensors;
@@ -131,10 +131,20 @@ fn the_default_model_is_whole_and_known_without_being_loaded() {
 
     // A new project has it, and the slides' own colours with it; an encoder of normalised tiles is given those.
     let project = tempfile::tempdir().unwrap();
-    let project = Project::open_or_create(project.path()).unwrap();
+    let mut project = Project::open_or_create(project.path()).unwrap();
     assert_eq!(project.encoder_name(), encoder::DEFAULT);
     assert_eq!(project.recipe(&spec).stain, StainSetting::None);
     let former = encoder::spec(encoder::FORMER_DEFAULT).unwrap();
+    assert_eq!(project.recipe(&former).stain, StainSetting::Lab);
+    // The reference is one of H&E: with a slide of another stain, all slides keep their own colours.
+    let slide = histokin::slide::open(&support::asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
+    project.add_or_update(slide.info());
+    for kind in StainType::ALL {
+        project.set_stain(&slide.info().id, Some(SlideStain::usual(kind)));
+        let is_he = kind == StainType::HaematoxylinEosin;
+        assert_eq!(project.recipe(&former).stain.is_lab(), is_he, "{kind:?}");
+    }
+    project.set_stain(&slide.info().id, None);
     assert_eq!(project.recipe(&former).stain, StainSetting::Lab);
 
     // What stands beside a tile in a batch does not matter, and mirrored tissue is nearer than a pattern.

@@ -112,6 +112,11 @@ fn every_control_has_a_name() {
     for panel in ["Training", "Report"] {
         run_command(&mut harness, panel);
         all_are_named(&harness, panel);
+        if panel == "Training" {
+            harness.get_by_label("Advanced").click();
+            harness.run_steps(20);
+            all_are_named(&harness, "the settings of a training");
+        }
         run_command(&mut harness, panel);
     }
     for dialog in [

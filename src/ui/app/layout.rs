@@ -95,6 +95,8 @@ impl App {
             }
             // Cards are stacked in the upper right corner.
             let mut corner = rect.right_top() + Vec2::new(-12.0, 12.0);
+            // What is left of the cards, for messages.
+            let mut free = rect;
             if self.chrome.appearance_open {
                 let field = self.canvas.panes.view().field();
                 let shown = panels::appearance::ShownColours {
@@ -105,13 +107,14 @@ impl App {
                 let card =
                     panels::appearance::appearance_ui(ui, corner, shown, &self.session, palette, requests);
                 corner.y = card.bottom() + 8.0;
+                free.max.x = free.max.x.min(card.left());
             }
             if self.chrome.tissue_settings_open {
                 let shown = (&mut self.chrome.tissue_card, self.chrome.tissue_shown);
                 let card = panels::tissue::tissue_ui(ui, corner, shown, &self.session, palette, requests);
                 corner.y = card.bottom() + 8.0;
+                free.max.x = free.max.x.min(card.left());
             }
-            let mut free = rect;
             if !self.chrome.report_open
                 && !self.chrome.encoders_open
                 && !self.session.slides().is_empty()
@@ -119,7 +122,7 @@ impl App {
                 && legend.left() > rect.center().x
                 && legend.top() < rect.center().y
             {
-                free.max.x = legend.left();
+                free.max.x = free.max.x.min(legend.left());
             }
             panels::messages::messages_ui(ui, free, &self.session, palette, requests);
             let now = ui.input(|input| input.time);

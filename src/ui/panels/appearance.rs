@@ -81,7 +81,7 @@ fn choice_ui<T: PartialEq>(ui: &mut Ui, current: &mut T, value: T, name: &str, p
 /// Draws the switch for the slide's colour profile.
 fn profile_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palette: &Palette) {
     let hint = match session.active().map(|slide| &slide.profile) {
-        _ if !appearance.profile => "off: colours as stored in the slide",
+        _ if !appearance.profile => "off: colours as stored",
         _ if !appearance.wants_profile() => "with the slide's own colours only",
         Some(Profile::Known(_)) => "on: the slide's embedded profile",
         Some(Profile::None) => "this slide has no profile",

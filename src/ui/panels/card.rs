@@ -1,6 +1,6 @@
 //! The frame of a card over the canvas.
 
-use egui::{Align, Align2, Area, Frame, Id, Layout, Margin, Pos2, Rect, RichText, Stroke, Ui};
+use egui::{Align, Align2, Area, Frame, Id, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Stroke, Ui};
 use egui_material_icons::icons;
 
 use super::icon_button;
@@ -10,6 +10,9 @@ use crate::ui::theme::{self, Palette};
 
 /// Margin at the left and right of the contents in points.
 const SIDE: i8 = 14;
+
+/// Least distance of the contents from the lower edge of the window, in points.
+const LEAST_BELOW: f32 = 24.0;
 
 /// Draws a card of `width` points with its upper right corner at `corner`: a title, a button that requests
 /// `close`, and below them what `add` draws. Returns the rectangle that it covers.
@@ -42,7 +45,9 @@ pub fn card_ui(
                     }
                 });
             });
-            add(ui, requests);
+            // A low window, or one with large text, scrolls it.
+            let room = ui.ctx().content_rect().bottom() - ui.cursor().top() - LEAST_BELOW;
+            ScrollArea::vertical().max_height(room.max(80.0)).show(ui, |ui| add(ui, requests));
         });
     });
     shown.response.rect

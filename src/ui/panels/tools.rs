@@ -17,6 +17,10 @@ const ROOM_FOR_SEARCH: f32 = 1210.0;
 /// Minimum width of the bar in points for magnification buttons; the keyboard shortcuts always work.
 const ROOM_FOR_POWERS: f32 = 1050.0;
 
+/// Minimum width of the bar in points for the program's name and for buttons of commands that are used less often; with
+/// large text the bar is narrower.
+const ROOM_FOR_ALL: f32 = 860.0;
+
 /// Magnifications with a button.
 const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];
 
@@ -33,8 +37,10 @@ pub fn tools_ui(
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         menu_ui(ui, palette, requests);
-        ui.label(RichText::new("histokin").family(theme::bold()).size(16.0).color(palette.strong));
-        ui.add_space(10.0);
+        if room >= ROOM_FOR_ALL {
+            ui.label(RichText::new("histokin").family(theme::bold()).size(16.0).color(palette.strong));
+            ui.add_space(10.0);
+        }
         action_icon_ui(ui, SlideAction::OpenFiles, icons::ICON_FOLDER_OPEN, None, palette, requests);
         ui.add_enabled_ui(session.can_go_back(), |ui| {
             action_icon_ui(ui, SearchAction::Back, icons::ICON_ARROW_BACK, None, palette, requests);
@@ -72,8 +78,10 @@ pub fn tools_ui(
                 requests,
             );
             split_ui(ui, panes, palette, requests);
-            action_icon_ui(ui, ViewAction::Save, icons::ICON_PHOTO_CAMERA, None, palette, requests);
-            action_icon_ui(ui, SlideAction::Properties, icons::ICON_INFO, None, palette, requests);
+            if room >= ROOM_FOR_ALL {
+                action_icon_ui(ui, ViewAction::Save, icons::ICON_PHOTO_CAMERA, None, palette, requests);
+                action_icon_ui(ui, SlideAction::Properties, icons::ICON_INFO, None, palette, requests);
+            }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;

@@ -86,8 +86,17 @@ pub struct Scene<'a> {
     pub view_history: Option<&'a ViewHistory>,
     /// Guides over the slide.
     pub guides: Guides,
+    /// Whether areas that were not scanned are black rather than glass: in fluorescence.
+    pub is_dark: bool,
     /// A note on the canvas that the colours are not the slide's own.
     pub note: Option<&'a str>,
+}
+
+impl Scene<'_> {
+    /// Colour of areas that were not scanned.
+    fn glass(&self, palette: &Palette) -> Color32 {
+        if self.is_dark { Color32::BLACK } else { palette.glass }
+    }
 }
 
 /// How a rectangle is brought into view.
@@ -585,7 +594,7 @@ impl SlideView {
             viewport: self.viewport,
             tiles: &plan.draw,
             marks: scene.marks,
-            glass: palette.glass,
+            glass: scene.glass(palette),
             shading: scene.shading,
             profile: scene.profile,
         };

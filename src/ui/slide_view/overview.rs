@@ -94,7 +94,7 @@ impl Overview {
             viewport: own_viewport,
             tiles: &plan.draw,
             marks: scene.marks,
-            glass: palette.glass,
+            glass: scene.glass(palette),
             shading: scene.shading,
             profile: scene.profile,
         };

@@ -110,7 +110,9 @@ pub fn bar_ui(
         return chip_ui(painter, corner, "Not calibrated", palette);
     };
     let um_per_point = mpp.screen_um() / camera.zoom * f64::from(pixels_per_point);
-    let length = round_length(f64::from(LONGEST_BAR) * um_per_point);
+    // In a narrow canvas it leaves room for the overview.
+    let longest = LONGEST_BAR.min((canvas.width() * 0.5 - 40.0).max(40.0));
+    let length = round_length(f64::from(longest) * um_per_point);
     let width = (length / um_per_point) as f32;
     let chip = Rect::from_min_size(Pos2::new(corner.x, corner.y - 36.0), Vec2::new(width + 24.0, 36.0));
     painter.rect_filled(chip, 5.0, palette.chip);

@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn a_class_without_a_colour_gets_its_usual_one() {
         assert_eq!(AnnotationClass::named("Tumor").color, [200, 0, 0]);
-        assert_eq!(AnnotationClass::named("stroma").color, [150, 200, 150]);
+        assert_eq!(AnnotationClass::named("stroma").color, [86, 180, 233]);
         assert_eq!(AnnotationClass::named("Gland").color, AnnotationClass::named("Gland").color);
         assert_ne!(AnnotationClass::named("Gland").color, AnnotationClass::named("Duct").color);
     }
