@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -233,16 +232,16 @@ fn run(
             let settings = PrototypeSettings { seed: config.seed, ..PrototypeSettings::new(config.width) };
             learner.network.set_head(&fit_prototype_head(&kept.sample()?, &settings)?.head)?;
         }
-        learner.kept = Some(Arc::new(kept));
+        learner.kept = Some(kept);
     }
-    let kept = learner.kept.clone();
+    let kept = learner.kept.as_ref().map(|kept| kept.rows.clone());
     let source = BatchSource {
         slides: &setup.slides,
         sampler: &sampler,
         config: &config,
         reader: &reader,
         limit: &limit,
-        kept: kept.as_deref().map(|kept| &kept.rows),
+        kept: kept.as_deref(),
     };
     let (first, end) = (header.step, config.steps);
     let validation_tiles = ValidationTiles::choose(&setup.validation, &config);
