@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 use std::{fs, io};
 
@@ -55,7 +56,7 @@ pub(super) struct KeptFeatures {
     /// 16-bit numbers `[rows, F]`.
     values: Tensor,
     /// Where they are.
-    pub rows: KeptRows,
+    pub rows: Arc<KeptRows>,
 }
 
 /// The rows of kept features.
@@ -285,7 +286,7 @@ impl Keeper<'_> {
             of_slides.push(tiles.map(|(index, rect)| (*rect, first + (index * views) as i64)).collect());
             first += of_slide.size()[0];
         }
-        let rows = KeptRows { views, slides: of_slides };
+        let rows = Arc::new(KeptRows { views, slides: of_slides });
         Ok(KeptFeatures { values: Tensor::f_cat(&values, 0).map_err(torch)?, rows })
     }
 }

@@ -1,7 +1,6 @@
 //! One training step, from a batch to gradients and new weights, and the state that a checkpoint saves.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tch::{Kind, TchError, Tensor};
 
@@ -31,7 +30,7 @@ pub(super) struct Learner {
     bank: Option<MemoryBank>,
     scale: LossScale,
     /// Features from which the head learns, without running the network.
-    pub kept: Option<Arc<KeptFeatures>>,
+    pub kept: Option<KeptFeatures>,
 }
 
 /// Result of a step.

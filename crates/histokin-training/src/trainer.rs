@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -239,16 +238,16 @@ fn run(
             fit.add(&sample)?;
             learner.network.set_head(&fit.head()?.head)?;
         }
-        learner.kept = Some(Arc::new(kept));
+        learner.kept = Some(kept);
     }
-    let kept = learner.kept.clone();
+    let kept = learner.kept.as_ref().map(|kept| kept.rows.clone());
     let source = BatchSource {
         slides: &setup.slides,
         sampler: &sampler,
         config: &config,
         reader: &reader,
         limit: &limit,
-        kept: kept.as_deref().map(|kept| &kept.rows),
+        kept: kept.as_deref(),
     };
     let (first, end) = (header.step, config.steps);
     let validation_tiles = ValidationTiles::choose(&setup.validation, &config);

@@ -116,11 +116,9 @@ impl AnnotationsPanel {
             let class =
                 first.class.as_ref().filter(|_| annotations.selected().all(|one| one.class == first.class));
             let label = class.map_or("No class", |class| class.name.as_str());
-            // Three buttons, and two more to mark tissue.
-            let buttons = if session.query().is_some() { 194.0 } else { 116.0 };
             let combo =
                 egui::ComboBox::from_id_salt("class of the selection").selected_text(RichText::new(label));
-            let shown = combo.width((ui.available_width() - buttons).max(0.0)).show_ui(ui, |ui| {
+            let shown = combo.width((ui.available_width() - 116.0).max(0.0)).show_ui(ui, |ui| {
                 if let Some(chosen) = class_choice_ui(ui, session, class) {
                     edits.push(Edit::Classify { ids: ids.clone(), class: chosen });
                 }
@@ -146,15 +144,18 @@ impl AnnotationsPanel {
                 palette,
                 requests,
             );
-            if session.query().is_some() {
+        });
+        if session.query().is_some() {
+            ui.horizontal(|ui| {
+                ui.label(RichText::new("Mark as").color(palette.weak));
                 for (judgement, icon) in
                     [(Judgement::Same, icons::ICON_CHECK_CIRCLE), (Judgement::Different, icons::ICON_CANCEL)]
                 {
                     let mark = SearchAction::MarkAnnotations(judgement);
                     action_icon_ui(ui, mark, icon, None, palette, requests);
                 }
-            }
-        });
+            });
+        }
         for edit in edits {
             requests.command(AnnotationCommand::Edit { slide: slide.clone(), edit });
         }

@@ -375,7 +375,7 @@ fn head_width(files: &WeightFiles, file: &ModelFile) -> Result<usize, EncoderErr
         let name = "head.hidden.weight";
         let (shape, wanted) = (files.shape(name).unwrap_or_default(), [hidden, file.feature_width()]);
         if *shape != wanted {
-            return Err(wrong(name, &shape, format!("{wanted:?}")));
+            return Err(wrong(name, shape, format!("{wanted:?}")));
         }
     }
     let inputs = file.hidden.unwrap_or(file.feature_width());
@@ -383,6 +383,6 @@ fn head_width(files: &WeightFiles, file: &ModelFile) -> Result<usize, EncoderErr
     let least = usize::from(file.stain_switch.is_some());
     match *shape {
         [width, features] if width > least && features == inputs => Ok(width),
-        _ => Err(wrong("head.weight", &shape, format!("[more than {least}, {inputs}]"))),
+        _ => Err(wrong("head.weight", shape, format!("[more than {least}, {inputs}]"))),
     }
 }

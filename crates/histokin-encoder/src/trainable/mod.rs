@@ -1,14 +1,13 @@
-//! Networks opened for training: a backbone and a linear head with trainable parameters, and their conversion
+//! Networks opened for training: a backbone and a head with trainable parameters, and their conversion
 //! to an encoder that can be used and saved.
 
 mod depth;
 mod features;
-mod head_kind;
 mod memory;
+mod plan;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use image::RgbImage;
 use rand::{RngExt, SeedableRng};
@@ -22,66 +21,16 @@ use super::model::{Base, Model, Preprocessing, SelfDescription, model_folders};
 use super::network::{Branch, NetworkEncoder, empty_head, to_tensor};
 use super::readout::{FeatureScaling, HeadOutput, Readout};
 use super::weights::{self, Tensors};
-use super::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
+use super::{Encoder, EncoderError, EncoderId, EncoderSpec};
 use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 
 pub use depth::Depth;
-pub use head_kind::HeadKind;
 pub use memory::TrainingMemory;
+pub use plan::{HeadKind, NetworkPlan, Start};
 
 /// Prefix of the names of the head's parameters.
 const HEAD: &str = "head.";
-
-/// Weights with which training starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start {
-    /// The backbone's published ImageNet weights, and a random head.
-    ImageNet,
-    /// Random weights throughout.
-    Random,
-    /// A model by name or path, or a weights file. Features are taken from the same blocks, and the head is
-    /// used if it has the right shape.
-    From(String),
-}
-
-impl FromStr for Start {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "imagenet" => Self::ImageNet,
-            "random" => Self::Random,
-            other => Self::From(other.to_owned()),
-        })
-    }
-}
-
-/// Specification of a network to train.
-#[derive(Debug, Clone)]
-pub struct NetworkPlan {
-    /// Architecture of the backbone.
-    pub backbone: BackboneKind,
-    /// Initial weights.
-    pub start: Start,
-    /// Kind of head.
-    pub head: HeadKind,
-    /// Length of a descriptor.
-    pub width: usize,
-    /// The part of the network that is trained.
-    pub depth: Depth,
-    /// Whether trained blocks normalise with the statistics of the batch (as in ordinary training) or with
-    /// the running statistics (as in inference).
-    pub batch_statistics: bool,
-    /// Whether the finished encoder scales descriptors to length 1.
-    pub l2_normalise: bool,
-    /// Tile size and spacing.
-    pub tiles: TileSettings,
-    /// Seed of all random parameters.
-    pub seed: u64,
-    /// Device to train on; `CudaHalf` selects mixed precision.
-    pub device: DeviceChoice,
-}
 
 /// A network in training. Owned by one thread at a time.
 pub struct TrainableNetwork {

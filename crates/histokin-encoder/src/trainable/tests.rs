@@ -1,6 +1,7 @@
 //! Tests of networks in training.
 
 use super::*;
+use crate::DeviceChoice;
 
 fn plan(depth: Depth) -> NetworkPlan {
     NetworkPlan {

@@ -233,6 +233,7 @@ fn scope_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette) {
         ),
     ];
     ui.horizontal(|ui| {
+        ui.visuals_mut().widgets.inactive.bg_stroke = Stroke::new(1.0, palette.weak);
         for (preset, name, hint) in choices {
             let is_chosen = (panel.config.kept_views > 0) == (preset == Preset::HeadAlone);
             if ui.radio(is_chosen, name).on_hover_text(hint).clicked() && !is_chosen {
