@@ -65,11 +65,12 @@ fn open() -> Result<(), String> {
     let folders = directories::ProjectDirs::from("", "", "histokin");
     let pages =
         folders.map_or_else(std::env::temp_dir, |folders| folders.cache_dir().to_owned()).join("guide");
-    let shown = |reason: &dyn std::fmt::Display| {
-        format!("The guide could not be opened in a browser: {reason}. Its pages are in {}", guide.display())
-    };
-    let first = make_pages(docs, &pages).map_err(|error| shown(&error))?;
-    start_browser(&first).map_err(|error| shown(&error))
+    let first = make_pages(docs, &pages).map_err(|error| {
+        format!("The pages of the guide could not be made: {error}. Its text is in {}", guide.display())
+    })?;
+    start_browser(&first).map_err(|reason| {
+        format!("The guide could not be opened: {reason}. Open it in a browser: {}", first.display())
+    })
 }
 
 /// Opens a file in the program that the desktop has for it.
