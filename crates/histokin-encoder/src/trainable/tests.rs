@@ -109,8 +109,7 @@ fn heads_of_every_kind_are_written_read_and_gone_on_with() {
         }
     }
     let which = folder.path().join("TwoLayers.safetensors").to_str().unwrap().to_owned();
-    let other =
-        NetworkPlan { head: HeadKind::Prototypes, start: Start::From(which), ..plan(Depth::Head) };
+    let other = NetworkPlan { head: HeadKind::Prototypes, start: Start::From(which), ..plan(Depth::Head) };
     assert!(TrainableNetwork::new(&other).unwrap().needs_prototypes());
 }
 

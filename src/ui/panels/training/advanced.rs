@@ -315,9 +315,7 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             ui.add(DragValue::new(&mut config.tile_cache_mb).range(0..=1_000_000).speed(16).suffix(" MB"))
         });
         field_ui(ui, "Kept features on disk", "kept_features_mb", |ui| {
-            ui.add(
-                DragValue::new(&mut config.kept_features_mb).range(0..=10_000_000).speed(16).suffix(" MB"),
-            )
+            ui.add(DragValue::new(&mut config.kept_features_mb).range(0..=10_000_000).speed(16).suffix(" MB"))
         });
         let augmentation = &mut config.augmentation;
         field_ui(ui, "Flip tiles", "augmentation", |ui| ui.checkbox(&mut augmentation.flips, ""));
