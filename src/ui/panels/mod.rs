@@ -6,6 +6,7 @@ pub mod annotation_tools;
 mod archive;
 pub mod annotations;
 mod card;
+mod detections;
 pub mod concept_dialog;
 pub mod dialogs;
 pub mod encoders;

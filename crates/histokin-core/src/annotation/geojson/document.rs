@@ -11,7 +11,7 @@ use super::{GROUPS_MEMBER, other_kinds};
 use crate::annotation::file::{FormatError, Read};
 use crate::annotation::json::{Members, RawJson, repaired};
 use crate::annotation::left_out::LeftOut;
-use crate::annotation::{Annotation, Group, identity};
+use crate::annotation::{Group, identity};
 
 /// Maximum nesting depth of collections and arrays.
 const DEEPEST_COLLECTION: usize = 8;
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
         let mut gathered = Gathered {
             reader: self,
             read: Read::default(),
-            objects: Vec::new(),
+            inserter: identity::Inserter::new(self.source),
             number: 0,
             first_error: None,
         };
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
 struct Gathered<'r, 'a> {
     reader: &'r Reader<'a>,
     read: Read,
-    objects: Vec<(Annotation, Option<usize>)>,
+    inserter: identity::Inserter<'r>,
     /// Number of objects so far, without children.
     number: usize,
     /// Error of the first object that was left out.
@@ -232,11 +232,11 @@ impl<'a> Gathered<'_, 'a> {
 
     fn take_object(&mut self, object: Object) {
         self.number += 1;
-        let offset = self.objects.len();
+        let offset = self.inserter.count();
         let number = self.number;
-        let parents = object.annotations.into_iter();
-        self.objects
-            .extend(parents.map(|(annotation, parent)| (annotation, parent.map(|parent| parent + offset))));
+        for (annotation, parent) in object.annotations {
+            self.inserter.insert(annotation, parent.map(|parent| parent + offset));
+        }
         let objects = object.left_out;
         for (odd, path, id) in objects.first {
             self.leave_out(odd, format!("object {number}{path}"), id);
@@ -263,13 +263,13 @@ impl<'a> Gathered<'_, 'a> {
     }
 
     fn finish(mut self) -> Result<Read, FormatError> {
-        if let Some(error) = self.first_error.filter(|_| self.objects.is_empty()) {
+        if let Some(error) = self.first_error.filter(|_| self.inserter.count() == 0) {
             return Err(match self.read.left_out.count {
                 1 => error,
                 count => error.within(format!("none of its {count} objects can be read")),
             });
         }
-        let repeated = identity::insert_with_ids(self.objects, self.reader.source, &mut self.read.set);
+        let repeated = self.inserter.finish(&mut self.read.set);
         if repeated > 0 {
             self.read
                 .notes

@@ -2,6 +2,7 @@
 
 mod classes;
 mod commands;
+mod counts;
 mod files;
 mod worker;
 
@@ -11,11 +12,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use commands::AnnotationCommand;
-pub use worker::{AnnotationEvent, AnnotationJob};
+pub use worker::{AnnotationEvent, AnnotationJob, Counts, ReadFile};
 
 use super::{Job, Remedy, Session, Severity, ViewTarget};
 use files::with_notes;
-use histokin_core::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, History, Polygon, Shape};
+use histokin_core::annotation::{
+    Annotation, AnnotationClass, AnnotationSet, DetectionColours, Edit, History, Polygon, Shape,
+};
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::query::TilePosition;
 use histokin_core::slide::SlideId;
@@ -37,6 +40,10 @@ pub struct SlideAnnotations {
     state: Loading,
     /// Why the last changes are not on disk, if they could not be written.
     unsaved: Option<String>,
+    colours: Arc<DetectionColours>,
+    counts: Option<Arc<Counts>>,
+    /// Whether the detections are being counted.
+    counting: bool,
 }
 
 #[derive(Default)]
@@ -70,8 +77,18 @@ impl SlideAnnotations {
         &self.hidden
     }
 
+    /// How detections in compact form are coloured.
+    pub fn detection_colours(&self) -> &Arc<DetectionColours> {
+        &self.colours
+    }
+
+    /// The latest counts of detections, which may be those of earlier annotations.
+    pub fn counts(&self) -> Option<&Counts> {
+        self.counts.as_deref()
+    }
+
     /// Returns the selected annotations.
-    pub fn selected(&self) -> impl Iterator<Item = &Arc<Annotation>> {
+    pub fn selected(&self) -> impl Iterator<Item = Arc<Annotation>> + '_ {
         self.selection.iter().filter_map(|id| self.set.get(*id))
     }
 
@@ -167,6 +184,13 @@ impl Session {
                 }
                 Vec::new()
             }
+            AnnotationCommand::ColourDetections { slide, by } => {
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    annotations.colours = Arc::new(by);
+                }
+                Vec::new()
+            }
+            AnnotationCommand::Count(slide) => self.count(&slide),
             AnnotationCommand::GoTo { slide, id } => self.go_to_annotation(slide, id),
             AnnotationCommand::ChooseClass(class) => {
                 self.annotations.class = class;
@@ -195,10 +219,7 @@ impl Session {
                 self.keep_classes(classes)
             }
             AnnotationCommand::Import { .. } if self.refuse("annotations cannot be changed") => Vec::new(),
-            AnnotationCommand::Import { slide, path } => {
-                let info = self.slide(&slide).map(|state| Box::new(state.source.info().clone()));
-                info.map(|info| Job::Annotations(AnnotationJob::Import { info, path })).into_iter().collect()
-            }
+            AnnotationCommand::Import { slide, path } => self.import(&slide, path),
             AnnotationCommand::Export { slide, path } => {
                 let Some(state) = self.slide(&slide) else { return Vec::new() };
                 let info = Box::new(state.source.info().clone());
@@ -293,6 +314,10 @@ impl Session {
                     Vec::new()
                 }
             },
+            AnnotationEvent::Counted { slide, counts } => {
+                self.counted(&slide, counts);
+                Vec::new()
+            }
             AnnotationEvent::Exported { path, written } => {
                 match written {
                     Ok((count, notes)) => {
@@ -331,7 +356,7 @@ impl Session {
             return Vec::new();
         }
         let set = annotations.set.clone();
-        annotations.selection.retain(|id| set.get(*id).is_some());
+        annotations.selection.retain(|id| set.contains(*id));
         let mut jobs = self.save_annotations(slide.clone());
         jobs.extend(self.search_if_annotations_filter());
         jobs
