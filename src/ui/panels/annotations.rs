@@ -63,6 +63,21 @@ impl AnnotationsPanel {
                 ui.label(RichText::new(grouped(annotations.set().len() as u64)).color(palette.weak));
             }
         });
+        if let Some(share) = annotations.reading() {
+            Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
+                let percent = (share * 100.0).round();
+                ui.horizontal(|ui| {
+                    let width = ui.available_width() - 40.0;
+                    let bar = egui::ProgressBar::new(share).desired_width(width);
+                    ui.add(bar.text(format!("Reading annotations: {percent} %")));
+                    let can_stop = annotations.can_stop_reading();
+                    if can_stop && icon_button(ui, icons::ICON_CLOSE, "Stop reading", palette.text).clicked()
+                    {
+                        requests.command(AnnotationCommand::StopImport(slide.clone()));
+                    }
+                });
+            });
+        }
         let details = Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
         details.show(ui, |ui| {
             if !annotations.selection().is_empty() {

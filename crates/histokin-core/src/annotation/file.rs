@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::geojson::Purpose;
 use super::json::RawJson;
+use super::watch::Watch;
 use super::{
     AnnotationSet, Edit, Omissions, asap, count_detections, counts_table, geojson, identity, text, xml,
 };
@@ -166,6 +167,12 @@ pub enum AnnotationError {
         /// Cause, for the user.
         reason: String,
     },
+    /// Reading was stopped by the user.
+    #[error("{}: not read, because it was stopped", path.display())]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
     /// The extension of a file to write is not that of a supported format.
     #[error("{}: name a .geojson file (for QuPath), a .geojson.gz, an .xml file (for ASAP) or a .csv file (for counts)", path.display())]
     Ending {
@@ -230,9 +237,21 @@ pub(super) struct Read {
 /// [`AnnotationError::Io`] if the file cannot be read; [`AnnotationError::Malformed`] if it has another
 /// format, is damaged, or none of its objects can be read.
 pub fn read_file(path: &Path) -> Result<AnnotationFile, AnnotationError> {
+    read_file_watched(path, &|_| true)
+}
+
+/// Reads a file like [`read_file`]. Calls `go_on` again and again with the share of a GeoJSON file that has
+/// been read, from 0 to 1; reading stops once it returns false.
+///
+/// # Errors
+/// As for [`read_file`], and [`AnnotationError::Stopped`].
+pub fn read_file_watched(
+    path: &Path,
+    go_on: &(dyn Fn(f32) -> bool + Sync),
+) -> Result<AnnotationFile, AnnotationError> {
     let bytes = untrusted::read(path, MOST_BYTES)
         .map_err(|source| AnnotationError::Io { path: path.to_owned(), source })?;
-    read_bytes(&bytes, path)
+    read_watched(&bytes, path, go_on)
 }
 
 /// Reads annotations from memory, like [`read_file`]. `path` is used in messages, and its file name for IDs
@@ -241,23 +260,36 @@ pub fn read_file(path: &Path) -> Result<AnnotationFile, AnnotationError> {
 /// # Errors
 /// [`AnnotationError::Malformed`] as for [`read_file`].
 pub fn read_bytes(bytes: &[u8], path: &Path) -> Result<AnnotationFile, AnnotationError> {
+    read_watched(bytes, path, &|_| true)
+}
+
+pub(super) fn read_watched(
+    bytes: &[u8],
+    path: &Path,
+    go_on: &(dyn Fn(f32) -> bool + Sync),
+) -> Result<AnnotationFile, AnnotationError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    read_packed(bytes, &name).map_err(|FormatError { line, reason }| AnnotationError::Malformed {
+    let watch = Watch::new(go_on);
+    let read = read_packed(bytes, &name, &watch);
+    if watch.has_stopped() {
+        return Err(AnnotationError::Stopped { path: path.to_owned() });
+    }
+    read.map_err(|FormatError { line, reason }| AnnotationError::Malformed {
         path: path.to_owned(),
         line,
         reason,
     })
 }
 
-fn read_packed(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
+fn read_packed(bytes: &[u8], name: &str, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
     let mut left = untrusted::max_unpacked(bytes.len() as u64);
     match bytes {
         [0x1f, 0x8b, ..] => {
             let name = name.strip_suffix(".gz").unwrap_or(name);
-            read_text(&unpacked(flate2::read::MultiGzDecoder::new(bytes), &mut left)?, name)
+            read_text(&unpacked(flate2::read::MultiGzDecoder::new(bytes), &mut left)?, name, watch)
         }
-        [b'P', b'K', 3, 4, ..] => read_zip(bytes, &mut left),
-        _ => read_text(bytes, name),
+        [b'P', b'K', 3, 4, ..] => read_zip(bytes, &mut left, watch),
+        _ => read_text(bytes, name, watch),
     }
 }
 
@@ -266,7 +298,7 @@ fn unpacked(packed: impl io::Read, left: &mut u64) -> Result<Vec<u8>, FormatErro
         .map_err(|error| FormatError::nowhere(format!("it cannot be unpacked ({error})")))
 }
 
-fn read_zip(bytes: &[u8], left: &mut u64) -> Result<AnnotationFile, FormatError> {
+fn read_zip(bytes: &[u8], left: &mut u64, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
     let damaged =
         |error: zip::result::ZipError| FormatError::nowhere(format!("it cannot be unpacked ({error})"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
@@ -284,7 +316,7 @@ fn read_zip(bytes: &[u8], left: &mut u64) -> Result<AnnotationFile, FormatError>
             continue;
         }
         let bytes = unpacked(entry, left).map_err(|error| error.within(&name))?;
-        match (read_text(&bytes, &file).map_err(|error| error.within(&name)), &mut whole) {
+        match (read_text(&bytes, &file, watch).map_err(|error| error.within(&name)), &mut whole) {
             (Ok(part), None) => whole = Some(part),
             (Ok(part), Some(whole)) => whole.append(part, &file),
             (Err(error), _) => {
@@ -319,13 +351,13 @@ impl AnnotationFile {
     }
 }
 
-fn read_text(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
+fn read_text(bytes: &[u8], name: &str, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
     let (text, note) = text::decode(bytes)?;
     let (mut origin, mut generation) = (None, 0);
     let (format, read) = match text.trim_start().chars().next() {
         // A record separator (RFC 8142) may precede each feature.
         Some('{' | '[' | '\u{1e}') => {
-            let mut read = geojson::read(&text, name)?;
+            let mut read = geojson::read(&text, name, watch)?;
             let stated: Option<(f64, f64)> = take_member(&mut read.set, ORIGIN_MEMBER);
             origin = stated.map(|(x, y)| Level0Point::new(x, y));
             generation = take_member(&mut read.set, GENERATION_MEMBER).unwrap_or_default();

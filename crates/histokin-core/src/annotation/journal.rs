@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::geojson::{self, Purpose};
 use super::json::RawJson;
+use super::watch::Watch;
 use super::{Annotation, AnnotationSet};
 use crate::{durable, untrusted};
 
@@ -100,7 +101,7 @@ impl Delta {
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let read = geojson::read(std::str::from_utf8(bytes).ok()?, "").ok()?;
+        let read = geojson::read(std::str::from_utf8(bytes).ok()?, "", &Watch::none()).ok()?;
         let member = |name: &str| read.set.members.iter().find(|(key, _)| key == name);
         let removed = serde_json::from_str(member(REMOVED)?.1.get()).ok()?;
         let places: Vec<Placed> = serde_json::from_str(member(PLACES)?.1.get()).ok()?;

@@ -7,9 +7,9 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::file::{MOST_BYTES, write_for_store};
+use super::file::{MOST_BYTES, read_watched, write_for_store};
 use super::journal::{self, Found};
-use super::{AnnotationError, AnnotationFile, AnnotationSet, read_bytes};
+use super::{AnnotationError, AnnotationFile, AnnotationSet};
 use crate::slide::SlideId;
 use crate::{durable, untrusted};
 
@@ -76,6 +76,19 @@ impl AnnotationStore {
     /// # Errors
     /// Fails if the file exists but cannot be read or set aside. It must not be overwritten then.
     pub fn load(&self, slide: &SlideId) -> Result<Loaded, AnnotationError> {
+        self.load_watched(slide, &|_| {})
+    }
+
+    /// Loads the annotations of a slide like [`Self::load`], and calls `progress` again and again with the
+    /// share of the file that has been read, from 0 to 1.
+    ///
+    /// # Errors
+    /// As for [`Self::load`].
+    pub fn load_watched(
+        &self,
+        slide: &SlideId,
+        progress: &(dyn Fn(f32) + Sync),
+    ) -> Result<Loaded, AnnotationError> {
         /// Number of attempts to read a file that is replaced meanwhile.
         const ATTEMPTS: usize = 5;
         let path = self.path_to_read(slide);
@@ -83,22 +96,30 @@ impl AnnotationStore {
         let stamp = || fs::metadata(&path).and_then(|file| Ok((file.len(), file.modified()?))).ok();
         let mut before = stamp();
         for _ in 1..ATTEMPTS {
-            let loaded = self.load_once(slide, &path)?;
+            let loaded = self.load_once(slide, &path, progress)?;
             if loaded.trouble.is_some() || stamp() == before {
                 return Ok(loaded);
             }
             before = stamp();
         }
-        self.load_once(slide, &path)
+        self.load_once(slide, &path, progress)
     }
 
-    fn load_once(&self, slide: &SlideId, path: &Path) -> Result<Loaded, AnnotationError> {
+    fn load_once(
+        &self,
+        slide: &SlideId,
+        path: &Path,
+        progress: &(dyn Fn(f32) + Sync),
+    ) -> Result<Loaded, AnnotationError> {
         let bytes = match untrusted::read(path, MOST_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Loaded::default()),
             Err(source) => return Err(io_error(path, source)),
         };
-        let read = read_bytes(&bytes, path);
+        let read = read_watched(&bytes, path, &|share| {
+            progress(share);
+            true
+        });
         drop(bytes);
         match read {
             Ok(mut file) => {
@@ -314,7 +335,7 @@ impl<W: Write> Write for Stoppable<'_, W> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Annotation, AnnotationClass, Bounds, Edit, Shape};
+    use super::super::{Annotation, AnnotationClass, Bounds, Edit, Shape, read_bytes};
     use super::*;
     use crate::geometry::Level0Point;
 

@@ -4,14 +4,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::EventSender;
 use crate::session::{AnnotationEvent, AnnotationJob, Counts, Event, MessageEvent, ReadFile};
 use histokin_core::annotation::{
-    AnnotationError, AnnotationSet, AnnotationStore, Saved, count_detections, measured_ranges, read_file,
-    write_file,
+    AnnotationError, AnnotationSet, AnnotationStore, Saved, count_detections, measured_ranges,
+    read_file_watched, write_file,
 };
 use histokin_core::slide::{SlideId, SlideInfo};
 use histokin_project::project::Claim;
@@ -226,7 +227,9 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             }
         },
         AnnotationJob::Load { store, slide } => {
-            let loaded = store.load(&slide).map_err(|error| error.to_string());
+            let progress = Progress::of(&slide, events);
+            let loaded = store.load_watched(&slide, &|share| progress.tell(share));
+            let loaded = loaded.map_err(|error| error.to_string());
             let loaded = loaded.map(|loaded| {
                 if let Some(saved) = Saved::of(&loaded) {
                     disk.saved.insert(store.path(&slide), saved);
@@ -238,8 +241,13 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             });
             Event::Annotations(AnnotationEvent::Loaded { slide, loaded })
         }
-        AnnotationJob::Import { info, path, set } => {
-            let file = import(&path, &info, set).map(Box::new).map_err(|error| error.to_string());
+        AnnotationJob::Import { info, path, set, stop } => {
+            let progress = Progress::of(&info.id, events);
+            let go_on = |share| {
+                progress.tell(share);
+                !stop.load(Ordering::Relaxed)
+            };
+            let file = import(&path, &info, set, &go_on).map(Box::new).map_err(|error| error.to_string());
             Event::Annotations(AnnotationEvent::Imported { slide: info.id.clone(), path, file })
         }
         AnnotationJob::Count { slide, set, size_px, mpp } => {
@@ -257,9 +265,36 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
     events.send(event);
 }
 
+/// Tells the session how far reading is, now and then.
+struct Progress<'a> {
+    slide: &'a SlideId,
+    events: &'a EventSender,
+    told: Mutex<Instant>,
+}
+
+impl<'a> Progress<'a> {
+    fn of(slide: &'a SlideId, events: &'a EventSender) -> Self {
+        Self { slide, events, told: Mutex::new(Instant::now()) }
+    }
+
+    fn tell(&self, share: f32) {
+        const EVERY: Duration = Duration::from_millis(100);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.elapsed() >= EVERY {
+            *told = Instant::now();
+            self.events.send(AnnotationEvent::Reading { slide: self.slide.clone(), share });
+        }
+    }
+}
+
 /// Reads a file and places its annotations on a slide.
-fn import(path: &Path, info: &SlideInfo, set: Arc<AnnotationSet>) -> Result<ReadFile, AnnotationError> {
-    let mut file = read_file(path)?;
+fn import(
+    path: &Path,
+    info: &SlideInfo,
+    set: Arc<AnnotationSet>,
+    go_on: &(dyn Fn(f32) -> bool + Sync),
+) -> Result<ReadFile, AnnotationError> {
+    let mut file = read_file_watched(path, go_on)?;
     file.place_on(info, None);
     file.cut_camelyon16_holes();
     let has_many = !file.set.detections().is_empty();

@@ -299,8 +299,7 @@ mod tests {
         assert_eq!(detections.len(), 1600);
         let count = |column, row| {
             let tile = DetectionTile { level: 0, column, row };
-            let content =
-                made(detections, &HashSet::new(), &DetectionColours::Class, tile);
+            let content = made(detections, &HashSet::new(), &DetectionColours::Class, tile);
             assert!(content.picture.is_none());
             content.outlines.iter().filter(|point| point.color[3] == NOTHING).count()
         };
@@ -331,8 +330,7 @@ mod tests {
     fn hidden_detections_are_not_drawn() {
         let set = set();
         let hidden: HashSet<Uuid> = set.iter().map(|one| one.id).collect();
-        let content =
-            made(set.detections(), &hidden, &DetectionColours::Class, tile(3));
+        let content = made(set.detections(), &hidden, &DetectionColours::Class, tile(3));
         assert!(content.picture.is_none() && content.outlines.is_empty());
     }
 

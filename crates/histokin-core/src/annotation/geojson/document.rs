@@ -11,6 +11,7 @@ use super::{GROUPS_MEMBER, other_kinds};
 use crate::annotation::file::{FormatError, Read};
 use crate::annotation::json::{Members, RawJson, repaired};
 use crate::annotation::left_out::LeftOut;
+use crate::annotation::watch::Watch;
 use crate::annotation::{Group, identity};
 
 /// Maximum nesting depth of collections and arrays.
@@ -23,12 +24,12 @@ const DEEPEST_COLLECTION: usize = 8;
 ///
 /// # Errors
 /// Fails with the line if the text is not JSON, has another format, or none of its objects can be read.
-pub fn read(text: &str, source: &str) -> Result<Read, FormatError> {
+pub fn read(text: &str, source: &str, watch: &Watch<'_>) -> Result<Read, FormatError> {
     match values(text) {
-        Ok(values) => Reader::new(text, source).document(values),
+        Ok(values) => Reader::new(text, source).document(values, watch),
         // Unquoted non-finite numbers are not valid JSON.
         Err(error) => match repaired(text) {
-            Some(text) => Reader::new(&text, source).document(values(&text)?),
+            Some(text) => Reader::new(&text, source).document(values(&text)?, watch),
             None => Err(error),
         },
     }
@@ -138,9 +139,10 @@ impl<'a> Reader<'a> {
         FormatError::at_offset(self.text, odd.offset, odd.reason)
     }
 
-    fn document(&self, values: Vec<&'a RawValue>) -> Result<Read, FormatError> {
+    fn document(&self, values: Vec<&'a RawValue>, watch: &Watch<'_>) -> Result<Read, FormatError> {
         let mut gathered = Gathered {
             reader: self,
+            watch,
             read: Read::default(),
             inserter: identity::Inserter::new(self.source),
             number: 0,
@@ -173,6 +175,7 @@ impl<'a> Reader<'a> {
 /// The objects read so far, in the order of the document.
 struct Gathered<'r, 'a> {
     reader: &'r Reader<'a>,
+    watch: &'r Watch<'r>,
     read: Read,
     inserter: identity::Inserter<'r>,
     /// Number of objects so far, without children.
@@ -187,6 +190,10 @@ impl<'a> Gathered<'_, 'a> {
         /// in memory twice for a moment.
         const BATCH: usize = 4096;
         for batch in values.chunks(BATCH) {
+            let offset = batch.first().map_or(0, |value| self.reader.wrong(value, "").offset);
+            if !self.watch.go_on(offset as f32 / self.reader.text.len() as f32) {
+                return;
+            }
             let parsed: Vec<_> = batch.par_iter().map(|value| self.reader.parse(value)).collect();
             for parsed in parsed {
                 match parsed {

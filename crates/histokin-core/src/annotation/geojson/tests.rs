@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::Purpose;
 use crate::annotation::file::{FormatError, Read};
 use crate::annotation::json::RawJson;
+use crate::annotation::watch::Watch;
 use crate::annotation::{
     Annotation, AnnotationClass, AnnotationSet, Bounds, Edit, History, ObjectKind, Polygon, Ring, Shape,
 };
@@ -14,11 +15,11 @@ fn parsed(text: &str) -> Value {
 }
 
 fn whole(text: &str) -> Read {
-    super::read(text, "a.geojson").unwrap()
+    super::read(text, "a.geojson", &Watch::none()).unwrap()
 }
 
 pub(in crate::annotation) fn read(text: &str) -> Result<AnnotationSet, FormatError> {
-    super::read(text, "a.geojson").map(|read| read.set)
+    super::read(text, "a.geojson", &Watch::none()).map(|read| read.set)
 }
 
 pub(in crate::annotation) fn write(set: &AnnotationSet) -> String {
@@ -447,7 +448,7 @@ fn collections_of_geometries_become_an_object_of_each_kind() {
     assert!(!write(&read.set).contains("GeometryCollection"));
     let deep =
         format!("{}{}", r#"{"type":"GeometryCollection","geometries":["#.repeat(3000), "]}".repeat(3000));
-    assert!(super::read(&feature(1, &deep, ""), "a").is_err());
+    assert!(super::read(&feature(1, &deep, ""), "a", &Watch::none()).is_err());
 }
 
 /// Python's `json.dump` and QuPath before 0.4.4 write non-finite numbers without quotes.

@@ -10,11 +10,13 @@ use histokin_core::slide::SlideId;
 
 impl Session {
     /// Reads a file, to add its annotations to a slide.
-    pub(super) fn import(&self, slide: &SlideId, path: PathBuf) -> Vec<Job> {
+    pub(super) fn import(&mut self, slide: &SlideId, path: PathBuf) -> Vec<Job> {
         let Some(state) = self.slide(slide) else { return Vec::new() };
         let info = Box::new(state.source.info().clone());
-        let set = self.annotations(slide).map(|known| known.set.clone()).unwrap_or_default();
-        vec![Job::Annotations(AnnotationJob::Import { info, path, set })]
+        let Some(annotations) = self.annotations.slides.get_mut(slide) else { return Vec::new() };
+        let stop = annotations.stop_import.get_or_insert_default().clone();
+        let set = annotations.set.clone();
+        vec![Job::Annotations(AnnotationJob::Import { info, path, set, stop })]
     }
 
     pub(super) fn imported(&mut self, slide: SlideId, path: &Path, read: ReadFile) -> Vec<Job> {

@@ -8,6 +8,7 @@ mod worker;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
@@ -44,6 +45,10 @@ pub struct SlideAnnotations {
     counts: Option<Arc<Counts>>,
     /// Whether the detections are being counted.
     counting: bool,
+    /// Share that has been read of what is being read.
+    reading: Option<f32>,
+    /// Stops the imports that are under way.
+    stop_import: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Default)]
@@ -80,6 +85,17 @@ impl SlideAnnotations {
     /// How detections in compact form are coloured.
     pub fn detection_colours(&self) -> &Arc<DetectionColours> {
         &self.colours
+    }
+
+    /// How much has been read of the project's file or of one that is being imported, from 0 to 1; `None` if
+    /// none is being read for long.
+    pub fn reading(&self) -> Option<f32> {
+        self.reading
+    }
+
+    /// Whether what is being read can be stopped.
+    pub fn can_stop_reading(&self) -> bool {
+        self.is_loaded() && self.stop_import.is_some()
     }
 
     /// The latest counts of detections, which may be those of earlier annotations.
@@ -220,6 +236,13 @@ impl Session {
             }
             AnnotationCommand::Import { .. } if self.refuse("annotations cannot be changed") => Vec::new(),
             AnnotationCommand::Import { slide, path } => self.import(&slide, path),
+            AnnotationCommand::StopImport(slide) => {
+                let annotations = self.annotations.slides.get_mut(&slide);
+                if let Some(stop) = annotations.and_then(|annotations| annotations.stop_import.take()) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                Vec::new()
+            }
             AnnotationCommand::Export { slide, path } => {
                 let Some(state) = self.slide(&slide) else { return Vec::new() };
                 let info = Box::new(state.source.info().clone());
@@ -285,8 +308,15 @@ impl Session {
 
     pub(super) fn annotation_event(&mut self, event: AnnotationEvent) -> Vec<Job> {
         match event {
+            AnnotationEvent::Reading { slide, share } => {
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    annotations.reading = Some(share);
+                }
+                Vec::new()
+            }
             AnnotationEvent::Loaded { slide, loaded } => {
                 let Some(annotations) = self.annotations.slides.get_mut(&slide) else { return Vec::new() };
+                annotations.reading = None;
                 match loaded {
                     Ok(set) => {
                         annotations.set = Arc::new(set);
@@ -307,13 +337,18 @@ impl Session {
                 self.annotations_saved(&slide, Some(reason));
                 Vec::new()
             }
-            AnnotationEvent::Imported { slide, path, file } => match file {
-                Ok(file) => self.imported(slide, &path, *file),
-                Err(reason) => {
-                    self.messages.error(reason);
-                    Vec::new()
+            AnnotationEvent::Imported { slide, path, file } => {
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    annotations.reading = None;
                 }
-            },
+                match file {
+                    Ok(file) => self.imported(slide, &path, *file),
+                    Err(reason) => {
+                        self.messages.error(reason);
+                        Vec::new()
+                    }
+                }
+            }
             AnnotationEvent::Counted { slide, counts } => {
                 self.counted(&slide, counts);
                 Vec::new()

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use histokin_core::annotation::{
     AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, Edit, MeasuredRange,
@@ -39,6 +40,8 @@ pub enum AnnotationJob {
         path: PathBuf,
         /// The annotations of the slide.
         set: Arc<AnnotationSet>,
+        /// Stops reading once it is true.
+        stop: Arc<AtomicBool>,
     },
     /// Counts detections by class.
     Count {
@@ -89,6 +92,13 @@ pub enum AnnotationEvent {
         slide: SlideId,
         /// The annotations, or why they could not be read.
         loaded: Result<AnnotationSet, String>,
+    },
+    /// Annotations are being read.
+    Reading {
+        /// Slide of the annotations.
+        slide: SlideId,
+        /// Share that has been read, from 0 to 1.
+        share: f32,
     },
     /// The annotations of a slide were saved.
     Saved {
