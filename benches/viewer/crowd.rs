@@ -1,8 +1,8 @@
 //! Fills the view with highlighted tiles and annotations.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use histokin::annotation::{Annotation, Edit, Shape};
+use histokin::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, ObjectKind, Shape};
 use histokin::geometry::{Level0Point, Level0Rect};
 use histokin::query::{Answer, Match};
 use histokin::session::{AnnotationCommand, QueryCommand, QueryEvent};
@@ -13,6 +13,8 @@ use crate::window::{Drawn, Window};
 pub const HIGHLIGHTED: usize = 150_000;
 /// Number of annotations.
 pub const ANNOTATIONS: usize = 10_000;
+/// Number of detections: a usual one, and a very large one.
+pub const DETECTIONS: [u32; 2] = [200_000, 1_000_000];
 
 /// Makes the tiles of a grid over the view the matches of a query.
 pub fn highlight(window: &mut Window) {
@@ -83,6 +85,43 @@ pub fn annotate(window: &mut Window) {
     window.app.command(AnnotationCommand::Select { slide, ids: Vec::new() });
     // A separate thread prepares their buffers; it finishes well within these frames.
     for _ in 0..120 {
+        window.step(Drawn::Recorded);
+    }
+}
+
+/// Undoes the latest edit of the annotations.
+pub fn undo(window: &mut Window) {
+    let slide = window.app.session().active().expect("a slide").id().clone();
+    window.app.command(AnnotationCommand::Undo(slide));
+}
+
+/// Fills the slide with detections of 16 corners each, as an import would, and waits until they are drawn.
+pub fn detect(window: &mut Window, count: u32) {
+    let slide = window.app.session().active().expect("a slide");
+    let (id, info) = (slide.id().clone(), slide.source.info());
+    let (width, height) = (f64::from(info.width()), f64::from(info.height()));
+    let columns = (f64::from(count) * width / height).sqrt().ceil();
+    let step = width / columns;
+    let detections = (0..count).map(|number| {
+        let (column, row) = (f64::from(number) % columns, (f64::from(number) / columns).floor());
+        let corner = |corner: u32| {
+            let angle = f64::from(corner) / 16.0 * std::f64::consts::TAU;
+            let (x, y) = (column + 0.5 + 0.4 * angle.cos(), row + 0.5 + 0.4 * angle.sin());
+            Level0Point::new((x * step * 100.0).round() / 100.0, (y * step * 100.0).round() / 100.0)
+        };
+        let class = AnnotationClass::named(["Tumour", "Stroma", "Immune cells"][number as usize % 3]);
+        let mut one = Annotation::new(Shape::polygon((0..16).map(corner).collect()), Some(class));
+        one.kind = ObjectKind::Detection;
+        one
+    });
+    let set = AnnotationSet::packed(detections);
+    assert_eq!(set.detections().len(), count as usize);
+    let begun = Instant::now();
+    window.app.command(AnnotationCommand::Edit { slide: id, edit: Edit::Import(Box::new(set)) });
+    window.step(Drawn::Recorded);
+    println!("  {count} detections: the edit and its frame {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+    // A separate thread prepares their tiles.
+    for _ in 0..600 {
         window.step(Drawn::Recorded);
     }
 }

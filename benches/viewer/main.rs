@@ -45,6 +45,11 @@ fn main() {
     let still = window.measure(FRAMES, Drawn::Recorded, |_, _| {});
     report("nothing moves", still);
     move_about(&mut window, "");
+    for count in crowd::DETECTIONS {
+        crowd::detect(&mut window, count);
+        move_about(&mut window, &format!(", {count} detections"));
+        crowd::undo(&mut window);
+    }
     crowd::highlight(&mut window);
     crowd::annotate(&mut window);
     move_about(&mut window, ", crowded");

@@ -6,7 +6,10 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::annotation::{AnnotationSet, area_label, length_label, read_file, write_file};
+use crate::annotation::{
+    AnnotationSet, area_label, count_detections, counts_table, length_label, read_file, write_file,
+};
+use crate::durable;
 use crate::geometry::Level0Point;
 use crate::number_format::{counted, grouped};
 use crate::paths;
@@ -31,6 +34,8 @@ enum AnnotationsCommand {
     Export(ExportArgs),
     /// List the annotations of a slide with their areas and lengths.
     List(ListArgs),
+    /// Count the detections of each class within each annotation and on the whole slide, also per mm².
+    Count(CountArgs),
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +86,21 @@ struct ListArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct CountArgs {
+    /// The project folder.
+    project: PathBuf,
+    /// Slide of the project: its ID, path, file name, or file name without extension.
+    #[arg(long, value_parser = super::shown_name())]
+    slide: String,
+    /// Write a table in CSV to this file instead of printing it.
+    #[arg(short, conflicts_with = "json")]
+    output: Option<PathBuf>,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs `histokin annotations`.
 ///
 /// # Errors
@@ -90,6 +110,7 @@ pub fn run(args: &AnnotationsArgs) -> anyhow::Result<()> {
         AnnotationsCommand::Import(args) => import(args),
         AnnotationsCommand::Export(args) => export(args),
         AnnotationsCommand::List(args) => list(args),
+        AnnotationsCommand::Count(args) => count(args),
     }
 }
 
@@ -120,7 +141,7 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
     set.take_over(&file.set);
     set.apply(edit);
     project.annotations().save(&info.id, &set)?;
-    if project.add_classes(file.set.iter().filter_map(|one| one.class.as_ref())) {
+    if project.add_classes(&file.set.classes()) {
         project.save()?;
     }
     let added = set.len() - known;
@@ -202,5 +223,36 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
         let class = one.class.as_ref().map_or("no class", |class| class.name.as_str());
         outln!("{}\t{}\t{class}\t{}", one.title(), one.shape().noun(), size.unwrap_or_default());
     }
+    Ok(())
+}
+
+fn count(args: &CountArgs) -> anyhow::Result<()> {
+    let (_, info, set) = open(Project::open(&args.project)?, &args.slide)?;
+    let size = (f64::from(info.width()), f64::from(info.height()));
+    let counts = count_detections(&set, size, info.mpp);
+    if args.json {
+        let areas = counts.iter().map(|area| {
+            let classes = area.classes.iter().map(
+                |(class, count)| json!({ "class": class, "count": count, "per_mm2": area.per_mm2(*count) }),
+            );
+            json!({
+                "annotation": area.annotation.as_ref().map(|one| one.id.to_string()),
+                "title": area.annotation.as_ref().map(|one| &one.title),
+                "annotation_class": area.annotation.as_ref().and_then(|one| one.class.as_ref()),
+                "area_mm2": area.area_mm2,
+                "count": area.total(),
+                "classes": classes.collect::<Vec<_>>(),
+            })
+        });
+        let areas: Vec<_> = areas.collect();
+        return super::print_json(&json!({ "slide_id": info.id, "areas": areas }));
+    }
+    let table = counts_table(&counts)?;
+    let Some(path) = &args.output else {
+        out!("{table}");
+        return Ok(());
+    };
+    durable::write(path, table.as_bytes()).with_context(|| format!("{} was not written", path.display()))?;
+    outln!("{}: counts within {} areas written", path.display(), grouped(counts.len() as u64));
     Ok(())
 }

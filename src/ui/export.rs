@@ -12,7 +12,7 @@ use super::slide_view::camera::Camera;
 use super::slide_view::{
     MarkSet, OffscreenAnnotations, OffscreenPicture, OffscreenRenderer, ScaleBar, Shading,
 };
-use crate::annotation::AnnotationSet;
+use crate::annotation::{AnnotationSet, DetectionColours};
 use crate::crash;
 use crate::pipeline::write_picture;
 use crate::slide::colour_profile::ProfileTable;
@@ -45,6 +45,8 @@ pub struct ExportedAnnotations {
     pub set: Arc<AnnotationSet>,
     /// IDs of annotations that are not drawn.
     pub hidden: Arc<HashSet<Uuid>>,
+    /// How detections in compact form are coloured.
+    pub colours: Arc<DetectionColours>,
     /// Pixels of the picture per point; sets the line width.
     pub pixels_per_point: f32,
 }
@@ -138,6 +140,7 @@ fn run(painter: &mut OffscreenRenderer, export: Export) -> Result<Exported, Stri
         annotations: export.annotations.as_ref().map(|annotations| OffscreenAnnotations {
             set: &annotations.set,
             hidden: &annotations.hidden,
+            colours: &annotations.colours,
             pixels_per_point: annotations.pixels_per_point,
         }),
     };

@@ -95,7 +95,9 @@ impl FileDialog {
                     let dialog = rfd::FileDialog::new()
                         .set_title("Export annotations")
                         .add_filter("QuPath GeoJSON", &["geojson"])
+                        .add_filter("QuPath GeoJSON, compressed", &["gz"])
                         .add_filter("ASAP XML", &["xml"])
+                        .add_filter("Counts of detections", &["csv"])
                         .set_file_name(name);
                     dialog.save_file().into_iter().collect()
                 }

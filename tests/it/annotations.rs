@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use histokin::annotation::{
-    Annotation, AnnotationClass, Bounds, Edit, Format, Shape, bounds_origin, read_file, write_asap,
-    write_geojson,
+    Annotation, AnnotationClass, Bounds, Edit, Format, ObjectKind, Shape, bounds_origin, read_file,
+    write_asap, write_geojson,
 };
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
@@ -124,6 +124,95 @@ fn what_is_drawn_is_saved_undone_and_there_after_a_restart() {
     assert!(again.session.annotations(&slide).unwrap().undo_title().is_none());
 }
 
+/// Detections in a grid of 100 columns, of two classes.
+fn detections(count: usize) -> impl Iterator<Item = Annotation> {
+    (0..count).map(|number| {
+        let (x, y) = ((number % 100 * 20) as f64, (number / 100 * 20) as f64);
+        let corners = [(0.25, 0.5), (9.75, 1.0), (9.0, 8.5), (4.5, 11.25), (1.0, 9.0)];
+        let ring = corners.map(|(right, down)| Level0Point::new(x + right, y + down)).to_vec();
+        let class = AnnotationClass::named(["Tumor", "Stroma"][number % 2]);
+        let mut one = Annotation::new(Shape::polygon(ring), Some(class));
+        one.kind = ObjectKind::Detection;
+        one.measurements = (0..4).map(|which| (format!("Measurement {which}"), number as f64)).collect();
+        one
+    })
+}
+
+#[test]
+fn many_detections_are_imported_edited_counted_and_there_after_a_restart() {
+    const COUNT: usize = 6000;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cells.geojson");
+    std::fs::write(&file, write_geojson(&detections(COUNT).collect(), None)).unwrap();
+    let project = folder.path().join("project");
+    let mut running = Running::on(&project);
+    let slide = running.slide();
+    draw(&mut running, square(300.0, 80.0), None);
+    let drawn = running.session.annotations(&slide).unwrap().set().at(0).unwrap();
+    for _ in 0..2 {
+        // The second time, they replace themselves.
+        let before = running.session.annotations(&slide).unwrap().set().clone();
+        running.annotate(|slide| AnnotationCommand::Import { slide, path: file.clone() });
+        running.until("they are there", |session| {
+            !Arc::ptr_eq(session.annotations(&slide).unwrap().set(), &before)
+        });
+        assert_eq!(running.count(), COUNT + 1);
+    }
+    let set = running.session.annotations(&slide).unwrap().set().clone();
+    assert_eq!(set.detections().len(), COUNT);
+    assert_eq!(set.get(drawn.id).unwrap(), drawn);
+
+    // Two edits of single detections, one of very many, and their way back.
+    let ids: Vec<_> = set.ids().take(3000).collect();
+    running.edit(Edit::Remove(vec![ids[7]]));
+    running.edit(Edit::Translate { ids: vec![ids[8]], dx: 3.0, dy: 0.25 });
+    let edited = running.session.annotations(&slide).unwrap().set().clone();
+    let checked = Some(AnnotationClass::named("Checked"));
+    running.edit(Edit::Classify { ids: ids.clone(), class: checked.clone() });
+    let classified = running.session.annotations(&slide).unwrap().set().clone();
+    assert_eq!(classified.matching(|one| one.class == checked).len(), 2999);
+    assert_eq!(classified.detections().len(), COUNT - 1);
+    running.annotate(AnnotationCommand::Undo);
+    assert_eq!(*running.session.annotations(&slide).unwrap().set(), edited);
+    running.annotate(AnnotationCommand::Redo);
+    assert_eq!(*running.session.annotations(&slide).unwrap().set(), classified);
+
+    running.annotate(AnnotationCommand::Count);
+    running.until("they are counted", |session| {
+        session.annotations(&slide).unwrap().counts().is_some_and(|counts| counts.areas.len() == 2)
+    });
+    let annotations = running.session.annotations(&slide).unwrap();
+    let areas = annotations.counts().unwrap().areas.clone();
+    assert_eq!(areas[0].total(), COUNT - 1);
+    assert_eq!(areas[0].classes[0], (Some("Checked".to_owned()), 2999));
+    let within = set.touching(drawn.bounds().unwrap()).filter(|one| {
+        one.id != drawn.id && one.bounds().is_some_and(|of| drawn.bounds().unwrap().contains(of.center()))
+    });
+    assert_eq!(areas[1].total(), within.count());
+    drop(running);
+
+    // Edits of a few are kept in a journal beside the file.
+    let mut again = Running::on(&project);
+    again.until("annotations are read", |session| session.annotations(&slide).unwrap().is_loaded());
+    assert_eq!(*again.session.annotations(&slide).unwrap().set(), classified);
+    again.edit(Edit::Remove(vec![drawn.id]));
+    let last = again.session.annotations(&slide).unwrap().set().clone();
+    drop(again);
+    let journal = project.join("annotations").join(format!("{slide}.journal"));
+    assert!(journal.exists());
+    assert_eq!(Project::open(&project).unwrap().annotations().load(&slide).unwrap().set, *last);
+
+    // An export that QuPath can read has everything.
+    for name in ["all.geojson", "all.geojson.gz"] {
+        let mut again = Running::on(&project);
+        again.until("annotations are read", |session| session.annotations(&slide).unwrap().is_loaded());
+        let path = folder.path().join(name);
+        again.annotate(|slide| AnnotationCommand::Export { slide, path: path.clone() });
+        again.until_told("annotations written");
+        assert_eq!(read_file(&path).unwrap().set, *last);
+    }
+}
+
 #[test]
 fn a_damaged_file_is_set_aside_and_one_that_cannot_be_read_is_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
@@ -167,7 +256,7 @@ fn files_are_imported_once_and_exported_for_both_programs() {
         running.until_told(&format!("{}: 1 annotations written", path.display()));
         assert_eq!(*read_file(path).unwrap().set.at(0).unwrap().shape(), square(50.0, 40.0));
     }
-    let wrong = folder.path().join("out.csv");
+    let wrong = folder.path().join("out.txt");
     running.annotate(|slide| AnnotationCommand::Export { slide, path: wrong.clone() });
     running.until_told("name a .geojson file");
 
@@ -343,8 +432,8 @@ fn real_regions_go_through_both_formats() {
         let back = read_file(&path).unwrap().set;
         assert!(
             set.iter()
-                .map(|one| (one.shape(), &one.class))
-                .eq(back.iter().map(|one| (one.shape(), &one.class)))
+                .map(|one| (one.shape().clone(), one.class.clone()))
+                .eq(back.iter().map(|one| (one.shape().clone(), one.class.clone())))
         );
     }
 }

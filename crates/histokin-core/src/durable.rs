@@ -1,7 +1,7 @@
 //! Durable writes: after a crash at any moment, either the old or the new file is there, complete.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,13 +18,29 @@ const LONGEST_WRITE: Duration = Duration::from_secs(600);
 /// # Errors
 /// Returns the error of the system with advice ([`advised`]). An existing file at `path` is then unchanged.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_in_place(path, bytes).map_err(advised)
+    write_in_place(path, |file| file.write_all(bytes)).map_err(advised)
 }
 
-fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes as [`write`] does what `content` writes piece by piece.
+///
+/// # Errors
+/// As for [`write`], and with the error of `content`. An existing file at `path` is then unchanged.
+pub fn write_with(
+    path: &Path,
+    content: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let buffered = |file: &mut File| {
+        let mut file = BufWriter::with_capacity(1 << 20, file);
+        content(&mut file)?;
+        file.flush()
+    };
+    write_in_place(path, buffered).map_err(advised)
+}
+
+fn write_in_place(path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = temporary(path, folder)?;
-    temporary.write_all(bytes)?;
+    content(temporary.as_file_mut())?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     sync_folder(folder)

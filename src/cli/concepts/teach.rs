@@ -87,16 +87,16 @@ fn annotated(project: &Project, index: &crate::index::Snapshot, class: &str) -> 
     let build = QueryBuilder { index, annotations: &annotations, slides: &EmbeddedOnly };
     let mark = |judgement: Judgement| move |shown: ShownExample| Mark { example: shown.example, judgement };
     let mut marks: Vec<Mark> = build.class(class)?.into_iter().map(mark(Judgement::Same)).collect();
-    let mut others: Vec<&str> = annotations
+    let mut others: Vec<String> = annotations
         .values()
-        .flat_map(|set| set.iter())
-        .filter_map(|one| one.class.as_ref().map(|other| other.name.as_str()))
-        .filter(|other| *other != class)
+        .flat_map(|set| set.classes())
+        .map(|other| other.name)
+        .filter(|other| other != class)
         .collect();
     others.sort_unstable();
     others.dedup();
     // A class without an embedded tile teaches nothing.
-    for examples in others.into_iter().filter_map(|other| build.class(other).ok()) {
+    for examples in others.into_iter().filter_map(|other| build.class(&other).ok()) {
         marks.extend(examples.into_iter().map(mark(Judgement::Different)));
     }
     Ok(marks)

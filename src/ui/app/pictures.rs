@@ -60,6 +60,7 @@ impl App {
         let annotations = annotations.map(|annotations| ExportedAnnotations {
             set: annotations.set().clone(),
             hidden: annotations.hidden().clone(),
+            colours: annotations.detection_colours().clone(),
             pixels_per_point,
         });
         let export = Export {

@@ -312,7 +312,7 @@ fn picture(map: &SimilarityMap, colours: &[Color32; 256]) -> (ColorImage, (f64, 
 }
 
 /// Viridis colour of a value from 0 (dark violet) to 1 (yellow).
-fn viridis(value: f32) -> Color32 {
+pub fn viridis(value: f32) -> Color32 {
     let along = value.clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f32;
     let first = (along as usize).min(VIRIDIS.len() - 2);
     let share = along - first as f32;

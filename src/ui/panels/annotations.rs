@@ -6,8 +6,9 @@ use egui::{Align2, Color32, FontId, Frame, Margin, Rect, RichText, ScrollArea, S
 use egui_material_icons::{MaterialIcon, icons};
 use uuid::Uuid;
 
+use super::detections::detections_ui;
 use super::{action_icon_ui, header_ui, icon_button, row_ui};
-use crate::annotation::{Annotation, AnnotationClass, Edit, area_label, length_label};
+use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, area_label, length_label};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::grouped;
 use crate::query::Judgement;
@@ -29,6 +30,18 @@ pub struct AnnotationsPanel {
     class: Option<(String, AnnotationClass)>,
     /// Name typed for a new class.
     new_class: String,
+    /// What the selected annotations have in common.
+    common: Option<Common>,
+}
+
+/// What selected annotations have in common.
+struct Common {
+    set: Arc<AnnotationSet>,
+    ids: Vec<Uuid>,
+    /// Their class, if all have the same one.
+    class: Option<AnnotationClass>,
+    /// Whether all are locked.
+    locked: bool,
 }
 
 impl AnnotationsPanel {
@@ -51,6 +64,21 @@ impl AnnotationsPanel {
                 ui.label(RichText::new(grouped(annotations.set().len() as u64)).color(palette.weak));
             }
         });
+        if let Some(share) = annotations.reading() {
+            Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
+                let percent = (share * 100.0).round();
+                ui.horizontal(|ui| {
+                    let width = ui.available_width() - 40.0;
+                    let bar = egui::ProgressBar::new(share).desired_width(width);
+                    ui.add(bar.text(format!("Reading annotations: {percent} %")));
+                    let can_stop = annotations.can_stop_reading();
+                    if can_stop && icon_button(ui, icons::ICON_CLOSE, "Stop reading", palette.text).clicked()
+                    {
+                        requests.command(AnnotationCommand::StopImport(slide.clone()));
+                    }
+                });
+            });
+        }
         let details = Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
         details.show(ui, |ui| {
             if !annotations.selection().is_empty() {
@@ -58,6 +86,7 @@ impl AnnotationsPanel {
                 ui.add_space(6.0);
             }
             self.classes_ui(ui, session, palette, requests);
+            detections_ui(ui, slide, annotations, palette, requests);
         });
         if annotations.set().is_empty() {
             Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
@@ -72,10 +101,28 @@ impl AnnotationsPanel {
             Frame::new().inner_margin(Margin::symmetric(8, 0)).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = 4.0;
                 for annotation in rows.filter_map(|row| annotations.set().at(row)) {
-                    row(ui, slide, annotations, annotation, mpp, palette, requests);
+                    row(ui, slide, annotations, &annotation, mpp, palette, requests);
                 }
             });
         });
+    }
+
+    /// Returns what the selected annotations have in common; determined anew only when they change, since
+    /// there may be very many.
+    fn common_of(&mut self, annotations: &SlideAnnotations) -> &Common {
+        let (set, ids) = (annotations.set(), annotations.selection());
+        let known = self.common.take().filter(|known| Arc::ptr_eq(&known.set, set) && known.ids == ids);
+        let make = || {
+            let all = || ids.iter().filter_map(|id| set.described(*id));
+            let first = all().next().and_then(|one| one.class.as_ref());
+            Common {
+                set: set.clone(),
+                ids: ids.to_vec(),
+                class: first.filter(|_| all().all(|one| one.class.as_ref() == first)).cloned(),
+                locked: all().all(|one| one.locked),
+            }
+        };
+        self.common.insert(known.unwrap_or_else(make))
     }
 
     /// Draws name, class and actions of the selected annotations.
@@ -88,10 +135,10 @@ impl AnnotationsPanel {
         palette: &Palette,
         requests: &mut Requests,
     ) {
-        let ids = annotations.selection().to_vec();
+        let ids = annotations.selection();
         let Some(first) = annotations.selected().next() else { return };
         let mut edits = Vec::new();
-        if let [id] = ids[..] {
+        if let [id] = *ids {
             if self.name.as_ref().is_none_or(|(of, _)| *of != id) {
                 self.name = Some((id, first.name.clone().unwrap_or_default()));
             }
@@ -113,18 +160,18 @@ impl AnnotationsPanel {
         }
         ui.add_space(4.0);
         ui.horizontal(|ui| {
-            let class =
-                first.class.as_ref().filter(|_| annotations.selected().all(|one| one.class == first.class));
+            let common = self.common_of(annotations);
+            let class = common.class.as_ref();
             let label = class.map_or("No class", |class| class.name.as_str());
             let combo =
                 egui::ComboBox::from_id_salt("class of the selection").selected_text(RichText::new(label));
             let shown = combo.width((ui.available_width() - 116.0).max(0.0)).show_ui(ui, |ui| {
                 if let Some(chosen) = class_choice_ui(ui, session, class) {
-                    edits.push(Edit::Classify { ids: ids.clone(), class: chosen });
+                    edits.push(Edit::Classify { ids: ids.to_vec(), class: chosen });
                 }
             });
             shown.response.accessible_name(format!("Class: {label}"));
-            let locked = annotations.selected().all(|one| one.locked);
+            let locked = common.locked;
             let (icon, name) =
                 if locked { (icons::ICON_LOCK, "Unlock") } else { (icons::ICON_LOCK_OPEN, "Lock") };
             if icon_button(ui, icon, name, palette.text)
@@ -133,7 +180,7 @@ impl AnnotationsPanel {
                 ))
                 .clicked()
             {
-                edits.push(Edit::Lock { ids: ids.clone(), locked: !locked });
+                edits.push(Edit::Lock { ids: ids.to_vec(), locked: !locked });
             }
             action_icon_ui(ui, AnnotationAction::Delete, icons::ICON_DELETE, None, palette, requests);
             action_icon_ui(

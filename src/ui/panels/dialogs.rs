@@ -380,7 +380,10 @@ fn export_ui(
 ) -> bool {
     dialog_width(ui, 560.0);
     title_ui(ui, "Export annotations", palette);
-    ui.label(RichText::new("A .geojson file for QuPath or an .xml file for ASAP").color(palette.weak));
+    ui.label(
+        RichText::new("A .geojson file for QuPath, an .xml file for ASAP, or a .csv file for counts")
+            .color(palette.weak),
+    );
     ui.add_space(6.0);
     path_edit_ui(ui, typed, std::mem::take(is_new));
     let path = typed.trim().trim_matches('"').to_owned();

@@ -8,6 +8,7 @@ pub mod annotations;
 mod card;
 mod comparison;
 pub mod concept_dialog;
+mod detections;
 pub mod dialogs;
 pub mod first_steps;
 mod help;

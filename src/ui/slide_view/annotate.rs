@@ -5,8 +5,8 @@ mod overlay_ui;
 mod tool;
 mod wand;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use eframe::egui_wgpu::RenderState;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::annotation_layer::AnnotationLayer;
 use super::overlay::OnScreen;
-use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, Hit, Shape, Vertex};
+use crate::annotation::{Annotation, AnnotationClass, Bounds, Edit, Hit, Shape, Vertex};
 use crate::geometry::{Level0Point, MicronsPerPixel};
 use crate::session::{AnnotationCommand, SlideAnnotations};
 use crate::slide::SlideId;
@@ -226,7 +226,8 @@ impl Annotator {
         Taken { drags: false, clicks: hit.is_some() }
     }
 
-    /// With the selection tool: drags move vertices and whole annotations, or else pan.
+    /// With the selection tool: drags move vertices and whole annotations, or else pan; with Shift, they
+    /// select all annotations in a rectangle.
     fn with_selection(
         &mut self,
         ui: &Ui,
@@ -237,10 +238,18 @@ impl Annotator {
     ) -> Taken {
         let Some(at) = pointer else { return Taken { drags: self.draft.is_some(), clicks: true } };
         let only = scene.annotations.selected().next().filter(|_| scene.annotations.selection().len() == 1);
-        let free = only.filter(|one| !one.locked);
+        let free = only.as_ref().filter(|one| !one.locked);
         let vertex_at = |at: Level0Point| free.and_then(|one| one.shape().vertex_near(at, reach));
         let touches = |at: Level0Point| {
-            scene.annotations.selected().any(|one| !one.locked && one.hit(at, reach).is_some())
+            let near = Bounds { min: at, max: at }.grown(reach);
+            let is_hit = |one: &Annotation| !one.locked && one.hit(at, reach).is_some();
+            let selection = scene.annotations.selection();
+            !selection.is_empty()
+                && scene
+                    .annotations
+                    .set()
+                    .touching(near)
+                    .any(|one| is_hit(&one) && selection.contains(&one.id))
         };
         if self.draft.is_none() && response.hovered() {
             ui.ctx().set_cursor_icon(match (vertex_at(at), touches(at)) {
@@ -255,10 +264,13 @@ impl Annotator {
             self.draft = match (free, vertex_at(origin)) {
                 (Some(one), Some(vertex)) => Some(Draft::Vertex { id: one.id, vertex, to: at }),
                 _ if touches(origin) => Some(Draft::Move { from: origin, to: at }),
+                _ if ui.input(|input| input.modifiers.shift) => Some(Draft::Box { from: origin, to: at }),
                 _ => None,
             };
         }
-        if let Some(Draft::Vertex { to, .. } | Draft::Move { to, .. }) = &mut self.draft {
+        if let Some(Draft::Vertex { to, .. } | Draft::Move { to, .. } | Draft::Box { to, .. }) =
+            &mut self.draft
+        {
             *to = at;
         }
         if response.drag_stopped_by(PointerButton::Primary) {
@@ -310,6 +322,14 @@ impl Annotator {
                 let ids = scene.annotations.selection().to_vec();
                 self.edit(scene, Edit::Translate { ids, dx: to.x - from.x, dy: to.y - from.y });
             }
+            Some(Draft::Box { from, to }) => {
+                let mut ids = scene.annotations.selection().to_vec();
+                let selected: HashSet<Uuid> = ids.iter().copied().collect();
+                let hidden = scene.annotations.hidden();
+                let enclosed = scene.annotations.set().enclosed_by(Bounds::between(from, to));
+                ids.extend(enclosed.into_iter().filter(|id| !selected.contains(id) && !hidden.contains(id)));
+                self.select(scene, ids);
+            }
             _ => {}
         }
     }
@@ -335,8 +355,7 @@ impl Annotator {
         if scene.shown {
             if let Some(Canvas { layer, labels }) = self.canvas(canvas) {
                 layer.fills = scene.filled;
-                let set: &Arc<AnnotationSet> = scene.annotations.set();
-                let drawn = layer.paint(on_screen, scene.slide, set, scene.annotations.hidden());
+                let drawn = layer.paint(on_screen, scene.slide, scene.annotations);
                 if let Some(callback) = drawn {
                     painter.add(callback);
                 }

@@ -1,5 +1,5 @@
 //! Annotations on the GPU: a thread rebuilds their buffers whenever they change, and a frame only draws the
-//! current buffers.
+//! current buffers. Detections in compact form are drawn from tiles; see [`super::detections`].
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,8 +13,10 @@ use wgpu::util::DeviceExt as _;
 
 use super::annotation_mesh::{FillCorner, Mesh, Mesher, StrokeInstance, UNITS_PER_PIXEL, units};
 use super::camera::{Camera, Viewport};
+use super::detections::{DetectionPaint, DetectionPipelines, DetectionTiles, FixedDetections, Shown};
 use super::overlay::OnScreen;
-use crate::annotation::AnnotationSet;
+use crate::annotation::{AnnotationSet, DetectionColours};
+use crate::session::SlideAnnotations;
 use crate::slide::SlideId;
 use crate::workers::Waker;
 use crate::workers::job_queue::JobQueue;
@@ -84,6 +86,7 @@ pub struct AnnotationPipelines {
     queue: wgpu::Queue,
     fill: wgpu::RenderPipeline,
     stroke: wgpu::RenderPipeline,
+    detections: DetectionPipelines,
     view: wgpu::Buffer,
     bindings: wgpu::BindGroup,
 }
@@ -142,11 +145,20 @@ impl AnnotationPipelines {
                 attributes: &stroke_attributes,
             },
         );
-        Self { queue, fill, stroke, view, bindings }
+        let detections = DetectionPipelines::new(device, queue.clone(), target, &layout, &module);
+        Self { queue, fill, stroke, detections, view, bindings }
     }
 
-    /// Prepares drawing `drawn` as seen by `camera`, with `scale` physical pixels per point.
-    fn prepare(&self, drawn: Drawn, camera: &Camera, viewport: Viewport, scale: f32) -> AnnotationPaint {
+    /// Prepares drawing detections and above them other annotations as seen by `camera`, with `scale`
+    /// physical pixels per point.
+    fn prepare(
+        &self,
+        detections: Option<DetectionPaint>,
+        drawn: Option<Drawn>,
+        camera: &Camera,
+        viewport: Viewport,
+        scale: f32,
+    ) -> AnnotationPaint {
         let [[a, b], [c, d]] = camera.rotation_matrix();
         let zooms = camera.zooms();
         let view = View {
@@ -162,6 +174,7 @@ impl AnnotationPipelines {
             fill_pipeline: self.fill.clone(),
             stroke_pipeline: self.stroke.clone(),
             bindings: self.bindings.clone(),
+            detections,
             drawn,
         }
     }
@@ -169,6 +182,7 @@ impl AnnotationPipelines {
 
 /// Annotations that do not change, for offscreen pictures.
 pub struct FixedAnnotations {
+    detections: FixedDetections,
     drawn: Drawn,
     /// Physical pixels per point.
     scale: f32,
@@ -177,9 +191,22 @@ pub struct FixedAnnotations {
 impl FixedAnnotations {
     /// Creates the buffers of all annotations of `set` that are not `hidden`. `scale` is pixels per point and
     /// sets the line width.
-    pub fn new(device: &wgpu::Device, set: &AnnotationSet, hidden: &HashSet<Uuid>, scale: f32) -> Self {
+    pub fn new(
+        device: &wgpu::Device,
+        pipelines: &AnnotationPipelines,
+        set: &AnnotationSet,
+        hidden: &HashSet<Uuid>,
+        colours: &Arc<DetectionColours>,
+        scale: f32,
+    ) -> Self {
         let mesh = Mesher::default().mesh(set, hidden);
-        Self { drawn: Drawn::new(device, SlideId(String::new()), &mesh), scale }
+        let shown = Shown {
+            detections: set.detections().clone(),
+            hidden: Arc::new(hidden.clone()),
+            colours: colours.clone(),
+        };
+        let detections = FixedDetections::new(&pipelines.detections, shown);
+        Self { detections, drawn: Drawn::new(device, SlideId(String::new()), &mesh), scale }
     }
 
     /// Draws the annotations as seen by `camera`.
@@ -190,8 +217,10 @@ impl FixedAnnotations {
         viewport: Viewport,
         pass: &mut wgpu::RenderPass<'static>,
     ) {
-        if self.drawn.stroke_count > 0 {
-            pipelines.prepare(self.drawn.clone(), camera, viewport, self.scale).draw(pass);
+        let detections = self.detections.paint(camera, viewport, &pipelines.fill);
+        let drawn = (self.drawn.stroke_count > 0).then(|| self.drawn.clone());
+        if detections.is_some() || drawn.is_some() {
+            pipelines.prepare(detections, drawn, camera, viewport, self.scale).draw(pass);
         }
     }
 }
@@ -204,25 +233,36 @@ pub struct AnnotationLayer {
     thread: Option<JoinHandle<()>>,
     requested: Option<Order>,
     drawn: Option<Drawn>,
+    detections: DetectionTiles,
     /// Whether areas are filled, not only outlined.
     pub fills: bool,
 }
 
 impl AnnotationLayer {
-    /// Creates the pipelines and starts the thread that builds the buffers.
+    /// Creates the pipelines and starts the threads that build the buffers.
     ///
     /// # Errors
-    /// If the thread cannot be started.
+    /// If a thread cannot be started.
     pub fn start(state: &RenderState, waker: Waker) -> std::io::Result<Self> {
         let device = state.device.clone();
         let pipelines = AnnotationPipelines::new(&device, state.queue.clone(), state.target_format);
+        let detections = DetectionTiles::start(&pipelines.detections, waker.clone())?;
         let orders = Arc::new(JobQueue::default());
         let (sender, ready) = bounded(1);
         let waiting = orders.clone();
         let thread = std::thread::Builder::new()
             .name("annotation-mesher".into())
             .spawn(move || make_buffers(&device, &waiting, &sender, &waker))?;
-        Ok(Self { pipelines, orders, ready, thread: Some(thread), requested: None, drawn: None, fills: true })
+        Ok(Self {
+            pipelines,
+            orders,
+            ready,
+            thread: Some(thread),
+            requested: None,
+            drawn: None,
+            detections,
+            fills: true,
+        })
     }
 
     /// Returns a paint callback that draws the latest buffers of a slide's annotations; requests new buffers
@@ -231,9 +271,12 @@ impl AnnotationLayer {
         &mut self,
         on_screen: &OnScreen<'_>,
         slide: &SlideId,
-        set: &Arc<AnnotationSet>,
-        hidden: &Arc<HashSet<Uuid>>,
+        annotations: &SlideAnnotations,
     ) -> Option<egui::PaintCallback> {
+        let (set, hidden) = (annotations.set(), annotations.hidden());
+        if self.requested.as_ref().is_some_and(|requested| requested.slide != *slide) {
+            self.detections.clear();
+        }
         let order = Order { slide: slide.clone(), set: set.clone(), hidden: hidden.clone() };
         if !self.requested.as_ref().is_some_and(|requested| requested.is(&order)) {
             self.requested = Some(order.clone());
@@ -242,12 +285,21 @@ impl AnnotationLayer {
         while let Ok(drawn) = self.ready.try_recv() {
             self.drawn = Some(drawn);
         }
-        let mut drawn = self.drawn.clone().filter(|drawn| drawn.slide == *slide && drawn.stroke_count > 0)?;
-        if !self.fills {
+        let mut drawn = self.drawn.clone().filter(|drawn| drawn.slide == *slide && drawn.stroke_count > 0);
+        if let Some(drawn) = drawn.as_mut().filter(|_| !self.fills) {
             drawn.index_count = 0;
         }
         let &OnScreen { camera, viewport, rect, scale } = on_screen;
-        let paint = self.pipelines.prepare(drawn, camera, viewport, scale);
+        let shown = Shown {
+            detections: set.detections().clone(),
+            hidden: hidden.clone(),
+            colours: annotations.detection_colours().clone(),
+        };
+        let detections = self.detections.paint(shown, camera, viewport, &self.pipelines.fill);
+        if detections.is_none() && drawn.is_none() {
+            return None;
+        }
+        let paint = self.pipelines.prepare(detections, drawn, camera, viewport, scale);
         Some(egui_wgpu::Callback::new_paint_callback(rect, paint))
     }
 }
@@ -285,7 +337,8 @@ struct AnnotationPaint {
     fill_pipeline: wgpu::RenderPipeline,
     stroke_pipeline: wgpu::RenderPipeline,
     bindings: wgpu::BindGroup,
-    drawn: Drawn,
+    detections: Option<DetectionPaint>,
+    drawn: Option<Drawn>,
 }
 
 impl CallbackTrait for AnnotationPaint {
@@ -302,15 +355,19 @@ impl CallbackTrait for AnnotationPaint {
 impl AnnotationPaint {
     fn draw(&self, pass: &mut wgpu::RenderPass<'static>) {
         pass.set_bind_group(0, &self.bindings, &[]);
-        if self.drawn.index_count > 0 {
+        if let Some(detections) = &self.detections {
+            detections.draw(pass);
+        }
+        let Some(drawn) = &self.drawn else { return };
+        if drawn.index_count > 0 {
             pass.set_pipeline(&self.fill_pipeline);
-            pass.set_vertex_buffer(0, self.drawn.corners.slice(..));
-            pass.set_index_buffer(self.drawn.indices.slice(..), wgpu::IndexFormat::Uint32);
-            pass.draw_indexed(0..self.drawn.index_count, 0, 0..1);
+            pass.set_vertex_buffer(0, drawn.corners.slice(..));
+            pass.set_index_buffer(drawn.indices.slice(..), wgpu::IndexFormat::Uint32);
+            pass.draw_indexed(0..drawn.index_count, 0, 0..1);
         }
         pass.set_pipeline(&self.stroke_pipeline);
-        pass.set_vertex_buffer(0, self.drawn.strokes.slice(..));
-        pass.draw(0..4, 0..self.drawn.stroke_count);
+        pass.set_vertex_buffer(0, drawn.strokes.slice(..));
+        pass.draw(0..4, 0..drawn.stroke_count);
     }
 }
 

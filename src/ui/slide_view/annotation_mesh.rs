@@ -13,7 +13,7 @@ use crate::geometry::Level0Point;
 pub const UNITS_PER_PIXEL: f64 = 64.0;
 
 /// Opacity of areas, of 255.
-const FILL_ALPHA: u8 = 44;
+pub const FILL_ALPHA: u8 = 44;
 /// Half the width of outlines and lines, in points.
 const LINE_RADIUS: f32 = 1.1;
 /// Radius of a point, in points.
@@ -23,8 +23,10 @@ const POINT_RADIUS: f32 = 5.0;
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct FillCorner {
-    at: [i32; 2],
-    color: [u8; 4],
+    /// Position in GPU units; see [`units`].
+    pub at: [i32; 2],
+    /// sRGB with straight alpha.
+    pub color: [u8; 4],
 }
 
 /// A stroke with round ends; one of length zero is a dot.
@@ -56,11 +58,11 @@ pub struct Mesher {
 }
 
 impl Mesher {
-    /// Returns the mesh of all annotations of `set` that are not `hidden`.
+    /// Returns the mesh of all objects of `set` that are not `hidden`; not of detections in compact form.
     pub fn mesh(&mut self, set: &AnnotationSet, hidden: &HashSet<Uuid>) -> Mesh {
-        self.known.retain(|id, _| set.get(*id).is_some());
+        self.known.retain(|id, _| set.contains(*id));
         let mut whole = Mesh::default();
-        for annotation in set.iter().filter(|one| !hidden.contains(&one.id)) {
+        for annotation in set.objects().filter(|one| !hidden.contains(&one.id)) {
             let known = self.known.get(&annotation.id).filter(|(known, _)| Arc::ptr_eq(known, annotation));
             if known.is_none() {
                 let mesh = mesh_of(annotation, &mut self.earcut);

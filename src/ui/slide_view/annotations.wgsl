@@ -77,8 +77,7 @@ struct StrokeFragment {
     @location(3) @interpolate(flat) radius: f32,
 };
 
-@vertex
-fn place_stroke(@builtin(vertex_index) corner: u32, stroke: Stroke) -> StrokeFragment {
+fn placed(corner: u32, stroke: Stroke) -> StrokeFragment {
     let begin = screen(stroke.begin);
     let reach = screen(stroke.end) - begin;
     let length = length(reach);
@@ -100,10 +99,78 @@ fn place_stroke(@builtin(vertex_index) corner: u32, stroke: Stroke) -> StrokeFra
     return out;
 }
 
+@vertex
+fn place_stroke(@builtin(vertex_index) corner: u32, stroke: Stroke) -> StrokeFragment {
+    return placed(corner, stroke);
+}
+
+// A point of an outline and the one after it. Alpha says what begins there: 1 a stroke, 0.5 a dot, 0 nothing.
+struct OutlinePoint {
+    @location(0) at: vec2<i32>,
+    @location(1) next: vec2<i32>,
+    @location(2) color: vec4<f32>,
+};
+
+// Half the width of outlines and the radius of dots, in points.
+const OUTLINE_RADIUS: f32 = 0.8;
+const DOT_RADIUS: f32 = 3.0;
+
+@vertex
+fn place_outline(@builtin(vertex_index) corner: u32, point: OutlinePoint) -> StrokeFragment {
+    let is_dot = point.color.a < 0.75;
+    let end = select(point.next, point.at, is_dot);
+    let radius = select(OUTLINE_RADIUS, DOT_RADIUS, is_dot);
+    var out = placed(corner, Stroke(point.at, end, vec4<f32>(point.color.rgb, 1.0), radius));
+    if point.color.a < 0.25 {
+        // Outside of the view.
+        out.position = vec4<f32>(2.0, 2.0, 2.0, 1.0);
+    }
+    return out;
+}
+
 @fragment
 fn shade_stroke(in: StrokeFragment) -> @location(0) vec4<f32> {
     let beyond = max(max(-in.local.x, in.local.x - in.length), 0.0);
     let distance = length(vec2<f32>(beyond, in.local.y));
     let coverage = clamp(in.radius + 0.5 - distance, 0.0, 1.0);
     return target_color(vec4<f32>(in.color.rgb, in.color.a * coverage));
+}
+
+@group(1) @binding(0) var picture: texture_2d<f32>;
+@group(1) @binding(1) var picture_sampler: sampler;
+
+struct PicturePart {
+    // Left, top, right and bottom on the slide.
+    @location(0) area: vec4<i32>,
+    // The same within the picture, from 0 to 1.
+    @location(1) part: vec4<f32>,
+};
+
+struct PictureFragment {
+    @builtin(position) position: vec4<f32>,
+    @location(0) at: vec2<f32>,
+};
+
+@vertex
+fn place_picture(@builtin(vertex_index) corner: u32, shown: PicturePart) -> PictureFragment {
+    let is_right = (corner & 1u) == 1u;
+    let is_low = (corner >> 1u) == 1u;
+    var out: PictureFragment;
+    out.position = clip(screen(vec2<i32>(
+        select(shown.area.x, shown.area.z, is_right),
+        select(shown.area.y, shown.area.w, is_low),
+    )));
+    out.at = vec2<f32>(
+        select(shown.part.x, shown.part.z, is_right),
+        select(shown.part.y, shown.part.w, is_low),
+    );
+    return out;
+}
+
+// Pictures hold sRGB times alpha.
+@fragment
+fn shade_picture(in: PictureFragment) -> @location(0) vec4<f32> {
+    let color = textureSample(picture, picture_sampler, in.at);
+    let plain = color.rgb / max(color.a, 0.001);
+    return vec4<f32>(target_color(vec4<f32>(plain, 1.0)).rgb * color.a, color.a);
 }

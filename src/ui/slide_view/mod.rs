@@ -6,6 +6,7 @@ mod annotate;
 mod annotation_layer;
 mod annotation_mesh;
 mod atlas;
+mod detections;
 mod guides;
 mod input;
 mod motion;

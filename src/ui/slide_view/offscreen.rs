@@ -5,6 +5,7 @@
 //! is done, so it is meant for the command line and for separate threads, never for the UI thread.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use eframe::{egui_wgpu, wgpu};
 use image::{RgbImage, RgbaImage, imageops};
@@ -18,7 +19,7 @@ use super::camera::{Camera, ScreenPoint, Viewport};
 use super::renderer::{CanvasBuffers, MarkSet, Picture, ProfileTexture, SlideRenderer};
 use super::scale;
 use super::tile_plan::{TileState, plan_tiles};
-use crate::annotation::AnnotationSet;
+use crate::annotation::{AnnotationSet, DetectionColours};
 use crate::geometry::{Level0Point, MicronsPerPixel};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, DisplayTile, TileKey};
@@ -59,6 +60,8 @@ pub struct OffscreenAnnotations<'a> {
     pub set: &'a AnnotationSet,
     /// IDs of annotations that are not drawn.
     pub hidden: &'a HashSet<Uuid>,
+    /// How detections in compact form are coloured.
+    pub colours: &'a Arc<DetectionColours>,
     /// Line width: pixels of the picture per point.
     pub pixels_per_point: f32,
 }
@@ -151,8 +154,16 @@ impl OffscreenRenderer {
         let camera = Camera { zoom, ..still.camera };
         let stretch = (whole.width / f64::from(width), whole.height / f64::from(height));
         let profile = still.profile.map(|table| self.renderer.profile(table));
-        let annotations = still.annotations.map(|OffscreenAnnotations { set, hidden, pixels_per_point }| {
-            FixedAnnotations::new(&self.device, set, hidden, pixels_per_point)
+        let annotations = still.annotations.map(|shown| {
+            let OffscreenAnnotations { set, hidden, colours, pixels_per_point } = shown;
+            FixedAnnotations::new(
+                &self.device,
+                &self.annotation_pipelines,
+                set,
+                hidden,
+                colours,
+                pixels_per_point,
+            )
         });
         let extras = Extras { profile: profile.as_ref(), annotations: annotations.as_ref() };
         let mut picture = RgbImage::new(width, height);

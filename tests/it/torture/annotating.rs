@@ -1,13 +1,14 @@
 //! Kills while somebody draws: a session with its workers, as the window has it, in a process of its own.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use histokin::annotation::{Annotation, Bounds, Edit, Shape};
+use histokin::annotation::{Annotation, AnnotationSet, Bounds, Edit, ObjectKind, Shape};
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
@@ -47,11 +48,13 @@ fn drawing_process() {
         session.active().is_some()
     });
     let slide: SlideId = session.active().unwrap().id().clone();
-    let kept = || store.load(&slide).unwrap().set.len();
+    // Detections in compact form, which are not drawn here.
+    let detections = store.load(&slide).unwrap().set.detections().len();
+    let kept = || store.load(&slide).unwrap().set.len() - detections;
     let before = kept();
     until("its annotations are read", || {
         pump(&mut session);
-        session.annotations(&slide).is_some_and(|marks| marks.set().len() == before)
+        session.annotations(&slide).is_some_and(|marks| marks.set().len() == before + detections)
     });
     let mut drawn = before;
     for _ in 0..ROWS {
@@ -64,7 +67,7 @@ fn drawing_process() {
             annotation.name = Some(drawn.to_string());
             let edit = AnnotationCommand::Edit { slide: slide.clone(), edit: Edit::Add(vec![annotation]) };
             issue(session.handle(edit));
-            drawn = session.annotations(&slide).unwrap().set().len();
+            drawn = session.annotations(&slide).unwrap().set().len() - detections;
             drawn == row_end
         });
         until("they are on the disk", || kept() == drawn);
@@ -77,6 +80,33 @@ struct Drawing {
     folder: tempfile::TempDir,
     /// Annotations of which the process has said that they are on the disk.
     saved: Arc<AtomicUsize>,
+    /// Detections that are there from the beginning.
+    detections: usize,
+}
+
+impl Drawing {
+    /// Draws on a slide with so many detections that drawn annotations are saved in a journal.
+    fn beside_detections() -> Self {
+        let drawing = Self { folder: tempfile::tempdir().unwrap(), saved: Arc::default(), detections: 5000 };
+        let mut project = Project::open_or_create(&drawing.folder.path().join("project")).unwrap();
+        let source = histokin::slide::open(&asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
+        project.add_or_update(source.info());
+        project.save().unwrap();
+        let detection = |number: usize| {
+            let (x, y) = ((number % 100 * 20) as f64, (number / 100 * 20) as f64);
+            let corners = [(0.25, 0.5), (9.75, 1.0), (9.0, 8.5), (4.5, 11.25), (1.0, 9.0)];
+            let ring = corners.map(|(right, down)| Level0Point::new(x + right, y + down)).to_vec();
+            let mut one = Annotation::new(Shape::polygon(ring), None);
+            one.kind = ObjectKind::Detection;
+            one.measurements = (0..5).map(|which| (format!("Measurement {which}"), number as f64)).collect();
+            one
+        };
+        let set = AnnotationSet::packed((0..drawing.detections).map(detection));
+        let store = project.annotations();
+        store.save(&source.info().id, &set).unwrap();
+        assert!(fs::metadata(store.path(&source.info().id)).unwrap().len() > 1 << 20);
+        drawing
+    }
 }
 
 /// Start a process that draws in a project; the count of what is safe follows.
@@ -117,14 +147,27 @@ impl Work for Drawing {
         assert_eq!(loaded.trouble, None);
         // All of the first ones, none twice.
         let names: HashSet<String> = loaded.set.iter().filter_map(|one| one.name.clone()).collect();
-        let first: HashSet<String> = (0..loaded.set.len()).map(|number| number.to_string()).collect();
+        let count = loaded.set.len() - self.detections;
+        assert_eq!(loaded.set.detections().len(), self.detections);
+        let first: HashSet<String> = (0..count).map(|number| number.to_string()).collect();
         assert_eq!(names, first);
         let saved = self.saved.load(Ordering::SeqCst);
-        assert!(loaded.set.len() >= saved, "{} of {saved} annotations are left", loaded.set.len());
+        assert!(count >= saved, "{count} of {saved} annotations are left");
     }
 }
 
 #[test]
 fn annotating_survives_kills() {
-    torture(&mut Drawing { folder: tempfile::tempdir().unwrap(), saved: Arc::default() }, 0.2);
+    let folder = tempfile::tempdir().unwrap();
+    torture(&mut Drawing { folder, saved: Arc::default(), detections: 0 }, 0.2);
+}
+
+#[test]
+fn annotating_beside_many_detections_survives_kills() {
+    let mut drawing = Drawing::beside_detections();
+    torture(&mut drawing, 0.2);
+    let root = drawing.folder.path().join("project");
+    let journal = |entry: fs::DirEntry| entry.path().extension().is_some_and(|end| end == "journal");
+    let files = fs::read_dir(root.join("annotations")).unwrap();
+    assert!(files.map(Result::unwrap).any(journal), "annotations were saved in a journal");
 }

@@ -26,17 +26,14 @@ pub(super) fn of_project(
         return Ok(Vec::new());
     }
     let named: BTreeMap<&str, &AnnotationClass> =
-        classes.iter().flatten().map(|class| (class.name.as_str(), *class)).collect();
+        classes.iter().flatten().map(|class| (class.name.as_str(), class)).collect();
     let numbers = numbers(archive, &named)?;
-    Ok(classes.into_iter().map(|class| numbers.get(class?.name.as_str()).copied()).collect())
+    Ok(classes.iter().map(|class| numbers.get(&class.as_ref()?.name).copied()).collect())
 }
 
 /// Returns for each tile the class of the annotation that contains its centre; of several, the one drawn on
 /// top.
-pub fn classes_of<'a>(
-    set: &DescriptorSet,
-    annotations: &'a AnnotationSet,
-) -> Vec<Option<&'a AnnotationClass>> {
+pub fn classes_of(set: &DescriptorSet, annotations: &AnnotationSet) -> Vec<Option<AnnotationClass>> {
     let mut classes = vec![None; set.len()];
     let (width, height) = (f64::from(set.header.tile_level0), f64::from(set.header.tile_height_level0()));
     let [columns, rows] = set.header.grid.map(f64::from);
@@ -55,7 +52,7 @@ pub fn classes_of<'a>(
                 if let Some(tile) = set.row_at(center)
                     && polygons.iter().any(|polygon| polygon.contains(center))
                 {
-                    classes[tile.0 as usize] = Some(class);
+                    classes[tile.0 as usize] = Some(class.clone());
                 }
             }
         }

@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::geojson::Purpose;
 use super::json::RawJson;
-use super::{AnnotationSet, Edit, Omissions, asap, geojson, identity, text, xml};
+use super::watch::Watch;
+use super::{
+    AnnotationSet, Edit, Omissions, asap, count_detections, counts_table, geojson, identity, text, xml,
+};
 use crate::geometry::Level0Point;
 use crate::slide::SlideInfo;
 use crate::{durable, untrusted};
@@ -20,6 +25,9 @@ pub(super) const MOST_BYTES: u64 = 2 << 30;
 /// The supported formats, for error messages.
 pub(super) const READ_KINDS: &str =
     "supported are GeoJSON as written by QuPath, and the XML of ASAP, Camelyon and Aperio ImageScope";
+
+/// First member of a project's own file: how often a journal has been folded into it.
+const GENERATION_MEMBER: &str = "histokinGeneration";
 
 /// Member of a GeoJSON collection that states the origin of its coordinates, in level-0 pixels.
 const ORIGIN_MEMBER: &str = "coordinateOrigin";
@@ -39,12 +47,14 @@ impl Format {
     /// Returns the format for writing a file with this name.
     ///
     /// # Errors
-    /// [`AnnotationError::Ending`] if its extension is not `.geojson`, `.json` or `.xml`.
+    /// [`AnnotationError::Ending`] if its extension is not `.geojson`, `.json`, one of these with `.gz`, or
+    /// `.xml`.
     pub fn of_name(path: &Path) -> Result<Self, AnnotationError> {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        let inner = if is_packed(path) { path.with_extension("") } else { path.to_owned() };
+        let ending = inner.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         match ending.as_deref() {
             Some("geojson" | "json") => Ok(Self::GeoJson),
-            Some("xml") => Ok(Self::Asap),
+            Some("xml") if !is_packed(path) => Ok(Self::Asap),
             _ => Err(AnnotationError::Ending { path: path.to_owned() }),
         }
     }
@@ -57,6 +67,11 @@ impl Format {
             Self::ImageScope => "Aperio ImageScope XML",
         }
     }
+}
+
+/// Returns whether a file with this name is compressed by gzip.
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
 }
 
 /// The content of an annotation file.
@@ -74,6 +89,8 @@ pub struct AnnotationFile {
     pub notes: Vec<String>,
     /// Origin of the coordinates as stated in the file, in level-0 pixels.
     origin: Option<Level0Point>,
+    /// For a project's own file, how often a journal has been folded into it.
+    pub(super) generation: u64,
 }
 
 impl AnnotationFile {
@@ -105,7 +122,10 @@ impl AnnotationFile {
                 "IDs in use for other annotations, from a file with another name: {others}; both are kept."
             ));
         }
-        Edit::Add(self.set.iter().map(|one| one.as_ref().clone()).collect())
+        if !self.set.detections().is_empty() {
+            return Edit::Import(Box::new(set.with_file(&self.set)));
+        }
+        Edit::Add(self.set.iter().map(Arc::unwrap_or_clone).collect())
     }
 
     /// Applies the rule of Camelyon16: cuts annotations of group `_2` out of the tumours in which they lie.
@@ -147,8 +167,14 @@ pub enum AnnotationError {
         /// Cause, for the user.
         reason: String,
     },
+    /// Reading was stopped by the user.
+    #[error("{}: not read, because it was stopped", path.display())]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
     /// The extension of a file to write is not that of a supported format.
-    #[error("{}: name a .geojson file (for QuPath) or an .xml file (for ASAP)", path.display())]
+    #[error("{}: name a .geojson file (for QuPath), a .geojson.gz, an .xml file (for ASAP) or a .csv file (for counts)", path.display())]
     Ending {
         /// The file.
         path: PathBuf,
@@ -211,9 +237,21 @@ pub(super) struct Read {
 /// [`AnnotationError::Io`] if the file cannot be read; [`AnnotationError::Malformed`] if it has another
 /// format, is damaged, or none of its objects can be read.
 pub fn read_file(path: &Path) -> Result<AnnotationFile, AnnotationError> {
+    read_file_watched(path, &|_| true)
+}
+
+/// Reads a file like [`read_file`]. Calls `go_on` again and again with the share of a GeoJSON file that has
+/// been read, from 0 to 1; reading stops once it returns false.
+///
+/// # Errors
+/// As for [`read_file`], and [`AnnotationError::Stopped`].
+pub fn read_file_watched(
+    path: &Path,
+    go_on: &(dyn Fn(f32) -> bool + Sync),
+) -> Result<AnnotationFile, AnnotationError> {
     let bytes = untrusted::read(path, MOST_BYTES)
         .map_err(|source| AnnotationError::Io { path: path.to_owned(), source })?;
-    read_bytes(&bytes, path)
+    read_watched(&bytes, path, go_on)
 }
 
 /// Reads annotations from memory, like [`read_file`]. `path` is used in messages, and its file name for IDs
@@ -222,23 +260,36 @@ pub fn read_file(path: &Path) -> Result<AnnotationFile, AnnotationError> {
 /// # Errors
 /// [`AnnotationError::Malformed`] as for [`read_file`].
 pub fn read_bytes(bytes: &[u8], path: &Path) -> Result<AnnotationFile, AnnotationError> {
+    read_watched(bytes, path, &|_| true)
+}
+
+pub(super) fn read_watched(
+    bytes: &[u8],
+    path: &Path,
+    go_on: &(dyn Fn(f32) -> bool + Sync),
+) -> Result<AnnotationFile, AnnotationError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    read_packed(bytes, &name).map_err(|FormatError { line, reason }| AnnotationError::Malformed {
+    let watch = Watch::new(go_on);
+    let read = read_packed(bytes, &name, &watch);
+    if watch.has_stopped() {
+        return Err(AnnotationError::Stopped { path: path.to_owned() });
+    }
+    read.map_err(|FormatError { line, reason }| AnnotationError::Malformed {
         path: path.to_owned(),
         line,
         reason,
     })
 }
 
-fn read_packed(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
+fn read_packed(bytes: &[u8], name: &str, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
     let mut left = untrusted::max_unpacked(bytes.len() as u64);
     match bytes {
         [0x1f, 0x8b, ..] => {
             let name = name.strip_suffix(".gz").unwrap_or(name);
-            read_text(&unpacked(flate2::read::MultiGzDecoder::new(bytes), &mut left)?, name)
+            read_text(&unpacked(flate2::read::MultiGzDecoder::new(bytes), &mut left)?, name, watch)
         }
-        [b'P', b'K', 3, 4, ..] => read_zip(bytes, &mut left),
-        _ => read_text(bytes, name),
+        [b'P', b'K', 3, 4, ..] => read_zip(bytes, &mut left, watch),
+        _ => read_text(bytes, name, watch),
     }
 }
 
@@ -247,7 +298,7 @@ fn unpacked(packed: impl io::Read, left: &mut u64) -> Result<Vec<u8>, FormatErro
         .map_err(|error| FormatError::nowhere(format!("it cannot be unpacked ({error})")))
 }
 
-fn read_zip(bytes: &[u8], left: &mut u64) -> Result<AnnotationFile, FormatError> {
+fn read_zip(bytes: &[u8], left: &mut u64, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
     let damaged =
         |error: zip::result::ZipError| FormatError::nowhere(format!("it cannot be unpacked ({error})"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
@@ -265,7 +316,7 @@ fn read_zip(bytes: &[u8], left: &mut u64) -> Result<AnnotationFile, FormatError>
             continue;
         }
         let bytes = unpacked(entry, left).map_err(|error| error.within(&name))?;
-        match (read_text(&bytes, &file).map_err(|error| error.within(&name)), &mut whole) {
+        match (read_text(&bytes, &file, watch).map_err(|error| error.within(&name)), &mut whole) {
             (Ok(part), None) => whole = Some(part),
             (Ok(part), Some(whole)) => whole.append(part, &file),
             (Err(error), _) => {
@@ -290,7 +341,7 @@ impl AnnotationFile {
         let indices: HashMap<Uuid, usize> = other.set.iter().map(|one| one.id).zip(0..).collect();
         let annotations = other.set.iter().map(|one| {
             let parent = one.parent.and_then(|parent| indices.get(&parent).copied());
-            (one.as_ref().clone(), parent)
+            (Arc::unwrap_or_clone(one), parent)
         });
         identity::insert_with_ids(annotations.collect(), source, &mut self.set);
         self.set.take_over(&other.set);
@@ -300,14 +351,16 @@ impl AnnotationFile {
     }
 }
 
-fn read_text(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
+fn read_text(bytes: &[u8], name: &str, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
     let (text, note) = text::decode(bytes)?;
-    let mut origin = None;
+    let (mut origin, mut generation) = (None, 0);
     let (format, read) = match text.trim_start().chars().next() {
         // A record separator (RFC 8142) may precede each feature.
         Some('{' | '[' | '\u{1e}') => {
-            let mut read = geojson::read(&text, name)?;
-            origin = take_origin(&mut read.set);
+            let mut read = geojson::read(&text, name, watch)?;
+            let stated: Option<(f64, f64)> = take_member(&mut read.set, ORIGIN_MEMBER);
+            origin = stated.map(|(x, y)| Level0Point::new(x, y));
+            generation = take_member(&mut read.set, GENERATION_MEMBER).unwrap_or_default();
             (Format::GeoJson, read)
         }
         Some('<') => xml::read(&text, name)?,
@@ -318,32 +371,53 @@ fn read_text(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
     notes.extend(note);
     notes.extend(left_out.sentence("object was left out", "objects were left out"));
     notes.extend(parts.sentence("part of an object was left out", "parts of objects were left out"));
-    Ok(AnnotationFile { format, set, left_out, parts_left_out: parts, notes, origin })
+    Ok(AnnotationFile { format, set, left_out, parts_left_out: parts, notes, origin, generation })
 }
 
-fn take_origin(set: &mut AnnotationSet) -> Option<Level0Point> {
-    let index = set.members.iter().position(|(key, _)| key == ORIGIN_MEMBER)?;
-    let (_, origin) = set.members.remove(index);
-    let (x, y) = serde_json::from_str(origin.get()).ok()?;
-    Some(Level0Point::new(x, y))
+/// Removes a member of a collection and returns its value.
+fn take_member<T: DeserializeOwned>(set: &mut AnnotationSet, name: &str) -> Option<T> {
+    let index = set.members.iter().position(|(key, _)| key == name)?;
+    serde_json::from_str(set.members.remove(index).1.get()).ok()
 }
 
 /// Returns the set as GeoJSON that QuPath can open. `origin` is the level-0 position of the origin of the
 /// coordinates: [`bounds_origin`] for QuPath, `None` for all other programs.
 pub fn write_geojson(set: &AnnotationSet, origin: Option<Level0Point>) -> String {
-    let Some(origin) = origin else { return geojson::write(set, Purpose::Exchange) };
+    let mut bytes = Vec::new();
+    // Writing to memory cannot fail.
+    _ = write_exchange(set, origin, &mut bytes);
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Writes the set as [`write_geojson`] does, piece by piece.
+fn write_exchange(
+    set: &AnnotationSet,
+    origin: Option<Level0Point>,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    let Some(origin) = origin else { return geojson::write(set, Purpose::Exchange, out) };
     let mut moved = set.clone();
     moved.translate(-origin.x, -origin.y);
     if let Ok(stated) = serde_json::value::to_raw_value(&(origin.x, origin.y)) {
         moved.members.push((ORIGIN_MEMBER.to_owned(), RawJson::from(stated.as_ref())));
     }
-    geojson::write(&moved, Purpose::Exchange)
+    geojson::write(&moved, Purpose::Exchange, out)
 }
 
-/// Returns the set as stored in a project: GeoJSON in level-0 pixels that states the identity of every
-/// annotation.
-pub(super) fn write_for_store(set: &AnnotationSet) -> String {
-    geojson::write(set, Purpose::Store)
+/// Writes the set as stored in a project: GeoJSON in level-0 pixels that states the identity of every
+/// annotation, and its generation if that is not 0.
+pub(super) fn write_for_store(
+    set: &AnnotationSet,
+    generation: u64,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    if generation == 0 {
+        return geojson::write(set, Purpose::Store, out);
+    }
+    let mut stating = set.clone();
+    let stated = serde_json::value::to_raw_value(&generation)?;
+    stating.members.insert(0, (GENERATION_MEMBER.to_owned(), RawJson::from(stated.as_ref())));
+    geojson::write(&stating, Purpose::Store, out)
 }
 
 /// Returns the set as XML that ASAP can open, and sentences on what this format cannot store.
@@ -351,8 +425,8 @@ pub fn write_asap(set: &AnnotationSet) -> (String, Vec<String>) {
     asap::write(set)
 }
 
-/// Writes the annotations of a slide durably, in the format given by the file's extension. Returns sentences
-/// on what was left out or moved.
+/// Writes the annotations of a slide durably, in the format given by the file's extension; for `.csv`, the
+/// counts of detections. Returns sentences on what was left out or moved.
 ///
 /// # Errors
 /// [`AnnotationError::Ending`] for other extensions, [`AnnotationError::Io`] if the file cannot be written.
@@ -361,7 +435,15 @@ pub fn write_file(
     set: &AnnotationSet,
     info: &SlideInfo,
 ) -> Result<Vec<String>, AnnotationError> {
-    let (text, notes) = match Format::of_name(path)? {
+    let io = |source| AnnotationError::Io { path: path.to_owned(), source };
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
+        let size_px = (f64::from(info.width()), f64::from(info.height()));
+        let table = counts_table(&count_detections(set, size_px, info.mpp));
+        let table = table.map_err(|error| io(io::Error::other(error)))?;
+        durable::write(path, table.as_bytes()).map_err(io)?;
+        return Ok(vec!["Written were the numbers of detections by class and annotation.".to_owned()]);
+    }
+    match Format::of_name(path)? {
         Format::GeoJson => {
             let origin = bounds_origin(info);
             let note = origin.map(|origin| {
@@ -370,13 +452,23 @@ pub fn write_file(
                     origin.x, origin.y
                 )
             });
-            (write_geojson(set, origin), note.into_iter().collect())
+            let written = durable::write_with(path, |file| match is_packed(path) {
+                true => {
+                    let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+                    write_exchange(set, origin, &mut packed)?;
+                    packed.finish().map(drop)
+                }
+                false => write_exchange(set, origin, file),
+            });
+            written.map_err(io)?;
+            Ok(note.into_iter().collect())
         }
-        Format::Asap | Format::ImageScope => write_asap(set),
-    };
-    let io = |source| AnnotationError::Io { path: path.to_owned(), source };
-    durable::write(path, text.as_bytes()).map_err(io)?;
-    Ok(notes)
+        Format::Asap | Format::ImageScope => {
+            let (text, notes) = write_asap(set);
+            durable::write(path, text.as_bytes()).map_err(io)?;
+            Ok(notes)
+        }
+    }
 }
 
 /// Returns whether a position is plausible. Slides have less than a million pixels along a side; far beyond,

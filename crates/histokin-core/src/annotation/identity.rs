@@ -5,10 +5,12 @@
 //! Reading a file again, or a file written from the same annotations, therefore adds no duplicates.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::file::id_from_text;
+use super::packing::Packing;
 use super::{Annotation, AnnotationSet};
 
 /// Derives the identity of an annotation from the name of its file and its ID there, as JSON, if that is not
@@ -25,25 +27,63 @@ pub(super) fn insert_with_ids(
     source: &str,
     set: &mut AnnotationSet,
 ) -> usize {
-    let mut ids = Vec::with_capacity(annotations.len());
-    let mut repeated = 0;
-    for (mut annotation, parent) in annotations {
-        annotation.parent = parent.and_then(|parent| ids.get(parent).copied());
+    let mut inserter = Inserter::new(source);
+    set.iter().for_each(|known| inserter.keep(known));
+    annotations.into_iter().for_each(|(annotation, parent)| inserter.insert(annotation, parent));
+    inserter.finish(set)
+}
+
+/// Gathers the annotations of a file, one after the other, as [`insert_with_ids`] does.
+pub(super) struct Inserter<'a> {
+    source: &'a str,
+    packing: Packing,
+    used: HashSet<Uuid>,
+    /// IDs of the inserted annotations, in their order.
+    ids: Vec<Uuid>,
+    repeated: usize,
+}
+
+impl<'a> Inserter<'a> {
+    /// Makes an inserter for a file of this name.
+    pub fn new(source: &'a str) -> Self {
+        let (packing, used) = (Packing::default(), HashSet::new());
+        Self { source, packing, used, ids: Vec::new(), repeated: 0 }
+    }
+
+    /// Adds an annotation that is in the set already.
+    fn keep(&mut self, known: Arc<Annotation>) {
+        self.used.insert(known.id);
+        self.packing.push(known);
+    }
+
+    /// Returns the number of inserted annotations.
+    pub fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Adds an annotation of the file, with the index of its parent.
+    pub fn insert(&mut self, mut annotation: Annotation, parent: Option<usize>) {
+        annotation.parent = parent.and_then(|parent| self.ids.get(parent).copied());
         let stated = annotation.id;
         let mut number = 1;
-        while set.get(annotation.id).is_some() {
+        while !self.used.insert(annotation.id) {
             number += 1;
             annotation.id = id_from_text(&format!("{stated} {number}"));
         }
         // IDs derived from the text of an object are not stated in the file.
         if number > 1 && (annotation.id_of_file().is_some() || stated.get_version_num() != 8) {
-            repeated += 1;
-            annotation.keep_id_of_file(stated, source);
+            self.repeated += 1;
+            annotation.keep_id_of_file(stated, self.source);
         }
-        ids.push(annotation.id);
-        set.push(annotation);
+        self.ids.push(annotation.id);
+        self.packing.push(Arc::new(annotation));
     }
-    repeated
+
+    /// Puts the annotations into a set, and returns the number of repeated IDs.
+    pub fn finish(self, set: &mut AnnotationSet) -> usize {
+        self.packing.finish(set);
+        self.repeated
+    }
 }
 
 impl Annotation {
@@ -67,22 +107,25 @@ impl AnnotationSet {
     /// file, and the same shape. Returns the number of annotations whose ID belongs to a different annotation
     /// in `known`.
     pub fn recognise(&mut self, known: &AnnotationSet) -> usize {
-        let mut by_id: HashMap<&str, Vec<&Annotation>> = HashMap::new();
-        for one in known.iter() {
+        let mut by_id: HashMap<String, Vec<Arc<Annotation>>> = HashMap::new();
+        let has_id = |one: &Annotation| one.id_of_file().is_some();
+        let slots = known.detections.slots_where(has_id);
+        let detections = slots.into_iter().filter_map(|slot| known.detections.get(slot));
+        for one in detections.chain(known.annotations.values().cloned()) {
             if let Some(id) = one.id_of_file() {
-                by_id.entry(id).or_default().push(one);
+                by_id.entry(id.to_owned()).or_default().push(one);
             }
         }
         if by_id.is_empty() {
             return 0;
         }
         let mut taken: HashSet<Uuid> =
-            self.iter().map(|one| one.id).filter(|id| known.get(*id).is_some()).collect();
+            self.iter().map(|one| one.id).filter(|id| known.contains(*id)).collect();
         let (mut renamed, mut others) = (HashMap::new(), 0);
-        for one in self.iter().filter(|one| known.get(one.id).is_none()) {
+        for one in self.iter().filter(|one| !known.contains(one.id)) {
             let Some(candidates) = one.id_of_file().and_then(|id| by_id.get(id)) else { continue };
             let same = candidates.iter().find(|known| {
-                known.shape() == one.shape() && !taken.contains(&known.id) && self.get(known.id).is_none()
+                known.shape() == one.shape() && !taken.contains(&known.id) && !self.contains(known.id)
             });
             match same {
                 Some(same) => {

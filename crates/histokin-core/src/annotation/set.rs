@@ -7,14 +7,17 @@ use indexmap::IndexMap;
 use uuid::Uuid;
 
 use super::json::RawJson;
-use super::{Annotation, AnnotationClass, Hit, Shape, new_id};
+use super::packing::Packing;
+use super::{Annotation, AnnotationClass, Bounds, Detection, Detections, Hit, Shape, new_id};
 use crate::geometry::Level0Point;
 
 /// The annotations of one slide, in drawing order. Cloning is cheap, since the annotations themselves are
-/// shared.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// shared. Detections in compact form, if there are any, come first.
+#[derive(Debug, Clone, Default)]
 pub struct AnnotationSet {
-    annotations: IndexMap<Uuid, Arc<Annotation>>,
+    pub(super) detections: Arc<Detections>,
+    /// All other annotations.
+    pub(super) annotations: IndexMap<Uuid, Arc<Annotation>>,
     /// Groups declared by an ASAP file.
     pub groups: Vec<Group>,
     /// Members of a GeoJSON collection that have no meaning in this program.
@@ -101,12 +104,15 @@ pub enum Edit {
         /// Whether they are locked afterwards.
         locked: bool,
     },
+    /// Replace the whole set by one to which a file has been added; see [`AnnotationSet::with_file`].
+    Import(Box<AnnotationSet>),
 }
 
 impl Edit {
     /// Returns its name for the undo menu.
     pub fn title(&self) -> &'static str {
         match self {
+            Self::Import(_) => "import",
             Self::Add(annotations) if annotations.len() > 1 => "import",
             Self::Add(_) => "new annotation",
             Self::Remove(_) => "delete",
@@ -121,51 +127,19 @@ impl Edit {
     }
 }
 
-/// The effect of an edit, with the data to undo and redo it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// Name for the undo menu.
-    pub title: &'static str,
-    steps: Vec<Step>,
-}
-
-/// One annotation before and after the change, with its index in the set.
-#[derive(Debug, Clone, PartialEq)]
-struct Step {
-    before: Option<(usize, Arc<Annotation>)>,
-    after: Option<(usize, Arc<Annotation>)>,
-}
-
-impl Change {
-    /// Returns the annotations that the change added or modified.
-    pub fn touched(&self) -> impl Iterator<Item = Uuid> + '_ {
-        self.steps.iter().filter_map(|step| step.after.as_ref()).map(|(_, annotation)| annotation.id)
-    }
-
-    /// Returns the number of annotations whose parent was removed while they were kept.
-    pub fn kept_below_removed(&self) -> usize {
-        let removed: HashSet<Uuid> = self
-            .steps
-            .iter()
-            .filter(|step| step.after.is_none())
-            .filter_map(|step| step.before.as_ref().map(|(_, before)| before.id))
-            .collect();
-        let is_kept = |step: &&Step| match (&step.before, &step.after) {
-            (Some((_, before)), Some(_)) => before.parent.is_some_and(|parent| removed.contains(&parent)),
-            _ => false,
-        };
-        self.steps.iter().filter(is_kept).count()
-    }
-
-    /// Returns the annotations that exist once the change has been undone.
-    pub fn restored(&self) -> impl Iterator<Item = Uuid> + '_ {
-        self.steps.iter().filter_map(|step| step.before.as_ref()).map(|(_, annotation)| annotation.id)
-    }
-}
-
 impl FromIterator<Annotation> for AnnotationSet {
     fn from_iter<I: IntoIterator<Item = Annotation>>(annotations: I) -> Self {
         Self::new(annotations)
+    }
+}
+
+/// Sets are equal if their annotations are, in whichever form they are held.
+impl PartialEq for AnnotationSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.groups == other.groups
+            && self.members == other.members
+            && self.len() == other.len()
+            && self.iter().eq(other.iter())
     }
 }
 
@@ -177,8 +151,17 @@ impl AnnotationSet {
         set
     }
 
+    /// Makes a set of annotations with unique IDs, with detections in compact form if there are many.
+    pub fn packed(annotations: impl IntoIterator<Item = Annotation>) -> Self {
+        let mut packing = Packing::default();
+        annotations.into_iter().for_each(|annotation| packing.push(Arc::new(annotation)));
+        let mut set = Self::default();
+        packing.finish(&mut set);
+        set
+    }
+
     pub(super) fn push(&mut self, mut annotation: Annotation) {
-        while self.annotations.contains_key(&annotation.id) {
+        while self.contains(annotation.id) {
             annotation.id = new_id();
         }
         self.annotations.insert(annotation.id, Arc::new(annotation));
@@ -214,44 +197,142 @@ impl AnnotationSet {
             return;
         }
         let renamed = |id: Uuid| ids.get(&id).copied().unwrap_or(id);
-        for mut one in std::mem::take(&mut self.annotations).into_values() {
-            let annotation = Arc::make_mut(&mut one);
+        self.remake(|annotation| {
             annotation.id = renamed(annotation.id);
             annotation.parent = annotation.parent.map(renamed);
-            self.annotations.insert(annotation.id, one);
-        }
+        });
     }
 
     /// Moves all annotations by an offset in level-0 pixels.
     pub fn translate(&mut self, dx: f64, dy: f64) {
         if (dx, dy) != (0.0, 0.0) {
-            self.annotations.values_mut().for_each(|one| Arc::make_mut(one).translate(dx, dy));
+            self.remake(|annotation| annotation.translate(dx, dy));
         }
+    }
+
+    /// Changes every annotation. Their IDs must be unique afterwards.
+    fn remake(&mut self, change: impl Fn(&mut Annotation)) {
+        let mut packing = Packing::default();
+        for mut one in self.iter() {
+            change(Arc::make_mut(&mut one));
+            packing.push(one);
+        }
+        packing.finish(self);
     }
 
     /// Returns the number of annotations.
     pub fn len(&self) -> usize {
-        self.annotations.len()
+        self.detections.len() + self.annotations.len()
     }
 
     /// Returns whether there are no annotations.
     pub fn is_empty(&self) -> bool {
-        self.annotations.is_empty()
+        self.len() == 0
+    }
+
+    /// Returns the detections that are held in compact form.
+    pub fn detections(&self) -> &Arc<Detections> {
+        &self.detections
+    }
+
+    /// Returns all annotations that are objects of their own, in drawing order: all but unedited detections
+    /// in compact form.
+    pub fn objects(&self) -> impl DoubleEndedIterator<Item = &Arc<Annotation>> {
+        self.detections.edited().chain(self.annotations.values())
+    }
+
+    /// Returns the set with the annotations of a file, which replace those with the same IDs. Meant for files
+    /// with many detections; for others, see [`super::AnnotationFile::edit_for`].
+    pub fn with_file(&self, file: &Self) -> Self {
+        let mut set = Self { groups: self.groups.clone(), members: self.members.clone(), ..Self::default() };
+        set.take_over(file);
+        if !self.detections.is_empty() {
+            let mut packing = Packing::default();
+            self.iter().for_each(|one| packing.push(file.get(one.id).unwrap_or(one)));
+            file.iter().filter(|one| !self.contains(one.id)).for_each(|one| packing.push(one));
+            packing.finish(&mut set);
+            return set;
+        }
+        set.detections = file.detections.clone();
+        let is_kept = |one: &&Arc<Annotation>| file.detections.slot_of(one.id).is_none();
+        let known = self.annotations.values().filter(is_kept);
+        let known = known.map(|one| file.annotations.get(&one.id).unwrap_or(one));
+        let new = file.annotations.values().filter(|one| !self.annotations.contains_key(&one.id));
+        set.annotations = known.chain(new).map(|one| (one.id, one.clone())).collect();
+        set
+    }
+
+    /// Returns whether there is an annotation with an ID.
+    pub fn contains(&self, id: Uuid) -> bool {
+        self.annotations.contains_key(&id) || self.detections.slot_of(id).is_some()
     }
 
     /// Returns the annotation with an ID.
-    pub fn get(&self, id: Uuid) -> Option<&Arc<Annotation>> {
-        self.annotations.get(&id)
+    pub fn get(&self, id: Uuid) -> Option<Arc<Annotation>> {
+        let object = self.annotations.get(&id).cloned();
+        object.or_else(|| self.detections.get(self.detections.slot_of(id)?))
     }
 
-    /// Returns the annotations in drawing order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Annotation>> + ExactSizeIterator {
-        self.annotations.values()
+    /// Returns what is known of an annotation besides its position and its measured values, which are missing
+    /// for a detection in compact form.
+    pub fn described(&self, id: Uuid) -> Option<&Annotation> {
+        let object = self.annotations.get(&id).map(Arc::as_ref);
+        object.or_else(|| self.detections.described(self.detections.slot_of(id)?))
+    }
+
+    /// Returns the annotations in drawing order. Detections in compact form are unpacked one by one.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Arc<Annotation>> + Clone + '_ {
+        self.detections.iter().chain(self.annotations.values().cloned())
+    }
+
+    /// Returns the IDs of all annotations, in drawing order.
+    pub fn ids(&self) -> impl Iterator<Item = Uuid> + '_ {
+        self.ids_with_parents().map(|(id, _)| id)
+    }
+
+    /// Returns the IDs of all annotations with those of their parents, in drawing order.
+    pub(super) fn ids_with_parents(&self) -> impl Iterator<Item = (Uuid, Option<Uuid>)> + '_ {
+        let detections = &self.detections;
+        let slots = (0..detections.slots()).filter(|slot| !matches!(detections.change_of(*slot), Some(None)));
+        let of_slots = slots.map(|slot| (detections.id(slot), detections.parent(slot)));
+        of_slots.chain(self.annotations.values().map(|one| (one.id, one.parent)))
     }
 
     /// Returns the annotation at an index in drawing order.
-    pub fn at(&self, index: usize) -> Option<&Arc<Annotation>> {
-        self.annotations.get_index(index).map(|(_, annotation)| annotation)
+    pub fn at(&self, index: usize) -> Option<Arc<Annotation>> {
+        match index.checked_sub(self.detections.len()) {
+            Some(index) => self.annotations.get_index(index).map(|(_, annotation)| annotation.clone()),
+            None => self.detections.get(self.detections.slot_at(index)?),
+        }
+    }
+
+    /// Returns the annotations with these IDs, in drawing order.
+    pub fn chosen(&self, ids: &[Uuid]) -> Vec<Arc<Annotation>> {
+        let places = self.places(ids);
+        places.into_iter().filter_map(|(place, _)| self.annotation(place)).collect()
+    }
+
+    /// Returns the annotations for which `is_meant` is true, in drawing order. It must not look at positions
+    /// and measured values.
+    pub fn matching(&self, is_meant: impl Fn(&Annotation) -> bool) -> Vec<Arc<Annotation>> {
+        let slots = self.detections.slots_where(&is_meant).into_iter();
+        let detections = slots.filter_map(|slot| self.detections.get(slot));
+        detections.chain(self.annotations.values().filter(|one| is_meant(one)).cloned()).collect()
+    }
+
+    /// Returns the annotations whose bounding boxes touch an area: first detections, then objects.
+    pub fn touching(&self, area: Bounds) -> impl Iterator<Item = Arc<Annotation>> + '_ {
+        let detections = self.detections.within(area).into_iter().map(|one| Arc::new(one.unpacked()));
+        let touches = move |one: &&Arc<Annotation>| one.bounds().is_some_and(|of| of.intersects(&area));
+        detections.chain(self.objects().filter(touches).cloned())
+    }
+
+    /// Returns the classes of all annotations, each once.
+    pub fn classes(&self) -> Vec<AnnotationClass> {
+        let mut seen = HashSet::new();
+        let of_objects = self.objects().filter_map(|one| one.class.as_ref());
+        let all = self.detections.templates().iter().filter_map(|one| one.class.as_ref()).chain(of_objects);
+        all.filter(|class| seen.insert(*class)).cloned().collect()
     }
 
     /// Returns the topmost annotation at `point` among those for which `is_candidate` is true. An annotation
@@ -263,183 +344,29 @@ impl AnnotationSet {
         reach_px: f64,
         is_candidate: impl Fn(&Annotation) -> bool,
     ) -> Option<(Uuid, Hit)> {
-        let touched = self.iter().rev().filter(|one| is_candidate(one)).filter_map(|annotation| {
-            let hit = annotation.hit(point, reach_px)?;
+        let touch = |annotation: &Annotation| {
+            let hit = annotation.hit(point, reach_px).filter(|_| is_candidate(annotation))?;
             Some((hit, annotation.shape().area_px2().unwrap_or(0.0), annotation.id))
-        });
+        };
+        let detections = self.detections.within(Bounds { min: point, max: point }.grown(reach_px));
+        let detections = detections.iter().rev().filter_map(|one| touch(&one.unpacked()));
+        let touched = self.objects().rev().filter_map(|one| touch(one)).chain(detections);
         let best = touched.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))?;
         Some((best.2, best.0))
     }
 
-    /// Applies an edit and returns the change; `None` if nothing changes. Shapes of locked annotations are
-    /// not changed.
-    pub fn apply(&mut self, edit: Edit) -> Option<Change> {
-        let title = edit.title();
-        let steps = match edit {
-            Edit::Add(annotations) => {
-                let mut steps: Vec<Step> = Vec::new();
-                let mut next = self.len();
-                for annotation in annotations {
-                    let before = self.annotations.get_full(&annotation.id);
-                    let before = before.map(|(index, _, known)| (index, known.clone()));
-                    let index = before.as_ref().map_or(next, |(index, _)| *index);
-                    next += usize::from(before.is_none());
-                    steps.push(Step { before, after: Some((index, Arc::new(annotation))) });
-                }
-                steps.retain(|step| !matches!((&step.before, &step.after), (Some(b), Some(a)) if b == a));
-                steps
-            }
-            Edit::Remove(ids) => self.steps(&ids, |_| None),
-            Edit::Reshape { id, shape } => self.reshaped(&[id], |_| shape.clone()),
-            Edit::Translate { ids, dx, dy } => self.steps(&ids, |annotation| {
-                let mut moved = annotation.clone();
-                if !annotation.locked {
-                    moved.translate(dx, dy);
-                }
-                Some(moved)
-            }),
-            Edit::Paint { id, area } => self.reshaped(&[id], |shape| shape.union(&area)),
-            Edit::Erase { ids, area } => self.reshaped(&ids, |shape| shape.difference(&area)),
-            Edit::Classify { ids, class } => self.steps(&ids, |annotation| {
-                let mut classified = annotation.clone();
-                classified.set_class(class.clone());
-                Some(classified)
-            }),
-            Edit::Reclassify { from, to } => {
-                let of_class =
-                    |one: &&Arc<Annotation>| one.class.as_ref().is_some_and(|class| class.name == from);
-                let ids: Vec<Uuid> = self.iter().filter(of_class).map(|one| one.id).collect();
-                self.steps(&ids, |annotation| {
-                    let mut classified = annotation.clone();
-                    classified.set_class(to.clone());
-                    Some(classified)
-                })
-            }
-            Edit::Rename { id, name } => {
-                self.steps(&[id], |annotation| Some(Annotation { name: name.clone(), ..annotation.clone() }))
-            }
-            Edit::Lock { ids, locked } => {
-                self.steps(&ids, |annotation| Some(Annotation { locked, ..annotation.clone() }))
-            }
+    /// Returns the IDs of all annotations whose bounding boxes lie within `area`, in drawing order.
+    pub fn enclosed_by(&self, area: Bounds) -> Vec<Uuid> {
+        let mut ring = Vec::new();
+        let mut lies_within = |one: &Detection<'_>| {
+            let mut is_in = true;
+            one.each_outline(&mut ring, |points, _| is_in &= points.iter().all(|at| area.contains(*at)));
+            is_in
         };
-        let mut change = Change { title, steps };
-        self.adopt(&mut change.steps);
-        self.redo(&change);
-        (!change.steps.is_empty()).then_some(change)
-    }
-
-    /// Sets the parent of children of removed annotations to their nearest remaining ancestor, as QuPath does
-    /// when it keeps child objects.
-    fn adopt(&self, steps: &mut Vec<Step>) {
-        let removal = |step: &Step| {
-            let (_, before) = step.before.as_ref().filter(|_| step.after.is_none())?;
-            Some((before.id, before.parent))
-        };
-        let removed: HashMap<Uuid, Option<Uuid>> = steps.iter().filter_map(removal).collect();
-        if removed.is_empty() {
-            return;
-        }
-        let above = |mut parent: Option<Uuid>| {
-            // Bounded by the number of removed annotations, in case their parents form a cycle.
-            for _ in 0..=removed.len() {
-                match parent.and_then(|id| removed.get(&id)) {
-                    Some(next) => parent = *next,
-                    None => return parent,
-                }
-            }
-            None
-        };
-        let mut changed: HashMap<Uuid, usize> = HashMap::new();
-        for (position, step) in steps.iter().enumerate() {
-            changed.extend(step.before.as_ref().map(|(_, before)| (before.id, position)));
-        }
-        for (index, one) in self.annotations.values().enumerate() {
-            if removed.contains_key(&one.id)
-                || !one.parent.is_some_and(|parent| removed.contains_key(&parent))
-            {
-                continue;
-            }
-            match changed.get(&one.id).and_then(|position| steps[*position].after.as_mut()) {
-                Some((_, after)) => {
-                    let parent = above(after.parent);
-                    Arc::make_mut(after).parent = parent;
-                }
-                None => {
-                    let moved = Annotation { parent: above(one.parent), ..one.as_ref().clone() };
-                    let (before, after) = ((index, one.clone()), (index, Arc::new(moved)));
-                    steps.push(Step { before: Some(before), after: Some(after) });
-                }
-            }
-        }
-    }
-
-    /// Undoes a change. Changes must be undone in reverse order.
-    pub fn undo(&mut self, change: &Change) {
-        // First remove added annotations, then restore removed ones at their old index, lowest first.
-        for step in change.steps.iter().rev().filter(|step| step.before.is_none()) {
-            if let Some((_, added)) = &step.after {
-                self.annotations.shift_remove(&added.id);
-            }
-        }
-        for (index, annotation) in change.steps.iter().filter_map(|step| step.before.clone()) {
-            self.put(index, annotation);
-        }
-    }
-
-    /// Redoes a change that was undone.
-    pub fn redo(&mut self, change: &Change) {
-        for step in change.steps.iter().rev().filter(|step| step.after.is_none()) {
-            if let Some((_, removed)) = &step.before {
-                self.annotations.shift_remove(&removed.id);
-            }
-        }
-        for (index, annotation) in change.steps.iter().filter_map(|step| step.after.clone()) {
-            self.put(index, annotation);
-        }
-    }
-
-    fn put(&mut self, index: usize, annotation: Arc<Annotation>) {
-        match self.annotations.get_mut(&annotation.id) {
-            Some(known) => *known = annotation,
-            None => {
-                _ = self.annotations.shift_insert(
-                    index.min(self.annotations.len()),
-                    annotation.id,
-                    annotation,
-                )
-            }
-        }
-    }
-
-    /// Returns the steps for those of `ids` that `change` modifies, in the order of the set.
-    fn steps(&self, ids: &[Uuid], change: impl Fn(&Annotation) -> Option<Annotation>) -> Vec<Step> {
-        let mut known: Vec<(usize, &Arc<Annotation>)> = ids
-            .iter()
-            .filter_map(|id| self.annotations.get_full(id))
-            .map(|(index, _, annotation)| (index, annotation))
-            .collect();
-        known.sort_by_key(|(index, _)| *index);
-        known.dedup_by_key(|(index, _)| *index);
-        let step = |(index, before): (usize, &Arc<Annotation>)| {
-            let after = change(before);
-            (after.as_ref() != Some(before.as_ref())).then(|| Step {
-                before: Some((index, before.clone())),
-                after: after.map(|after| (index, Arc::new(after))),
-            })
-        };
-        known.into_iter().filter_map(step).collect()
-    }
-
-    /// Returns the steps that change the shapes of those of `ids` that are not locked, and remove those that
-    /// become empty.
-    fn reshaped(&self, ids: &[Uuid], change: impl Fn(&Shape) -> Shape) -> Vec<Step> {
-        self.steps(ids, |annotation| {
-            let mut reshaped = annotation.clone();
-            if !annotation.locked {
-                reshaped.set_shape(change(annotation.shape()));
-            }
-            // Annotations without a position were already empty and are kept.
-            (!reshaped.shape().is_empty() || annotation.shape().is_empty()).then_some(reshaped)
-        })
+        let touching = self.detections.within(area);
+        let detections = touching.iter().filter(|one| lies_within(one)).map(Detection::id);
+        let is_in = |bounds: Bounds| area.contains(bounds.min) && area.contains(bounds.max);
+        let objects = self.objects().filter(|one| one.bounds().is_some_and(is_in)).map(|one| one.id);
+        detections.chain(objects).collect()
     }
 }

@@ -84,11 +84,12 @@ impl AnnotationFilter {
     }
 
     fn mask(&self, set: &DescriptorSet, annotations: &AnnotationSet) -> RowMask {
-        let is_chosen = |one: &&Arc<Annotation>| match self {
+        let is_chosen = |one: &Annotation| match self {
             Self::Class(name) => one.class.as_ref().is_some_and(|class| class.name == *name),
             _ => true,
         };
-        let chosen = || annotations.iter().filter(is_chosen).map(|one| &**one);
+        let chosen = annotations.matching(is_chosen);
+        let chosen = || chosen.iter().map(|one| &**one);
         let mut is_in = vec![false; set.len()];
         let region = match self {
             // The innermost of nested annotations decides the class.

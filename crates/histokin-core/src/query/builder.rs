@@ -115,8 +115,8 @@ impl QueryBuilder<'_> {
     pub fn annotations(&self, slide: &SlideId, ids: &[Uuid]) -> Result<Vec<ShownExample>, BuildError> {
         let examples = match (self.annotations.get(slide), self.set(slide)) {
             (Some(annotations), Some(set)) => {
-                let chosen = annotations.iter().filter(|one| ids.contains(&one.id));
-                let chosen: Vec<_> = chosen.map(|one| (&**one, Cow::Borrowed(one.shape()))).collect();
+                let chosen = annotations.chosen(ids);
+                let chosen: Vec<_> = chosen.iter().map(|one| (&**one, Cow::Borrowed(one.shape()))).collect();
                 self.annotated(set, &chosen)
             }
             _ => Vec::new(),
@@ -134,8 +134,8 @@ impl QueryBuilder<'_> {
             let Some(annotations) = self.annotations.get(&set.header.slide_id) else { return Vec::new() };
             let (nesting, least) = (Nesting::of(annotations), set.header.tile_area_px2());
             let has_class = |one: &Annotation| one.class.as_ref().is_some_and(|class| class.name == name);
-            let chosen = annotations.iter().map(|one| &**one).filter(|one| has_class(one));
-            let chosen: Vec<_> = chosen.map(|one| (one, nesting.own_area(one, least))).collect();
+            let chosen = annotations.matching(has_class);
+            let chosen: Vec<_> = chosen.iter().map(|one| (&**one, nesting.own_area(one, least))).collect();
             self.annotated(set, &chosen)
         };
         let examples: Vec<ShownExample> = self.index.sets().iter().flat_map(|set| of_slide(set)).collect();

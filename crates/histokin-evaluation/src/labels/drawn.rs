@@ -15,7 +15,7 @@ pub fn of_annotations(set: &AnnotationSet) -> SlideLabels {
     for one in set.iter() {
         // Areas that Camelyon16 cuts out of tumours have no class.
         let Some(class) = one.class.as_ref().filter(|class| class.name != HOLE_GROUP) else { continue };
-        let shape = nesting.own_area(one, 0.0);
+        let shape = nesting.own_area(&one, 0.0);
         let areas = shape.polygons();
         let areas = areas.iter().map(|polygon| Area { outlines: polygon.rings().cloned().collect() });
         let mut areas = areas.peekable();

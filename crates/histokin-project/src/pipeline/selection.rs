@@ -26,13 +26,13 @@ impl TileSelection {
     /// settings refer to annotations.
     pub fn new(settings: TissueSettings, annotations: Option<&AnnotationSet>) -> Self {
         let areas = settings.within.as_ref().map(|within| {
-            let is_chosen = |one: &&Annotation| match within {
+            let is_chosen = |one: &Annotation| match within {
                 Within::Annotated => true,
                 Within::Class(name) => one.class.as_ref().is_some_and(|class| class.name == *name),
                 Within::Annotation(id) => one.id == *id,
             };
-            let all = annotations.into_iter().flat_map(AnnotationSet::iter).map(|one| &**one);
-            all.filter(is_chosen).filter_map(|one| Region::of_annotations([one])).collect()
+            let all = annotations.into_iter().flat_map(AnnotationSet::iter);
+            all.filter(|one| is_chosen(one)).filter_map(|one| Region::of_annotations([&*one])).collect()
         });
         Self { settings, areas }
     }

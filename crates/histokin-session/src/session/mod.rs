@@ -39,7 +39,9 @@ mod slides;
 mod training;
 mod view;
 
-pub use annotations::{AnnotationCommand, AnnotationEvent, AnnotationJob, SlideAnnotations};
+pub use annotations::{
+    AnnotationCommand, AnnotationEvent, AnnotationJob, Counts, ReadFile, SlideAnnotations,
+};
 pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;
 pub use concepts::{ConceptAreas, ConceptCommand, ConceptEvent, ConceptJob};

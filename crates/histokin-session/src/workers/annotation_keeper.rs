@@ -1,22 +1,30 @@
 //! The thread that reads and writes annotations. Changes are collected for `DELAY` and written together; a
 //! crash loses at most that. Annotations that cannot be written are kept, and writing is retried every
-//! `RETRY`.
+//! `RETRY`. After `REST` without anything to do, long journals are folded into their files.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::EventSender;
-use crate::session::{AnnotationEvent, AnnotationJob, Event, MessageEvent};
-use histokin_core::annotation::{AnnotationError, AnnotationFile, read_file, write_file};
-use histokin_core::slide::SlideInfo;
+use crate::session::{AnnotationEvent, AnnotationJob, Counts, Event, MessageEvent, ReadFile};
+use histokin_core::annotation::{
+    AnnotationError, AnnotationSet, AnnotationStore, Saved, count_detections, measured_ranges,
+    read_file_watched, write_file,
+};
+use histokin_core::slide::{SlideId, SlideInfo};
+use histokin_project::project::Claim;
 
 /// How long a change may wait for further changes before it is written.
 const DELAY: Duration = Duration::from_millis(500);
 
 /// How long to wait before a failed write is retried.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How long nothing must happen before a journal is folded.
+const REST: Duration = Duration::from_secs(20);
 
 /// Jobs that wait. Their number stays small: of the sets of one slide, only the newest waits.
 #[derive(Default)]
@@ -77,10 +85,17 @@ impl AnnotationQueue {
         self.filled.notify_all();
     }
 
-    /// Waits for jobs. All waiting sets are saved before anything else is read or written. Returns `None` at
-    /// the end.
-    fn take(&self) -> Option<Vec<AnnotationJob>> {
+    /// Returns whether there is something to do, or nothing more.
+    fn is_wanted(&self) -> bool {
+        let state = self.lock();
+        state.closed || !state.jobs.is_empty() || !state.saves.is_empty()
+    }
+
+    /// Waits for jobs. All waiting sets are saved before anything else is read or written. Returns no job if
+    /// there was none for as long as `rest`, and `None` at the end.
+    fn take(&self, rest: Option<Duration>) -> Option<Vec<AnnotationJob>> {
         let mut state = self.lock();
+        let begin = Instant::now();
         loop {
             let now = Instant::now();
             let write_now = state.closed || !state.jobs.is_empty();
@@ -94,7 +109,11 @@ impl AnnotationQueue {
                 work.extend(state.jobs.pop_front());
                 return (!work.is_empty()).then_some(work);
             }
-            state = match wait {
+            let left = rest.map(|rest| rest.saturating_sub(begin.elapsed()));
+            if state.saves.is_empty() && left.is_some_and(|left| left.is_zero()) {
+                return Some(Vec::new());
+            }
+            state = match wait.into_iter().chain(left).min() {
                 Some(wait) => self.filled.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
@@ -106,16 +125,66 @@ impl AnnotationQueue {
     }
 }
 
-/// Runs jobs until the queue is closed.
-pub fn run(queue: &AnnotationQueue, events: &EventSender) {
-    while let Some(work) = queue.take() {
-        work.into_iter().for_each(|job| perform(job, queue, events));
+/// What is on the disk, by the path of the file.
+#[derive(Default)]
+struct Disk {
+    saved: HashMap<PathBuf, Saved>,
+    /// Slides whose journal is long, with what keeps the project claimed.
+    long: HashMap<PathBuf, (AnnotationStore, SlideId, Claim)>,
+}
+
+impl Disk {
+    fn save(
+        &mut self,
+        store: &AnnotationStore,
+        slide: &SlideId,
+        set: &Arc<AnnotationSet>,
+        claim: &Claim,
+    ) -> Result<(), AnnotationError> {
+        let path = store.path(slide);
+        // After an error, it is not certain any more what is on the disk.
+        let known = self.saved.remove(&path);
+        let saved = store.save_changes(slide, known.as_ref(), set)?;
+        self.saved.insert(path.clone(), saved);
+        if store.has_long_journal(slide) {
+            self.long.insert(path, (store.clone(), slide.clone(), claim.clone()));
+        } else {
+            self.long.remove(&path);
+        }
+        Ok(())
+    }
+
+    /// Folds long journals until there is something else to do.
+    fn fold(&mut self, queue: &AnnotationQueue) {
+        for (path, (store, slide, claim)) in std::mem::take(&mut self.long) {
+            let Some(saved) = self.saved.get(&path) else { continue };
+            let set = saved.set().clone();
+            match store.fold(&slide, &set, &|| queue.is_wanted()) {
+                Ok(generation) => _ = self.saved.insert(path, Saved::new(set, generation)),
+                // The journal holds everything; it is folded later.
+                Err(error) => {
+                    tracing::info!("{error}");
+                    self.long.insert(path, (store, slide, claim));
+                }
+            }
+        }
     }
 }
 
-fn perform(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
+/// Runs jobs until the queue is closed.
+pub fn run(queue: &AnnotationQueue, events: &EventSender) {
+    let mut disk = Disk::default();
+    while let Some(work) = queue.take((!disk.long.is_empty()).then_some(REST)) {
+        if work.is_empty() {
+            disk.fold(queue);
+        }
+        work.into_iter().for_each(|job| perform(job, &mut disk, queue, events));
+    }
+}
+
+fn perform(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events: &EventSender) {
     let failed = on_crash(&job);
-    events.attempt(failed.0, || work_on(job, queue, events), failed.1);
+    events.attempt(failed.0, || work_on(job, disk, queue, events), failed.1);
 }
 
 /// Returns the description of a job, and the function that makes its event after a crash.
@@ -129,10 +198,14 @@ fn on_crash(job: &AnnotationJob) -> (&'static str, impl FnOnce(String) -> Option
             let slide = slide.clone();
             ("Reading annotations", Box::new(|reason| AnnotationEvent::Loaded { slide, loaded: Err(reason) }))
         }
-        AnnotationJob::Import { info, path } => {
+        AnnotationJob::Import { info, path, .. } => {
             let (slide, path) = (info.id.clone(), path.clone());
             let failed = |reason| AnnotationEvent::Imported { slide, path, file: Err(reason) };
             ("Importing annotations", Box::new(failed))
+        }
+        AnnotationJob::Count { slide, .. } => {
+            let slide = slide.clone();
+            ("Counting detections", Box::new(|_| AnnotationEvent::Counted { slide, counts: None }))
         }
         AnnotationJob::Export { path, .. } => {
             let path = path.clone();
@@ -143,9 +216,9 @@ fn on_crash(job: &AnnotationJob) -> (&'static str, impl FnOnce(String) -> Option
     (doing, |reason| Some(Event::Annotations(failed(reason))))
 }
 
-fn work_on(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
+fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events: &EventSender) {
     let event = match job {
-        AnnotationJob::Save { store, slide, set, claim } => match store.save(&slide, &set) {
+        AnnotationJob::Save { store, slide, set, claim } => match disk.save(&store, &slide, &set, &claim) {
             Ok(()) => Event::Annotations(AnnotationEvent::Saved { slide }),
             Err(error) => {
                 let (reason, again) = (error.to_string(), slide.clone());
@@ -154,8 +227,13 @@ fn work_on(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
             }
         },
         AnnotationJob::Load { store, slide } => {
-            let loaded = store.load(&slide).map_err(|error| error.to_string());
+            let progress = Progress::of(&slide, events);
+            let loaded = store.load_watched(&slide, &|share| progress.tell(share));
+            let loaded = loaded.map_err(|error| error.to_string());
             let loaded = loaded.map(|loaded| {
+                if let Some(saved) = Saved::of(&loaded) {
+                    disk.saved.insert(store.path(&slide), saved);
+                }
                 if let Some(trouble) = loaded.trouble {
                     events.send(MessageEvent::Error(trouble));
                 }
@@ -163,9 +241,20 @@ fn work_on(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
             });
             Event::Annotations(AnnotationEvent::Loaded { slide, loaded })
         }
-        AnnotationJob::Import { info, path } => {
-            let file = import(&path, &info).map(Box::new).map_err(|error| error.to_string());
+        AnnotationJob::Import { info, path, set, stop } => {
+            let progress = Progress::of(&info.id, events);
+            let go_on = |share| {
+                progress.tell(share);
+                !stop.load(Ordering::Relaxed)
+            };
+            let file = import(&path, &info, set, &go_on).map(Box::new).map_err(|error| error.to_string());
             Event::Annotations(AnnotationEvent::Imported { slide: info.id.clone(), path, file })
+        }
+        AnnotationJob::Count { slide, set, size_px, mpp } => {
+            let areas = count_detections(&set, size_px, mpp);
+            let measured = measured_ranges(set.detections());
+            let counts = Some(Arc::new(Counts { set, areas, measured }));
+            Event::Annotations(AnnotationEvent::Counted { slide, counts })
         }
         AnnotationJob::Export { info, set, path } => {
             let written = write_file(&path, &set, &info).map_err(|error| error.to_string());
@@ -176,10 +265,39 @@ fn work_on(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
     events.send(event);
 }
 
+/// Tells the session how far reading is, now and then.
+struct Progress<'a> {
+    slide: &'a SlideId,
+    events: &'a EventSender,
+    told: Mutex<Instant>,
+}
+
+impl<'a> Progress<'a> {
+    fn of(slide: &'a SlideId, events: &'a EventSender) -> Self {
+        Self { slide, events, told: Mutex::new(Instant::now()) }
+    }
+
+    fn tell(&self, share: f32) {
+        const EVERY: Duration = Duration::from_millis(100);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.elapsed() >= EVERY {
+            *told = Instant::now();
+            self.events.send(AnnotationEvent::Reading { slide: self.slide.clone(), share });
+        }
+    }
+}
+
 /// Reads a file and places its annotations on a slide.
-fn import(path: &std::path::Path, info: &SlideInfo) -> Result<AnnotationFile, AnnotationError> {
-    let mut file = read_file(path)?;
+fn import(
+    path: &Path,
+    info: &SlideInfo,
+    set: Arc<AnnotationSet>,
+    go_on: &(dyn Fn(f32) -> bool + Sync),
+) -> Result<ReadFile, AnnotationError> {
+    let mut file = read_file_watched(path, go_on)?;
     file.place_on(info, None);
     file.cut_camelyon16_holes();
-    Ok(file)
+    let has_many = !file.set.detections().is_empty();
+    let edit = has_many.then(|| file.edit_for(&set)).map(|edit| (set, edit));
+    Ok(ReadFile { file, edit })
 }

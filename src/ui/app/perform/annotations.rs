@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use egui::Context;
+use uuid::Uuid;
 
 use super::App;
 use crate::annotation::Edit;
@@ -78,8 +79,7 @@ impl App {
     pub(in crate::ui::app) fn select_annotations(&mut self) {
         let Some(slide) = self.session.active() else { return };
         let Some(annotations) = self.session.annotations(slide.id()) else { return };
-        let shown =
-            annotations.set().iter().map(|one| one.id).filter(|id| !annotations.hidden().contains(id));
+        let shown = annotations.set().ids().filter(|id| !annotations.hidden().contains(id));
         let ids = shown.collect();
         self.annotate(|slide| AnnotationCommand::Select { slide, ids });
     }
@@ -87,7 +87,9 @@ impl App {
     /// Deletes the selected annotations that are not locked.
     pub(in crate::ui::app) fn delete_annotations(&mut self) {
         let Some(annotations) = self.selection() else { return };
-        let ids: Vec<_> = annotations.selected().filter(|one| !one.locked).map(|one| one.id).collect();
+        let set = annotations.set();
+        let is_free = |id: &Uuid| set.described(*id).is_some_and(|one| !one.locked);
+        let ids: Vec<_> = annotations.selection().iter().copied().filter(is_free).collect();
         self.annotate(|slide| AnnotationCommand::Edit { slide, edit: Edit::Remove(ids) });
     }
 

@@ -1,5 +1,7 @@
 //! Shapes being drawn, from the first press to the finished annotation.
 
+use std::sync::Arc;
+
 use egui::{Event, Key, PointerButton, Pos2, Response, Ui};
 use uuid::Uuid;
 
@@ -17,7 +19,7 @@ pub(super) enum Draft {
         /// Whether the path is drawn with the button held.
         freely: bool,
     },
-    /// A rectangle or an ellipse between two corners.
+    /// A rectangle or an ellipse between two corners; with the selection tool, the area to select.
     Box { from: Level0Point, to: Level0Point },
     /// A line between two ends.
     Line { from: Level0Point, to: Level0Point },
@@ -276,12 +278,12 @@ impl Annotator {
             self.paint_area(area, path, radius_px, scene);
             return;
         }
-        let ids_of = |ones: &mut dyn Iterator<Item = &std::sync::Arc<Annotation>>| -> Vec<Uuid> {
+        let ids_of = |ones: &mut dyn Iterator<Item = Arc<Annotation>>| -> Vec<Uuid> {
             ones.filter(|one| is_open(one)).map(|one| one.id).collect()
         };
         let mut ids = ids_of(&mut scene.annotations.selected());
         if ids.is_empty() {
-            ids = ids_of(&mut scene.annotations.set().iter());
+            ids = ids_of(&mut scene.annotations.set().touching(bounds));
         }
         if !ids.is_empty() {
             self.commands.push(AnnotationCommand::Edit {

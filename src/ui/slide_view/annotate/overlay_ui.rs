@@ -32,7 +32,7 @@ impl Labels {
             return;
         }
         self.of = Some((set.clone(), scene.mpp));
-        let measured = set.iter().filter(|one| one.is_measurement());
+        let measured = set.objects().filter(|one| one.is_measurement());
         self.texts =
             measured.filter_map(|one| Some((anchor(one.shape())?, label(one.shape(), scene.mpp)?))).collect();
     }

@@ -12,15 +12,15 @@ pub fn cut_camelyon16_holes(set: &mut AnnotationSet) -> usize {
         one.class.as_ref().is_some_and(|class| is(&class.name)) && one.shape().is_area()
     };
     let ids = |set: &AnnotationSet, is: &dyn Fn(&str) -> bool| -> Vec<Uuid> {
-        set.iter().filter(|one| class_is(one, is)).map(|one| one.id).collect()
+        set.objects().filter(|one| class_is(one, is)).map(|one| one.id).collect()
     };
     let tumours = ids(set, &means_tumour);
     let mut used = Vec::new();
     for hole in ids(set, &|name| name == HOLE_GROUP) {
-        let Some(hole) = set.get(hole).cloned() else { continue };
+        let Some(hole) = set.get(hole) else { continue };
         for tumour in &tumours {
             let Some(whole) = set.get(*tumour) else { continue };
-            let Some(cut) = without(whole, &hole) else { continue };
+            let Some(cut) = without(&whole, &hole) else { continue };
             used.push(hole.id);
             // A tumour that is cut out completely is removed.
             set.apply(if cut.shape().is_empty() {

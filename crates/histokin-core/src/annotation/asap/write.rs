@@ -18,7 +18,7 @@ pub fn write(set: &AnnotationSet) -> (String, Vec<String>) {
     let mut body = String::new();
     let mut odd_markup = 0;
     for (index, annotation) in set.iter().enumerate() {
-        write_annotation(&mut body, annotation, index, &mut groups);
+        write_annotation(&mut body, &annotation, index, &mut groups);
         if let Some(origin) = &annotation.asap {
             odd_markup += origin.attributes.len() - plain_attributes(&origin.attributes).len();
             odd_markup += origin.elements.iter().filter(|element| !is_element(element)).count();

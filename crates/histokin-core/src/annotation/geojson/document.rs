@@ -11,7 +11,8 @@ use super::{GROUPS_MEMBER, other_kinds};
 use crate::annotation::file::{FormatError, Read};
 use crate::annotation::json::{Members, RawJson, repaired};
 use crate::annotation::left_out::LeftOut;
-use crate::annotation::{Annotation, Group, identity};
+use crate::annotation::watch::Watch;
+use crate::annotation::{Group, identity};
 
 /// Maximum nesting depth of collections and arrays.
 const DEEPEST_COLLECTION: usize = 8;
@@ -23,12 +24,12 @@ const DEEPEST_COLLECTION: usize = 8;
 ///
 /// # Errors
 /// Fails with the line if the text is not JSON, has another format, or none of its objects can be read.
-pub fn read(text: &str, source: &str) -> Result<Read, FormatError> {
+pub fn read(text: &str, source: &str, watch: &Watch<'_>) -> Result<Read, FormatError> {
     match values(text) {
-        Ok(values) => Reader::new(text, source).document(values),
+        Ok(values) => Reader::new(text, source).document(values, watch),
         // Unquoted non-finite numbers are not valid JSON.
         Err(error) => match repaired(text) {
-            Some(text) => Reader::new(&text, source).document(values(&text)?),
+            Some(text) => Reader::new(&text, source).document(values(&text)?, watch),
             None => Err(error),
         },
     }
@@ -138,11 +139,12 @@ impl<'a> Reader<'a> {
         FormatError::at_offset(self.text, odd.offset, odd.reason)
     }
 
-    fn document(&self, values: Vec<&'a RawValue>) -> Result<Read, FormatError> {
+    fn document(&self, values: Vec<&'a RawValue>, watch: &Watch<'_>) -> Result<Read, FormatError> {
         let mut gathered = Gathered {
             reader: self,
+            watch,
             read: Read::default(),
-            objects: Vec::new(),
+            inserter: identity::Inserter::new(self.source),
             number: 0,
             first_error: None,
         };
@@ -173,8 +175,9 @@ impl<'a> Reader<'a> {
 /// The objects read so far, in the order of the document.
 struct Gathered<'r, 'a> {
     reader: &'r Reader<'a>,
+    watch: &'r Watch<'r>,
     read: Read,
-    objects: Vec<(Annotation, Option<usize>)>,
+    inserter: identity::Inserter<'r>,
     /// Number of objects so far, without children.
     number: usize,
     /// Error of the first object that was left out.
@@ -187,6 +190,10 @@ impl<'a> Gathered<'_, 'a> {
         /// in memory twice for a moment.
         const BATCH: usize = 4096;
         for batch in values.chunks(BATCH) {
+            let offset = batch.first().map_or(0, |value| self.reader.wrong(value, "").offset);
+            if !self.watch.go_on(offset as f32 / self.reader.text.len() as f32) {
+                return;
+            }
             let parsed: Vec<_> = batch.par_iter().map(|value| self.reader.parse(value)).collect();
             for parsed in parsed {
                 match parsed {
@@ -232,11 +239,11 @@ impl<'a> Gathered<'_, 'a> {
 
     fn take_object(&mut self, object: Object) {
         self.number += 1;
-        let offset = self.objects.len();
+        let offset = self.inserter.count();
         let number = self.number;
-        let parents = object.annotations.into_iter();
-        self.objects
-            .extend(parents.map(|(annotation, parent)| (annotation, parent.map(|parent| parent + offset))));
+        for (annotation, parent) in object.annotations {
+            self.inserter.insert(annotation, parent.map(|parent| parent + offset));
+        }
         let objects = object.left_out;
         for (odd, path, id) in objects.first {
             self.leave_out(odd, format!("object {number}{path}"), id);
@@ -263,13 +270,13 @@ impl<'a> Gathered<'_, 'a> {
     }
 
     fn finish(mut self) -> Result<Read, FormatError> {
-        if let Some(error) = self.first_error.filter(|_| self.objects.is_empty()) {
+        if let Some(error) = self.first_error.filter(|_| self.inserter.count() == 0) {
             return Err(match self.read.left_out.count {
                 1 => error,
                 count => error.within(format!("none of its {count} objects can be read")),
             });
         }
-        let repeated = identity::insert_with_ids(self.objects, self.reader.source, &mut self.read.set);
+        let repeated = self.inserter.finish(&mut self.read.set);
         if repeated > 0 {
             self.read
                 .notes

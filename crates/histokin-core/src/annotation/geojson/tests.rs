@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::Purpose;
 use crate::annotation::file::{FormatError, Read};
 use crate::annotation::json::RawJson;
+use crate::annotation::watch::Watch;
 use crate::annotation::{
     Annotation, AnnotationClass, AnnotationSet, Bounds, Edit, History, ObjectKind, Polygon, Ring, Shape,
 };
@@ -14,15 +15,17 @@ fn parsed(text: &str) -> Value {
 }
 
 fn whole(text: &str) -> Read {
-    super::read(text, "a.geojson").unwrap()
+    super::read(text, "a.geojson", &Watch::none()).unwrap()
 }
 
 pub(in crate::annotation) fn read(text: &str) -> Result<AnnotationSet, FormatError> {
-    super::read(text, "a.geojson").map(|read| read.set)
+    super::read(text, "a.geojson", &Watch::none()).map(|read| read.set)
 }
 
 pub(in crate::annotation) fn write(set: &AnnotationSet) -> String {
-    super::write(set, Purpose::Exchange)
+    let mut bytes = Vec::new();
+    super::write(set, Purpose::Exchange, &mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
 }
 
 /// Reads a document, writes it again and returns the result as a value.
@@ -438,13 +441,14 @@ fn collections_of_geometries_become_an_object_of_each_kind() {
         {"type":"GeometryCollection","geometries":[{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,0]]]}]},
         {"type":"LineString","coordinates":[[0,0],[3,4]]},{"type":"Polygon","coordinates":[[[1,1]]]}]}"#;
     let read = whole(&feature(1, collection, r#""name":"a""#));
-    let nouns: Vec<_> = read.set.iter().map(|one| (one.shape().noun(), one.name.as_deref())).collect();
-    assert_eq!(nouns, [("Polygon", Some("a")), ("Line", Some("a")), ("Point", Some("a"))]);
+    let nouns: Vec<_> = read.set.iter().map(|one| (one.shape().noun(), one.name.clone())).collect();
+    let named = |noun| (noun, Some("a".to_owned()));
+    assert_eq!(nouns, ["Polygon", "Line", "Point"].map(named));
     assert_eq!((read.set.at(0).unwrap().id, read.parts.count), (id(1), 1));
     assert!(!write(&read.set).contains("GeometryCollection"));
     let deep =
         format!("{}{}", r#"{"type":"GeometryCollection","geometries":["#.repeat(3000), "]}".repeat(3000));
-    assert!(super::read(&feature(1, &deep, ""), "a").is_err());
+    assert!(super::read(&feature(1, &deep, ""), "a", &Watch::none()).is_err());
 }
 
 /// Python's `json.dump` and QuPath before 0.4.4 write non-finite numbers without quotes.

@@ -2,7 +2,9 @@
 //! that errors and diffs refer to lines.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 
+use rayon::prelude::*;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -21,20 +23,22 @@ pub enum Purpose {
     Store,
 }
 
-/// Returns the set as a GeoJSON feature collection. Child objects are written as in QuPath: in the properties
+/// Writes the set as a GeoJSON feature collection. Child objects are written as in QuPath: in the properties
 /// of their parent, as `childObjects`.
-pub fn write(set: &AnnotationSet, purpose: Purpose) -> String {
-    let mut text = String::from("{\"type\":\"FeatureCollection\"");
+///
+/// # Errors
+/// Returns the error of `out`.
+pub fn write(set: &AnnotationSet, purpose: Purpose, out: &mut impl io::Write) -> io::Result<()> {
+    out.write_all(b"{\"type\":\"FeatureCollection\"")?;
     for (key, value) in &set.members {
-        text += &format!(",\n{}:{}", json(key), value.get());
+        write!(out, ",\n{}:{}", json(key), value.get())?;
     }
     if !set.groups.is_empty() {
-        text += &format!(",\n{}:{}", json(GROUPS_MEMBER), json(&set.groups));
+        write!(out, ",\n{}:{}", json(GROUPS_MEMBER), json(&set.groups))?;
     }
-    text += ",\n\"features\":[";
-    Tree::of(set).write(&mut text, purpose);
-    text += "\n]}\n";
-    text
+    out.write_all(b",\n\"features\":[")?;
+    Tree::of(set).write(purpose, out)?;
+    out.write_all(b"\n]}\n")
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> String {
@@ -44,70 +48,97 @@ fn json(value: &(impl Serialize + ?Sized)) -> String {
 
 /// The annotations of a set as a hierarchy.
 struct Tree<'a> {
-    outermost: Vec<&'a Annotation>,
-    children: HashMap<Uuid, Vec<&'a Annotation>>,
+    set: &'a AnnotationSet,
+    outermost: Vec<Uuid>,
+    children: HashMap<Uuid, Vec<Uuid>>,
 }
 
 impl<'a> Tree<'a> {
     fn of(set: &'a AnnotationSet) -> Self {
-        let mut tree = Self { outermost: Vec::new(), children: HashMap::new() };
-        for annotation in set.iter() {
-            match annotation.parent.filter(|parent| set.get(*parent).is_some()) {
-                Some(parent) => tree.children.entry(parent).or_default().push(annotation),
-                None => tree.outermost.push(annotation),
+        let mut tree = Self { set, outermost: Vec::new(), children: HashMap::new() };
+        let mut known: HashMap<Uuid, bool> = HashMap::new();
+        for (id, parent) in set.ids_with_parents() {
+            let parent =
+                parent.filter(|parent| *known.entry(*parent).or_insert_with(|| set.contains(*parent)));
+            match parent {
+                Some(parent) => tree.children.entry(parent).or_default().push(id),
+                None => tree.outermost.push(id),
             }
         }
-        tree.break_cycles(set);
+        tree.break_cycles();
         tree
     }
 
     /// Makes annotations outermost whose parents form a cycle, since they would not be written otherwise.
-    fn break_cycles(&mut self, set: &'a AnnotationSet) {
+    fn break_cycles(&mut self) {
         if self.children.is_empty() {
             return;
         }
         let mut reached: HashSet<Uuid> = HashSet::new();
-        let mut waiting: Vec<Uuid> = self.outermost.iter().map(|one| one.id).collect();
+        let mut waiting: Vec<Uuid> = self.outermost.clone();
         while let Some(id) = waiting.pop() {
             reached.insert(id);
-            waiting.extend(self.children.get(&id).into_iter().flatten().map(|one| one.id));
+            waiting.extend(self.children.get(&id).into_iter().flatten());
         }
-        let lost: Vec<&Annotation> =
-            set.iter().map(AsRef::as_ref).filter(|one| !reached.contains(&one.id)).collect();
-        for one in &lost {
-            self.children.remove(&one.id);
+        let lost: Vec<Uuid> =
+            self.set.ids_with_parents().map(|(id, _)| id).filter(|id| !reached.contains(id)).collect();
+        for id in &lost {
+            self.children.remove(id);
         }
         self.outermost.extend(lost);
     }
 
-    /// Writes all features, without recursion, since files may nest objects to any depth.
-    fn write(&self, text: &mut String, purpose: Purpose) {
-        enum Step<'a> {
-            Begin(&'a Annotation, &'static str),
-            End,
+    /// Writes all features, without recursion, since files may nest objects to any depth. Features without
+    /// children are prepared in parallel.
+    fn write(&self, purpose: Purpose, out: &mut impl io::Write) -> io::Result<()> {
+        /// Number of features that are in memory as text at a time.
+        const BATCH: usize = 4096;
+        /// The children of one annotation, or the outermost ones, and the number of those that are written.
+        struct Siblings<'t> {
+            ids: &'t [Uuid],
+            written: usize,
+            before: &'static str,
+            between: &'static str,
         }
-        let mut steps: Vec<Step<'_>> = Vec::new();
-        for (index, annotation) in self.outermost.iter().enumerate() {
-            steps.push(Step::Begin(annotation, if index == 0 { "\n" } else { ",\n" }));
-            while let Some(step) = steps.pop() {
-                let Step::Begin(annotation, before) = step else {
-                    *text += "]}}";
-                    continue;
-                };
-                *text += before;
-                begin_feature(text, annotation, purpose);
-                let Some(children) = self.children.get(&annotation.id) else {
-                    write_properties(text, annotation, false);
-                    *text += "}";
-                    continue;
-                };
-                write_properties(text, annotation, true);
-                steps.push(Step::End);
-                for (index, child) in children.iter().enumerate().rev() {
-                    steps.push(Step::Begin(child, if index == 0 { "" } else { "," }));
-                }
+        let outermost = Siblings { ids: &self.outermost, written: 0, before: "\n", between: ",\n" };
+        let mut open = vec![outermost];
+        while let Some(siblings) = open.last_mut() {
+            let Siblings { ids, written, before, between } = siblings;
+            let rest = &ids[*written..];
+            let leaves = rest.iter().take(BATCH).take_while(|id| !self.children.contains_key(id)).count();
+            let texts: Vec<String> =
+                rest[..leaves].par_iter().map(|id| self.begun(*id, purpose, false) + "}").collect();
+            for text in texts {
+                out.write_all(if *written == 0 { *before } else { *between }.as_bytes())?;
+                out.write_all(text.as_bytes())?;
+                *written += 1;
             }
+            let Some(parent) = rest.get(leaves).filter(|_| leaves < BATCH) else {
+                if rest.len() == leaves {
+                    open.pop();
+                    if !open.is_empty() {
+                        out.write_all(b"]}}")?;
+                    }
+                }
+                continue;
+            };
+            out.write_all(if *written == 0 { *before } else { *between }.as_bytes())?;
+            out.write_all(self.begun(*parent, purpose, true).as_bytes())?;
+            *written += 1;
+            let ids = self.children.get(parent).map_or(&[][..], Vec::as_slice);
+            open.push(Siblings { ids, written: 0, before: "", between: "," });
         }
+        Ok(())
+    }
+
+    /// Returns a feature with its properties, but not its end.
+    fn begun(&self, id: Uuid, purpose: Purpose, has_children: bool) -> String {
+        let mut text = String::new();
+        if let Some(annotation) = self.set.get(id) {
+            begin_feature(&mut text, &annotation, purpose);
+            write_properties(&mut text, &annotation, has_children);
+        }
+        text
     }
 }
 

@@ -7,7 +7,7 @@ use histokin_core::slide::SlideId;
 impl Session {
     /// Adds the classes of a file that the project does not have yet.
     pub(super) fn add_classes_of(&mut self, set: &AnnotationSet) -> Vec<Job> {
-        match self.project.add_classes(set.iter().filter_map(|annotation| annotation.class.as_ref())) {
+        match self.project.add_classes(&set.classes()) {
             true => vec![self.save_project()],
             false => Vec::new(),
         }

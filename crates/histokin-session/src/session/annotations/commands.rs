@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use histokin_core::annotation::{AnnotationClass, Edit};
+use histokin_core::annotation::{AnnotationClass, DetectionColours, Edit};
 use histokin_core::query::TilePosition;
 use histokin_core::slide::SlideId;
 
@@ -38,6 +38,15 @@ pub enum AnnotationCommand {
         /// True to show them, false to hide them.
         shown: bool,
     },
+    /// Sets how detections are coloured, without changing them.
+    ColourDetections {
+        /// Slide of the detections.
+        slide: SlideId,
+        /// How they are coloured.
+        by: DetectionColours,
+    },
+    /// Counts the detections of a slide by class.
+    Count(SlideId),
     /// Brings an annotation into view and selects it.
     GoTo {
         /// Slide of the annotation.
@@ -65,6 +74,8 @@ pub enum AnnotationCommand {
         /// File to read.
         path: PathBuf,
     },
+    /// Stops reading the files that are being added to a slide.
+    StopImport(SlideId),
     /// Writes all annotations of a slide to a file; the file name decides the format.
     Export {
         /// Slide whose annotations are written.

@@ -1,19 +1,38 @@
 //! Import and export of annotation files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::{Job, Session};
-use super::AnnotationCommand;
-use histokin_core::annotation::AnnotationFile;
+use super::{AnnotationCommand, AnnotationJob, ReadFile};
+use histokin_core::annotation::AnnotationSet;
 use histokin_core::slide::SlideId;
 
 impl Session {
-    pub(super) fn imported(&mut self, slide: SlideId, path: &Path, mut file: AnnotationFile) -> Vec<Job> {
+    /// Reads a file, to add its annotations to a slide.
+    pub(super) fn import(&mut self, slide: &SlideId, path: PathBuf) -> Vec<Job> {
+        let Some(state) = self.slide(slide) else { return Vec::new() };
+        let info = Box::new(state.source.info().clone());
+        let Some(annotations) = self.annotations.slides.get_mut(slide) else { return Vec::new() };
+        let stop = annotations.stop_import.get_or_insert_default().clone();
+        let set = annotations.set.clone();
+        vec![Job::Annotations(AnnotationJob::Import { info, path, set, stop })]
+    }
+
+    pub(super) fn imported(&mut self, slide: SlideId, path: &Path, read: ReadFile) -> Vec<Job> {
+        let ReadFile { mut file, edit } = read;
+        let is_current = |base: &Arc<AnnotationSet>| {
+            self.annotations(&slide).is_some_and(|known| Arc::ptr_eq(&known.set, base))
+        };
+        if edit.as_ref().is_some_and(|(base, _)| !is_current(base)) {
+            // The annotations were edited in the meantime. Adding many takes too long to do it here.
+            return self.import(&slide, path.to_owned());
+        }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let count = file.set.len();
         let mut jobs = self.add_classes_of(&file.set);
         jobs.extend(self.edit_annotations(&slide, |history, set, selection| {
-            let edit = file.edit_for(set);
+            let edit = edit.map_or_else(|| file.edit_for(set), |(_, edit)| edit);
             set.take_over(&file.set);
             let changed = history.apply(set, edit).is_some();
             // Selecting a whole file would cover the tissue with selection marks.

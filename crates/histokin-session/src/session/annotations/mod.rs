@@ -2,20 +2,24 @@
 
 mod classes;
 mod commands;
+mod counts;
 mod files;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
 pub use commands::AnnotationCommand;
-pub use worker::{AnnotationEvent, AnnotationJob};
+pub use worker::{AnnotationEvent, AnnotationJob, Counts, ReadFile};
 
 use super::{Job, Remedy, Session, Severity, ViewTarget};
 use files::with_notes;
-use histokin_core::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, History, Polygon, Shape};
+use histokin_core::annotation::{
+    Annotation, AnnotationClass, AnnotationSet, DetectionColours, Edit, History, Polygon, Shape,
+};
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::query::TilePosition;
 use histokin_core::slide::SlideId;
@@ -37,6 +41,14 @@ pub struct SlideAnnotations {
     state: Loading,
     /// Why the last changes are not on disk, if they could not be written.
     unsaved: Option<String>,
+    colours: Arc<DetectionColours>,
+    counts: Option<Arc<Counts>>,
+    /// Whether the detections are being counted.
+    counting: bool,
+    /// Share that has been read of what is being read.
+    reading: Option<f32>,
+    /// Stops the imports that are under way.
+    stop_import: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Default)]
@@ -70,8 +82,29 @@ impl SlideAnnotations {
         &self.hidden
     }
 
+    /// How detections in compact form are coloured.
+    pub fn detection_colours(&self) -> &Arc<DetectionColours> {
+        &self.colours
+    }
+
+    /// How much has been read of the project's file or of one that is being imported, from 0 to 1; `None` if
+    /// none is being read for long.
+    pub fn reading(&self) -> Option<f32> {
+        self.reading
+    }
+
+    /// Whether what is being read can be stopped.
+    pub fn can_stop_reading(&self) -> bool {
+        self.is_loaded() && self.stop_import.is_some()
+    }
+
+    /// The latest counts of detections, which may be those of earlier annotations.
+    pub fn counts(&self) -> Option<&Counts> {
+        self.counts.as_deref()
+    }
+
     /// Returns the selected annotations.
-    pub fn selected(&self) -> impl Iterator<Item = &Arc<Annotation>> {
+    pub fn selected(&self) -> impl Iterator<Item = Arc<Annotation>> + '_ {
         self.selection.iter().filter_map(|id| self.set.get(*id))
     }
 
@@ -167,6 +200,13 @@ impl Session {
                 }
                 Vec::new()
             }
+            AnnotationCommand::ColourDetections { slide, by } => {
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    annotations.colours = Arc::new(by);
+                }
+                Vec::new()
+            }
+            AnnotationCommand::Count(slide) => self.count(&slide),
             AnnotationCommand::GoTo { slide, id } => self.go_to_annotation(slide, id),
             AnnotationCommand::ChooseClass(class) => {
                 self.annotations.class = class;
@@ -195,9 +235,13 @@ impl Session {
                 self.keep_classes(classes)
             }
             AnnotationCommand::Import { .. } if self.refuse("annotations cannot be changed") => Vec::new(),
-            AnnotationCommand::Import { slide, path } => {
-                let info = self.slide(&slide).map(|state| Box::new(state.source.info().clone()));
-                info.map(|info| Job::Annotations(AnnotationJob::Import { info, path })).into_iter().collect()
+            AnnotationCommand::Import { slide, path } => self.import(&slide, path),
+            AnnotationCommand::StopImport(slide) => {
+                let annotations = self.annotations.slides.get_mut(&slide);
+                if let Some(stop) = annotations.and_then(|annotations| annotations.stop_import.take()) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                Vec::new()
             }
             AnnotationCommand::Export { slide, path } => {
                 let Some(state) = self.slide(&slide) else { return Vec::new() };
@@ -264,8 +308,15 @@ impl Session {
 
     pub(super) fn annotation_event(&mut self, event: AnnotationEvent) -> Vec<Job> {
         match event {
+            AnnotationEvent::Reading { slide, share } => {
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    annotations.reading = Some(share);
+                }
+                Vec::new()
+            }
             AnnotationEvent::Loaded { slide, loaded } => {
                 let Some(annotations) = self.annotations.slides.get_mut(&slide) else { return Vec::new() };
+                annotations.reading = None;
                 match loaded {
                     Ok(set) => {
                         annotations.set = Arc::new(set);
@@ -286,13 +337,22 @@ impl Session {
                 self.annotations_saved(&slide, Some(reason));
                 Vec::new()
             }
-            AnnotationEvent::Imported { slide, path, file } => match file {
-                Ok(file) => self.imported(slide, &path, *file),
-                Err(reason) => {
-                    self.messages.error(reason);
-                    Vec::new()
+            AnnotationEvent::Imported { slide, path, file } => {
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    annotations.reading = None;
                 }
-            },
+                match file {
+                    Ok(file) => self.imported(slide, &path, *file),
+                    Err(reason) => {
+                        self.messages.error(reason);
+                        Vec::new()
+                    }
+                }
+            }
+            AnnotationEvent::Counted { slide, counts } => {
+                self.counted(&slide, counts);
+                Vec::new()
+            }
             AnnotationEvent::Exported { path, written } => {
                 match written {
                     Ok((count, notes)) => {
@@ -331,7 +391,7 @@ impl Session {
             return Vec::new();
         }
         let set = annotations.set.clone();
-        annotations.selection.retain(|id| set.get(*id).is_some());
+        annotations.selection.retain(|id| set.contains(*id));
         let mut jobs = self.save_annotations(slide.clone());
         jobs.extend(self.search_if_annotations_filter());
         jobs

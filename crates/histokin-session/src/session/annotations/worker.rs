@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use histokin_core::annotation::{AnnotationFile, AnnotationSet, AnnotationStore};
+use histokin_core::annotation::{
+    AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, Edit, MeasuredRange,
+};
+use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::{SlideId, SlideInfo};
 use histokin_project::project::Claim;
 
@@ -34,6 +38,21 @@ pub enum AnnotationJob {
         info: Box<SlideInfo>,
         /// File to read.
         path: PathBuf,
+        /// The annotations of the slide.
+        set: Arc<AnnotationSet>,
+        /// Stops reading once it is true.
+        stop: Arc<AtomicBool>,
+    },
+    /// Counts detections by class.
+    Count {
+        /// Slide of the detections.
+        slide: SlideId,
+        /// All annotations of the slide.
+        set: Arc<AnnotationSet>,
+        /// Width and height of level 0.
+        size_px: (f64, f64),
+        /// Spacing of the slide.
+        mpp: Option<MicronsPerPixel>,
     },
     /// Writes annotations to a file.
     Export {
@@ -46,6 +65,25 @@ pub enum AnnotationJob {
     },
 }
 
+/// An annotation file that was read for a slide.
+pub struct ReadFile {
+    /// Its content.
+    pub file: AnnotationFile,
+    /// For a file with many detections: the annotations of the slide, and the edit that adds the file to
+    /// them.
+    pub edit: Option<(Arc<AnnotationSet>, Edit)>,
+}
+
+/// What is known of many detections.
+pub struct Counts {
+    /// The annotations that were counted.
+    pub set: Arc<AnnotationSet>,
+    /// Counts by class: first on the whole slide, then within each annotation.
+    pub areas: Vec<AreaCounts>,
+    /// Ranges of the measurements of detections in compact form.
+    pub measured: Vec<MeasuredRange>,
+}
+
 /// A report of the annotation worker.
 pub enum AnnotationEvent {
     /// The project's annotations of a slide were read; after an error, nothing may be written over them.
@@ -54,6 +92,13 @@ pub enum AnnotationEvent {
         slide: SlideId,
         /// The annotations, or why they could not be read.
         loaded: Result<AnnotationSet, String>,
+    },
+    /// Annotations are being read.
+    Reading {
+        /// Slide of the annotations.
+        slide: SlideId,
+        /// Share that has been read, from 0 to 1.
+        share: f32,
     },
     /// The annotations of a slide were saved.
     Saved {
@@ -74,7 +119,14 @@ pub enum AnnotationEvent {
         /// File that was read.
         path: PathBuf,
         /// Its annotations, or why it could not be read.
-        file: Result<Box<AnnotationFile>, String>,
+        file: Result<Box<ReadFile>, String>,
+    },
+    /// Detections were counted.
+    Counted {
+        /// Slide of the detections.
+        slide: SlideId,
+        /// The counts; `None` if they could not be made.
+        counts: Option<Arc<Counts>>,
     },
     /// A file with annotations was written, or could not be.
     Exported {

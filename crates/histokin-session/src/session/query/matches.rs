@@ -101,8 +101,9 @@ impl Session {
             let mut change =
                 ClassificationChange { slide: slide.clone(), added: Vec::new(), before: Vec::new() };
             for found in matches {
-                let shape = Shape::Rectangle(bounds(found.rect));
-                let annotation = match known.iter().find(|one| *one.shape() == shape) {
+                let bounds = bounds(found.rect);
+                let shape = Shape::Rectangle(bounds);
+                let annotation = match known.touching(bounds).find(|one| *one.shape() == shape) {
                     Some(one) => {
                         change.before.push(one.as_ref().clone());
                         let mut one = one.as_ref().clone();

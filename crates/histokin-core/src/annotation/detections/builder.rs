@@ -1,0 +1,143 @@
+//! Packing of detections.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use geo_index::rtree::RTreeBuilder;
+use geo_index::rtree::sort::HilbertSort;
+use uuid::Uuid;
+
+use super::{Detections, Stored, hollow, record};
+use crate::annotation::{Annotation, Bounds, ObjectKind};
+
+/// Largest side of a detection's bounding box, in level-0 pixels. Larger ones stay objects of their own.
+pub const MOST_DETECTION_SIDE_PX: f64 = 512.0;
+/// Number of templates with the same key that are compared with a detection. Beyond, equal templates may be
+/// stored more than once.
+const MOST_COMPARED: usize = 8;
+
+/// Packs detections, one after the other.
+#[derive(Default)]
+pub struct Builder {
+    ids: Vec<Uuid>,
+    ends: Vec<u32>,
+    records: Vec<u8>,
+    bounds: Vec<[f32; 4]>,
+    templates: Vec<Arc<Annotation>>,
+    template_of: Vec<u32>,
+    /// Templates by their key, the latest last.
+    known: HashMap<u64, Vec<u32>>,
+}
+
+/// Returns whether an annotation can be packed: small, found by an algorithm, and without values that are
+/// kept in the notation of their file.
+pub fn can_pack(one: &Annotation) -> bool {
+    let geometries = || std::iter::once(&one.geometry).chain(&one.nucleus);
+    let is_small = |bounds: Bounds| {
+        bounds.width() <= MOST_DETECTION_SIDE_PX && bounds.height() <= MOST_DETECTION_SIDE_PX
+    };
+    matches!(one.kind, ObjectKind::Detection | ObjectKind::Cell | ObjectKind::Tile)
+        && one.bounds().is_some_and(is_small)
+        && geometries().all(|geometry| geometry.written.is_none() && record::can_store(&geometry.shape))
+        && one.as_written.as_ref().is_none_or(|written| written.measurements.is_empty())
+        && one.asap.is_none()
+        && !one.is_measurement()
+}
+
+impl Builder {
+    /// Packs a detection whose ID is not in use. Returns false if it cannot be packed.
+    pub fn push(&mut self, one: &Annotation) -> bool {
+        /// Largest record in bytes: a few hundred thousand corners.
+        const MOST_BYTES: usize = 4 << 20;
+        let Some(bounds) = one.bounds().filter(|_| can_pack(one)) else { return false };
+        let start = self.records.len();
+        one.measurements.iter().for_each(|(_, value)| record::put_number(&mut self.records, *value));
+        for geometry in std::iter::once(&one.geometry).chain(&one.nucleus) {
+            record::put_shape(&mut self.records, &geometry.shape);
+        }
+        let end = u32::try_from(self.records.len()).ok().filter(|_| self.records.len() - start <= MOST_BYTES);
+        let Some(end) = end else {
+            self.records.truncate(start);
+            return false;
+        };
+        let template = self.template(one);
+        self.template_of.push(template);
+        self.ids.push(one.id);
+        self.ends.push(end);
+        let (min, max) = (bounds.min, bounds.max);
+        self.bounds.push([
+            (min.x as f32).next_down(),
+            (min.y as f32).next_down(),
+            (max.x as f32).next_up(),
+            (max.y as f32).next_up(),
+        ]);
+        true
+    }
+
+    /// Returns the index of the template of a detection, which is made if there is none yet.
+    fn template(&mut self, one: &Annotation) -> u32 {
+        let of_key = self.known.entry(key(one)).or_default();
+        let mut latest = of_key.iter().rev().take(MOST_COMPARED);
+        if let Some(known) = latest.find(|index| fits(&self.templates[**index as usize], one)) {
+            return *known;
+        }
+        let index = self.templates.len() as u32;
+        of_key.push(index);
+        let mut template = one.clone();
+        template.id = Uuid::nil();
+        template.geometry = hollow(&one.geometry);
+        template.nucleus = one.nucleus.as_ref().map(hollow);
+        template.measurements.iter_mut().for_each(|(_, value)| *value = 0.0);
+        self.templates.push(Arc::new(template));
+        index
+    }
+
+    /// Returns the packed detections, in the order in which they were pushed.
+    pub fn finish(self) -> Detections {
+        let Self { mut ids, mut ends, mut records, bounds, mut templates, mut template_of, .. } = self;
+        let mut by_id: Vec<u32> = (0..ids.len() as u32).collect();
+        by_id.sort_unstable_by_key(|slot| ids[*slot as usize]);
+        let index = (!bounds.is_empty()).then(|| {
+            let mut index = RTreeBuilder::<f32>::new(bounds.len() as u32);
+            for [left, top, right, bottom] in bounds {
+                index.add(left, top, right, bottom);
+            }
+            index.finish::<HilbertSort>()
+        });
+        ids.shrink_to_fit();
+        ends.shrink_to_fit();
+        records.shrink_to_fit();
+        templates.shrink_to_fit();
+        template_of.shrink_to_fit();
+        let stored = Arc::new(Stored { ids, by_id, ends, records, index });
+        Detections { stored, templates, template_of: Arc::new(template_of), ..Detections::default() }
+    }
+}
+
+/// Returns a number that is equal for detections with the same template.
+fn key(one: &Annotation) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let Annotation { kind, class, name, color, locked, measurements, metadata, parent, foreign, .. } = one;
+    (kind.word(), class, name, color, locked, parent).hash(&mut hasher);
+    (measurements.len(), metadata.len(), foreign.own.len(), foreign.properties.len()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns whether a template is that of a detection.
+fn fits(template: &Annotation, one: &Annotation) -> bool {
+    template.kind == one.kind
+        && template.class == one.class
+        && template.name == one.name
+        && template.color == one.color
+        && template.locked == one.locked
+        && template.parent == one.parent
+        && template.measurements.len() == one.measurements.len()
+        && template.measurements.iter().zip(&one.measurements).all(|((known, _), (name, _))| known == name)
+        && template.metadata == one.metadata
+        && template.foreign == one.foreign
+        && template.as_written == one.as_written
+        && template.geometry.members == one.geometry.members
+        && template.nucleus.as_ref().map(|nucleus| &nucleus.members)
+            == one.nucleus.as_ref().map(|nucleus| &nucleus.members)
+}

@@ -1,0 +1,149 @@
+//! The section of the annotations panel about many detections: how they are coloured, and their numbers.
+
+use std::sync::Arc;
+
+use egui::{DragValue, Grid, Pos2, Rect, RichText, ScrollArea, Sense, Ui, Vec2};
+
+use crate::annotation::{AreaCounts, DetectionColours, MeasuredRange};
+use crate::number_format::grouped;
+use crate::session::{AnnotationCommand, Counts, SlideAnnotations};
+use crate::slide::SlideId;
+use crate::ui::app::Requests;
+use crate::ui::heat_map::viridis;
+use crate::ui::theme::Palette;
+
+/// Number of annotations whose counts are listed; all are in the exported table.
+const MOST_LISTED: usize = 200;
+
+/// Draws the section, if there are detections in compact form.
+pub fn detections_ui(
+    ui: &mut Ui,
+    slide: &SlideId,
+    annotations: &SlideAnnotations,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
+    if annotations.set().detections().is_empty() {
+        return;
+    }
+    let header = egui::CollapsingHeader::new(RichText::new("Detections").color(palette.weak));
+    header.id_salt("detections").show(ui, |ui| {
+        let counts = annotations.counts();
+        if !counts.is_some_and(|counts| Arc::ptr_eq(&counts.set, annotations.set())) {
+            requests.command(AnnotationCommand::Count(slide.clone()));
+        }
+        let Some(counts) = counts else {
+            ui.horizontal(|ui| {
+                ui.spinner();
+                ui.label("Counting…");
+            });
+            return;
+        };
+        colours_ui(ui, slide, annotations.detection_colours(), &counts.measured, palette, requests);
+        ui.add_space(4.0);
+        counts_ui(ui, counts, palette);
+    });
+}
+
+/// Draws the choice of colours, the range of values and the colour scale.
+fn colours_ui(
+    ui: &mut Ui,
+    slide: &SlideId,
+    current: &DetectionColours,
+    measured: &[MeasuredRange],
+    palette: &Palette,
+    requests: &mut Requests,
+) {
+    let mut chosen = current.clone();
+    let name = match current {
+        DetectionColours::Class => "Class",
+        DetectionColours::Measured { name, .. } => name,
+    };
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Colour by").color(palette.weak));
+        let choice = egui::ComboBox::from_id_salt("colour of detections").selected_text(name);
+        choice.width(ui.available_width()).show_ui(ui, |ui| {
+            ui.selectable_value(&mut chosen, DetectionColours::Class, "Class");
+            for MeasuredRange { name: known, range } in measured {
+                if ui.selectable_label(known == name, known).clicked() {
+                    let (name, range) = (known.clone(), *range);
+                    chosen = DetectionColours::Measured { name, range, only_within: false };
+                }
+            }
+        });
+    });
+    if let DetectionColours::Measured { range: (low, high), only_within, .. } = &mut chosen {
+        let (bar, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 10.0), Sense::hover());
+        scale_ui(ui, bar);
+        ui.horizontal(|ui| {
+            let speed = ((*high - *low).abs() / 200.0).max(1e-6);
+            ui.add(DragValue::new(low).speed(speed)).on_hover_text("Value of the darkest colour");
+            let value = DragValue::new(high).speed(speed);
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                ui.add(value).on_hover_text("Value of the lightest colour");
+            });
+        });
+        ui.checkbox(only_within, "Only values in this range")
+            .on_hover_text("Does not draw detections with other values, or without a value");
+    }
+    if chosen != *current {
+        requests.command(AnnotationCommand::ColourDetections { slide: slide.clone(), by: chosen });
+    }
+}
+
+fn scale_ui(ui: &Ui, bar: Rect) {
+    const STEPS: u32 = 32;
+    let mut mesh = egui::Mesh::default();
+    for step in 0..=STEPS {
+        let share = step as f32 / STEPS as f32;
+        let x = egui::lerp(bar.x_range(), share);
+        mesh.colored_vertex(Pos2::new(x, bar.top()), viridis(share));
+        mesh.colored_vertex(Pos2::new(x, bar.bottom()), viridis(share));
+        if step > 0 {
+            let at = 2 * step;
+            mesh.add_triangle(at - 2, at - 1, at);
+            mesh.add_triangle(at - 1, at, at + 1);
+        }
+    }
+    ui.painter().add(mesh);
+}
+
+/// Draws the numbers of detections on the slide and within each annotation.
+fn counts_ui(ui: &mut Ui, counts: &Counts, palette: &Palette) {
+    ScrollArea::vertical().id_salt("counts").max_height(220.0).show(ui, |ui| {
+        Grid::new("counts").num_columns(3).striped(true).show(ui, |ui| {
+            for head in ["", "Number", "per mm²"] {
+                ui.label(RichText::new(head).color(palette.weak).small());
+            }
+            ui.end_row();
+            for area in counts.areas.iter().take(MOST_LISTED) {
+                area_ui(ui, area, palette);
+            }
+        });
+        if counts.areas.len() > MOST_LISTED {
+            let text = format!(
+                "… and within {} more annotations",
+                grouped((counts.areas.len() - MOST_LISTED) as u64)
+            );
+            ui.label(RichText::new(text).color(palette.weak));
+        }
+    });
+    let hint = "Export annotations to a .csv file for the whole table.";
+    ui.label(RichText::new(hint).color(palette.weak).small());
+}
+
+fn area_ui(ui: &mut Ui, area: &AreaCounts, palette: &Palette) {
+    let row = |ui: &mut Ui, title: RichText, count: usize, color| {
+        ui.label(title);
+        ui.label(RichText::new(grouped(count as u64)).color(color));
+        let density = area.per_mm2(count).map(|density| grouped(density.round() as u64));
+        ui.label(RichText::new(density.unwrap_or_default()).color(palette.weak));
+        ui.end_row();
+    };
+    let title = area.annotation.as_ref().map_or("Whole slide", |one| one.title.as_str());
+    row(ui, RichText::new(title).color(palette.strong), area.total(), palette.strong);
+    for (class, count) in &area.classes {
+        let name = class.as_deref().unwrap_or("No class");
+        row(ui, RichText::new(format!("   {name}")).color(palette.text), *count, palette.text);
+    }
+}
