@@ -112,7 +112,7 @@ fn a_key_is_changed_taken_from_another_command_and_there_after_a_restart() {
     harness.run_steps(3);
     let session = harness.state().session();
     let set = session.annotations(session.active().unwrap().id()).unwrap().set().clone();
-    assert!(matches!(set.at(0).map(|one| one.shape()), Some(Shape::Rectangle(_))), "{set:?}");
+    assert!(set.at(0).is_some_and(|one| matches!(one.shape(), Shape::Rectangle(_))), "{set:?}");
 }
 
 #[test]

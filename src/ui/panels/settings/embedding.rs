@@ -24,15 +24,17 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
     let default = TileSettings::default();
     let tiles = &mut settings.tiles;
     let hint = "Edge of a tile in pixels of the encoder's input. Default: 224 px";
-    if row_ui(ui, "Tile size", hint, tiles.tile_px == default.tile_px, palette, |ui| {
-        ui.add(DragValue::new(&mut tiles.tile_px).range(32..=1024).speed(1.0).suffix(" px"));
+    if row_ui(ui, "Tile size", hint, tiles.tile_px == default.tile_px, palette, |ui, name| {
+        ui.add(DragValue::new(&mut tiles.tile_px).range(32..=1024).speed(1.0).suffix(" px"))
+            .labelled_by(name);
         choices_ui(ui, &mut tiles.tile_px, &[(112, "112"), (224, "224"), (256, "256")], palette);
     }) {
         tiles.tile_px = default.tile_px;
     }
     let hint = "Pixel size at which tiles are read. Default: 1.0 µm/px (10×); smaller shows more detail and gives more tiles";
-    if row_ui(ui, "Resolution", hint, tiles.mpp == default.mpp, palette, |ui| {
-        ui.add(DragValue::new(&mut tiles.mpp).range(0.1..=16.0).speed(0.01).max_decimals(3).suffix(" µm/px"));
+    if row_ui(ui, "Resolution", hint, tiles.mpp == default.mpp, palette, |ui, name| {
+        let number = DragValue::new(&mut tiles.mpp).range(0.1..=16.0).speed(0.01).max_decimals(3);
+        ui.add(number.suffix(" µm/px")).labelled_by(name);
         choices_ui(ui, &mut tiles.mpp, &[(0.25, "40×"), (0.5, "20×"), (1.0, "10×"), (2.0, "5×")], palette);
     }) {
         tiles.mpp = default.mpp;
@@ -50,14 +52,16 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
     let device = &mut settings.device.0;
     let hint = "Where the encoder runs. Default: the first NVIDIA GPU if there is one, otherwise the processor. \
                 The option --device takes precedence";
-    if row_ui(ui, "Device", hint, *device == DeviceChoice::default(), palette, |ui| {
-        let name = DEVICES.iter().find(|(choice, _)| choice == device).map(|(_, name)| (*name).to_owned());
-        let shown = name.unwrap_or_else(|| device.to_string());
-        ComboBox::from_id_salt("device").selected_text(shown).width(240.0).show_ui(ui, |ui| {
+    if row_ui(ui, "Device", hint, *device == DeviceChoice::default(), palette, |ui, name| {
+        let known = DEVICES.iter().find(|(choice, _)| choice == device).map(|(_, name)| (*name).to_owned());
+        let shown = known.unwrap_or_else(|| device.to_string());
+        let list = ComboBox::from_id_salt("device").selected_text(shown).width(240.0);
+        let list = list.show_ui(ui, |ui| {
             for (choice, name) in DEVICES {
                 ui.selectable_value(device, choice, name);
             }
         });
+        list.response.labelled_by(name);
     }) {
         settings.device = Device::default();
     }
@@ -68,11 +72,13 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
     let hint =
         "Threads that read tiles while slides are embedded. Default: half of the processors, at most 8";
     let is_default = settings.embedding_threads.is_none();
-    if row_ui(ui, "Threads for reading tiles", hint, is_default, palette, |ui| {
+    if row_ui(ui, "Threads for reading tiles", hint, is_default, palette, |ui, name| {
         let mut is_set = settings.embedding_threads.is_some();
         choices_ui(ui, &mut is_set, &[(false, "Automatic"), (true, "Fixed")], palette);
         match (is_set, &mut settings.embedding_threads) {
-            (true, Some(threads)) => _ = ui.add(DragValue::new(threads).range(1..=cores.max(2)).speed(0.05)),
+            (true, Some(threads)) => {
+                ui.add(DragValue::new(threads).range(1..=cores.max(2)).speed(0.05)).labelled_by(name);
+            }
             (true, none) => *none = Some((cores / 2).clamp(1, 8)),
             (false, any) => *any = None,
         }
@@ -87,13 +93,13 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
          --cache-mb takes precedence at the start"
     );
     let is_default = settings.cache_mib.is_none();
-    if row_ui(ui, "Memory for caches", &hint, is_default, palette, |ui| {
+    if row_ui(ui, "Memory for caches", &hint, is_default, palette, |ui, name| {
         let mut is_set = settings.cache_mib.is_some();
         choices_ui(ui, &mut is_set, &[(false, "Automatic"), (true, "Fixed")], palette);
         match (is_set, &mut settings.cache_mib) {
             (true, Some(mib)) => {
                 let number = DragValue::new(mib).range(64..=1 << 20).speed(16.0).suffix(" MiB");
-                ui.add(number.update_while_editing(false));
+                ui.add(number.update_while_editing(false)).labelled_by(name);
             }
             (true, none) => *none = Some(default_mib),
             (false, any) => *any = None,

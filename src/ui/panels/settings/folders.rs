@@ -30,9 +30,9 @@ impl FoldersPage {
         heading_ui(ui, "From the next start", palette);
         let default = default_project(None).map(|folder| folder.display().to_string()).unwrap_or_default();
         let hint = "The project that opens when none is named and none was open before";
-        if row_ui(ui, "Default project", hint, settings.project_folder.is_none(), palette, |ui| {
+        if row_ui(ui, "Default project", hint, settings.project_folder.is_none(), palette, |ui, name| {
             let edit = TextEdit::singleline(&mut self.typed).hint_text(default.as_str());
-            ui.add(edit.desired_width(400.0).margin(Margin::symmetric(8, 6)));
+            ui.add(edit.desired_width(400.0).margin(Margin::symmetric(8, 6))).labelled_by(name);
         }) {
             self.typed.clear();
         }

@@ -209,14 +209,14 @@ fn mouse_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette) {
     let is_default = settings.find_similar == FindSimilar::default();
     let hint = "What searches for tissue similar to the tile under the pointer. With a double-click, a single click only \
                 selects annotations, and double-clicking no longer zooms in";
-    if row_ui(ui, "Find similar tissue with", hint, is_default, palette, |ui| {
+    if row_ui(ui, "Find similar tissue with", hint, is_default, palette, |ui, _| {
         choices_ui(ui, &mut settings.find_similar, &choices, palette);
     }) {
         settings.find_similar = FindSimilar::default();
     }
     let is_default = settings.trackpad == Trackpad::default();
     let hint = "What two fingers on a trackpad do. Pinching always zooms, and so does the wheel of a mouse";
-    if row_ui(ui, "Two fingers on a trackpad", hint, is_default, palette, |ui| {
+    if row_ui(ui, "Two fingers on a trackpad", hint, is_default, palette, |ui, _| {
         choices_ui(ui, &mut settings.trackpad, &[(Trackpad::Pan, "Pan"), (Trackpad::Zoom, "Zoom")], palette);
     }) {
         settings.trackpad = Trackpad::default();

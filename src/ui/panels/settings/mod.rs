@@ -5,7 +5,7 @@ mod folders;
 mod keys;
 mod view;
 
-use egui::{Align, Button, Layout, RichText, ScrollArea, Ui, Vec2};
+use egui::{Align, Button, Id, Layout, RichText, ScrollArea, Ui, Vec2};
 use egui_material_icons::icons;
 
 use super::{chip_ui, dialog_width, icon_button};
@@ -129,22 +129,24 @@ fn heading_ui(ui: &mut Ui, text: &str, palette: &Palette) {
     ui.label(RichText::new(text).family(theme::bold()).color(palette.accent));
 }
 
-/// Draws a setting: its name, what `add` draws, and a button that resets it. Returns whether to reset it.
+/// Draws a setting: its name, what `add` draws, and a button that resets it. Returns whether to reset it. `add`
+/// gets the widget with the name, by which controls without text are labelled.
 fn row_ui(
     ui: &mut Ui,
     name: &str,
     hint: &str,
     is_default: bool,
     palette: &Palette,
-    add: impl FnOnce(&mut Ui),
+    add: impl FnOnce(&mut Ui, Id),
 ) -> bool {
     ui.horizontal(|ui| {
         ui.set_min_height(34.0);
-        ui.allocate_ui_with_layout(Vec2::new(NAME_WIDTH, 28.0), Layout::left_to_right(Align::Center), |ui| {
+        let size = Vec2::new(NAME_WIDTH, 28.0);
+        let label = ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
             ui.set_min_width(NAME_WIDTH);
-            ui.label(RichText::new(name).color(palette.text)).on_hover_text(hint);
+            ui.label(RichText::new(name).color(palette.text)).on_hover_text(hint).id
         });
-        add(ui);
+        add(ui, label.inner);
         reset_ui(ui, name, is_default, palette)
     })
     .inner

@@ -17,7 +17,7 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
     heading_ui(ui, "Appearance", palette);
     let mut theme = ui.ctx().theme();
     let hint = "Default: dark, so that the slide is the brightest part of the window";
-    if row_ui(ui, "Theme", hint, theme == Theme::Dark, palette, |ui| {
+    if row_ui(ui, "Theme", hint, theme == Theme::Dark, palette, |ui, _| {
         choices_ui(ui, &mut theme, &[(Theme::Dark, "Dark"), (Theme::Light, "Light")], palette);
     }) {
         theme = Theme::Dark;
@@ -29,14 +29,15 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
     let mut percent = (scale * 100.0).round();
     let hint = "Size of text and controls, relative to the system's. Default: 100 %";
     let is_default = percent == 100.0;
-    if row_ui(ui, "Size of text", hint, is_default, palette, |ui| {
+    if row_ui(ui, "Size of text", hint, is_default, palette, |ui, name| {
         ui.add(
             DragValue::new(&mut percent)
                 .range(50.0..=300.0)
                 .speed(1.0)
                 .suffix(" %")
                 .update_while_editing(false),
-        );
+        )
+        .labelled_by(name);
         for size in [100.0, 125.0, 150.0, 200.0] {
             choices_ui(ui, &mut percent, &[(size, &format!("{size:.0} %"))], palette);
         }
@@ -55,19 +56,20 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
     ];
     let hint = "Unit of lengths and areas on the screen. Default: µm for what is small, mm for what is large";
     let is_default = settings.length_unit == LengthUnit::default();
-    if row_ui(ui, "Unit of length", hint, is_default, palette, |ui| {
+    if row_ui(ui, "Unit of length", hint, is_default, palette, |ui, _| {
         choices_ui(ui, &mut settings.length_unit, &units, palette);
     }) {
         settings.length_unit = LengthUnit::default();
     }
     let hint = "Distance between the lines of the grid. Default: a round length that suits the magnification";
     let is_default = settings.grid_um.is_none();
-    if row_ui(ui, "Grid spacing", hint, is_default, palette, |ui| {
+    if row_ui(ui, "Grid spacing", hint, is_default, palette, |ui, name| {
         let mut fixed = settings.grid_um.is_some();
         choices_ui(ui, &mut fixed, &[(false, "Automatic"), (true, "Fixed")], palette);
         match (fixed, &mut settings.grid_um) {
             (true, Some(um)) => {
-                ui.add(DragValue::new(um).range(1.0..=1e5).speed(1.0).max_decimals(1).suffix(" µm"));
+                let number = DragValue::new(um).range(1.0..=1e5).speed(1.0).max_decimals(1).suffix(" µm");
+                ui.add(number).labelled_by(name);
             }
             (true, none) => *none = Some(GRID_UM),
             (false, any) => *any = None,
@@ -80,8 +82,8 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
     let mut sensitivity = settings.wand_sensitivity();
     let hint = "How closely the colours that the wand takes have to agree: more selects less. Default: 1.5";
     let is_default = settings.wand_sensitivity.is_none();
-    if row_ui(ui, "Sensitivity of the wand", hint, is_default, palette, |ui| {
-        ui.add(Slider::new(&mut sensitivity, WAND_RANGE).max_decimals(1));
+    if row_ui(ui, "Sensitivity of the wand", hint, is_default, palette, |ui, name| {
+        ui.add(Slider::new(&mut sensitivity, WAND_RANGE).max_decimals(1)).labelled_by(name);
     }) {
         sensitivity = WAND_SENSITIVITY;
     }
