@@ -23,12 +23,14 @@ IMAGES = ROOT / "docs/guide/images"
 TOUR = ROOT / "docs/tour.gif"
 SLIDES = ROOT / "assets/slides"
 SIZE = (1400, 880)
-ALL = {"welcome", "settings", "similar-tissue", "heat-map", "colours", "panes", "annotations", "teaching", "tour", "training", "report"}
+ALL = {"welcome", "settings", "similar-tissue", "heat-map", "colours", "panes", "annotations", "teaching", "tour", "encoders",
+       "training", "report"}
 OF_SECTIONS = {"training", "report"}
 # Places in the window, in pixels: the second slide of the list, a place that shows nothing when pointed at, and controls of
-# the report and of the training.
+# the page of encoders, the report and the training.
 SECOND_SLIDE = (130, 228)
 ASIDE = (380, 500)
+MATCHES, ENCODERS, ENCODER, PREVIEW = (1376, 22), (180, 68), (415, 273), (1016, 507)
 MEASURE = (375, 101)
 # The dialog of the settings.
 SETTINGS_PART = "822x722+289+79"
@@ -64,6 +66,11 @@ class Window:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.environment = {**os.environ, "DISPLAY": ":" + self.server.stdout.readline().strip(), "HOME": str(home)}
         self.environment.pop("WAYLAND_DISPLAY", None)
+        # Paths on the screen are those of the temporary folder.
+        models = Path(home) / "models"
+        if not models.exists():
+            models.symlink_to(ROOT / "models")
+        self.environment["HISTOKIN_MODELS"] = str(models)
         for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
             self.environment.pop(name, None)
         self.program = subprocess.Popen([str(program), *map(str, arguments)], env=self.environment,
@@ -124,12 +131,11 @@ class Window:
             before = now
             time.sleep(0.7)
 
-    def save(self, name, part=None):
-        """Save the window, or a part of it (an ImageMagick geometry)."""
+    def save(self, name, *change):
+        """Save the window, after changes (options of ImageMagick)."""
         self.settle()
         file = IMAGES / f"{name}.jpg"
-        cut = ["-crop", part, "+repage"] if part else []
-        subprocess.run(["convert", "ppm:-", *cut, "-strip", "-quality", "78", "-sampling-factor", "4:4:4", str(file)],
+        subprocess.run(["convert", "ppm:-", "-quality", "78", "-sampling-factor", "4:4:4", *change, "-strip", str(file)],
                        check=True, input=self.capture())
         print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1024:.0f} KiB")
 
@@ -194,8 +200,17 @@ def take_demonstration(program, folder, wanted):
             window.press("alt+c", "shift+c")
         if "settings" in wanted:
             window.press("ctrl+comma")
-            window.save("settings", SETTINGS_PART)
+            window.save("settings", "-crop", SETTINGS_PART, "+repage")
             window.press("Escape")
+        if "encoders" in wanted:
+            window.click(*MATCHES)
+            for place in (ENCODERS, ENCODER, PREVIEW):
+                window.click(*place)
+                window.settle()
+            window.point(*ASIDE)
+            window.save("encoders", "-crop", "1030x790+322+44", "+repage", "-resize", "860x", "-quality", "60")
+            window.click(*ENCODERS)
+            window.click(*MATCHES)
         if "panes" in wanted:
             window.press("ctrl+2")
             window.save("panes")

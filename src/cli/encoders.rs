@@ -156,6 +156,7 @@ fn listed(model: &ModelSummary) -> Value {
     });
     paths::put(&mut entry, "folder", &model.folder);
     if let Some(file) = &model.file {
+        entry["made_for"] = file.about.purpose.as_str().into();
         entry["network"] = network(file).into();
         entry["features"] = file.feature_width().into();
         entry["tile_px"] = file.preprocessing.tile_px.into();

@@ -146,3 +146,21 @@ fn a_journal_survives_a_torn_end_at_every_byte() {
         assert_eq!(store.journal(&header).unwrap().earlier.last(), Some(&records[4]));
     }
 }
+
+#[test]
+fn what_is_discarded_of_a_slide_is_gone_and_the_rest_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DescriptorStore::new(folder.path());
+    let [one, other] = ["a", "b"].map(|slide| made::set(slide, 2, &[vec![1.0, 2.0], vec![3.0, 4.0]]));
+    for set in [&one, &other] {
+        store.save(set).unwrap();
+        store.save_unselected(set).unwrap();
+    }
+    let (slide, recipe) = (&one.header.slide_id, &one.header.recipe);
+    store.clone().read_only().discard(slide, recipe).unwrap_err();
+    assert_eq!(store.headers().count(), 2);
+    store.discard(slide, recipe).unwrap();
+    assert!(store.open(slide, recipe).unwrap().is_none() && store.open_unselected(slide, recipe).is_none());
+    assert!(store.open(&other.header.slide_id, recipe).unwrap().is_some());
+    store.discard(slide, recipe).unwrap();
+}

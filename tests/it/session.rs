@@ -10,7 +10,7 @@ use histokin::pipeline;
 use histokin::project::Project;
 use histokin::session::{
     EmbeddingCommand, EmbeddingEvent, EmbeddingJob, EncoderState, Event, IndexBuild, IndexEvent, Job,
-    MessageCommand, OpenJob, ScanJob, Session, SlideCommand, SlideEvent, SlideProgress, SlideStatus,
+    LoadJob, MessageCommand, OpenJob, ScanJob, Session, SlideCommand, SlideEvent, SlideProgress, SlideStatus,
     ViewCommand,
 };
 use histokin::slide::{self, SlideId, SlideSource};
@@ -224,6 +224,24 @@ fn what_arrives_late_of_an_encoder_that_is_no_longer_used_changes_nothing() {
     let which = test.session.project().encoder_name();
     test.session.absorb(EmbeddingEvent::EncoderFailed { which, reason: "its weights are damaged".into() });
     assert!(matches!(test.session.encoder(), EncoderState::Failed(_)));
+}
+
+#[test]
+fn all_slides_are_embedded_again_once_their_descriptors_are_gone() {
+    let mut test = TestSession::with_slides(2);
+    test.index(vec![test.set(0, &[vec![0.0, 1.0]]), test.set(1, &[vec![1.0, 0.0]])]);
+    assert!(matches!(test.status(0), SlideStatus::Embedded(_)), "{:?}", test.status(0));
+    let jobs = test.session.handle(EmbeddingCommand::EmbedAllAgain);
+    assert_eq!(plan(&jobs), Some((vec![], false)), "nothing is written while descriptors are deleted");
+    let discarded = jobs.iter().find_map(|job| match job {
+        Job::Load(LoadJob::DiscardDescriptors { slides, .. }) => Some(slides.clone()),
+        _ => None,
+    });
+    assert_eq!(discarded, Some(vec![test.id(0), test.id(1)]));
+    assert_eq!(test.session.searchable_tiles(), 2, "what is in memory is searched meanwhile");
+    test.session.absorb(EmbeddingEvent::NoDescriptors { slide: test.id(0) });
+    let jobs = test.session.absorb(EmbeddingEvent::NoDescriptors { slide: test.id(1) });
+    assert_eq!(plan(&jobs), Some((vec![test.id(0), test.id(1)], false)));
 }
 
 /// A set as it is after embedding by the selection that is planned for its slide.

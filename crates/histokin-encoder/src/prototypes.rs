@@ -33,8 +33,11 @@ impl PrototypeSettings {
 /// Number of k-means iterations; after these, hardly any tile changes its prototype.
 const ROUNDS: usize = 20;
 
-/// Largest number of features that are kept to find prototypes among, of all tiles together: 1 GiB.
-const MOST_KEPT: usize = 1 << 28;
+/// Largest number of features that are kept to find prototypes among, of all tiles together: half a GiB.
+const MOST_KEPT: usize = 1 << 27;
+
+/// Largest number of tiles that are kept; k-means takes several numbers for each of them and each prototype.
+const MOST_TILES: usize = 100_000;
 
 /// Fits a head that computes from pooled features the logarithms of a tile's similarity to each prototype, up to an
 /// additive constant common to all prototypes. [`super::readout::HeadOutput::Memberships`] converts them to
@@ -46,8 +49,8 @@ const MOST_KEPT: usize = 1 << 28;
 /// Arthur and Vassilvitskii (2007, "k-means++"). The similarity is `exp(−sharpness · ‖y − c‖²)`; its
 /// logarithm without the `‖y‖²` term, which is the same for all prototypes, is linear in the features.
 ///
-/// Slides are added one by one. Of more tiles than fit into 1 GiB, all count for the principal components, and
-/// prototypes are found among a random sample (Vitter 1985, "Random sampling with a reservoir").
+/// Slides are added one by one. All tiles count for the principal components; of more than 100,000, or than fit into
+/// half a GiB, prototypes are found among a random sample (Vitter 1985, "Random sampling with a reservoir").
 #[derive(Debug)]
 pub struct PrototypeFit {
     settings: PrototypeSettings,
@@ -69,7 +72,7 @@ impl PrototypeFit {
             settings,
             moments: Moments::new(inputs).map_err(failed)?,
             kept: Vec::new(),
-            most: MOST_KEPT / inputs.max(1),
+            most: (MOST_KEPT / inputs.max(1)).min(MOST_TILES),
             // Not that of k-means, which does not depend on the number of tiles.
             random: ChaCha8Rng::seed_from_u64(settings.seed ^ 0x5eed),
         })

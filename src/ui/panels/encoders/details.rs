@@ -228,10 +228,13 @@ fn facts_ui(
         facts.push(("Has embedded".to_owned(), text));
     }
     let width = (ui.available_width() - LABELS - 20.0).max(120.0);
-    Grid::new("what is known of an encoder").num_columns(2).spacing([16.0, 5.0]).show(ui, |ui| {
+    let grid = Grid::new("what is known of an encoder").num_columns(2).spacing([16.0, 5.0]);
+    grid.min_row_height(0.0).show(ui, |ui| {
+        ui.spacing_mut().interact_size.y = 0.0;
         for (label, text) in &facts {
             // Beside the first line of the text.
-            ui.vertical(|ui| ui.label(RichText::new(label).color(palette.weak)));
+            let label = egui::Label::new(RichText::new(label).color(palette.weak));
+            ui.vertical(|ui| ui.add(label.extend()));
             ui.vertical(|ui| {
                 ui.set_max_width(width);
                 ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());

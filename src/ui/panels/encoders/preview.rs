@@ -16,8 +16,14 @@ use crate::ui::app::{Requests, slide_name};
 use crate::ui::panels::{picture_ui, progress_ui, waiting_time};
 use crate::ui::theme::{self, Palette};
 
-/// Side of a tile's image in points.
-const EDGE: f32 = 72.0;
+/// Largest and smallest side of a tile's image in points.
+const EDGE: [f32; 2] = [72.0, 36.0];
+
+/// Gap between the query and its nearest tiles in points.
+const GAP: f32 = 14.0;
+
+/// Gap between tiles in points.
+const BETWEEN: f32 = 3.0;
 
 /// Images of the tiles of a preview on the GPU, by tile.
 #[derive(Default)]
@@ -122,14 +128,17 @@ fn queries_ui(
     requests: &mut Requests,
 ) {
     ui.add_space(4.0);
+    let columns = preview.queries.iter().map(|query| 1 + query.nearest.len()).max().unwrap_or(1) as f32;
+    let room = (ui.available_width() - GAP - columns * BETWEEN) / columns;
+    let edge = room.clamp(EDGE[1], EDGE[0]);
     ScrollArea::horizontal().id_salt("preview queries").show(ui, |ui| {
         for query in &preview.queries {
             ui.horizontal(|ui| {
-                ui.spacing_mut().item_spacing.x = 3.0;
-                tile_ui(ui, preview, query.tile, palette.query, pictures, session, palette, requests);
-                ui.add_space(14.0);
+                ui.spacing_mut().item_spacing.x = BETWEEN;
+                tile_ui(ui, preview, query.tile, (edge, palette.query), pictures, session, palette, requests);
+                ui.add_space(GAP);
                 for tile in &query.nearest {
-                    tile_ui(ui, preview, *tile, palette.line, pictures, session, palette, requests);
+                    tile_ui(ui, preview, *tile, (edge, palette.line), pictures, session, palette, requests);
                 }
             });
         }
@@ -141,13 +150,13 @@ fn tile_ui(
     ui: &mut Ui,
     preview: &EncoderPreview,
     tile: usize,
-    frame: Color32,
+    (edge, frame): (f32, Color32),
     pictures: &mut PreviewPictures,
     session: &Session,
     palette: &Palette,
     requests: &mut Requests,
 ) {
-    let (rect, response) = ui.allocate_exact_size(Vec2::splat(EDGE), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(Vec2::splat(edge), Sense::click());
     let of = &preview.tiles[tile];
     let name = slide_name(session, &of.slide);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name.as_str()));
