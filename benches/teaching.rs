@@ -6,7 +6,7 @@
 //!
 //! A mark is timed as the window does it: the direction of all marks so far, the exact search for it, and the matches,
 //! beside a scan of all tiles for the same direction in the same run, which has to find the same. Descriptors are made:
-//! unit vectors in 2,000 clusters whose spread decreases from axis to axis. A click asks in one of 20 clusters, and the
+//! unit vectors in 2,000 clusters whose spread decreases from axis to axis. A click asks in one of 10 clusters, and the
 //! five best matches are marked by whether they are of that cluster, ten times.
 //!
 //! PROJECT is a project with embedded slides, LABELS the argument of `histokin evaluate --labels`, and PATIENTS a CSV file
@@ -44,7 +44,7 @@ const SLIDE: usize = 50_000;
 /// Number of clusters.
 const CLUSTERS: usize = 2000;
 /// Number of clicks, and of marks for each: five at a time.
-const CLICKS: u32 = 20;
+const CLICKS: u32 = 10;
 const ROUNDS: usize = 10;
 const AT_A_TIME: usize = 5;
 

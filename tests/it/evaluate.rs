@@ -205,6 +205,23 @@ fn an_encoder_is_named_by_the_id_that_the_command_line_prints() {
 }
 
 #[test]
+fn without_the_baseline_no_histograms_are_stored() {
+    let study = Study::new();
+    let recipes = || {
+        let stored = Project::open(&study.project()).unwrap().descriptors().recipes();
+        stored.into_iter().map(|recipe| recipe.encoder_name).collect::<Vec<_>>()
+    };
+    let evaluate = |more: &[&str]| {
+        let all = ["evaluate", "project", "--draws", "20", "--stain-tiles", "0", "--json"];
+        study.histokin(&[&all, more].concat()).assert().success();
+    };
+    evaluate(&["--no-baseline"]);
+    assert_eq!(recipes().len(), 1, "{:?}", recipes());
+    evaluate(&[]);
+    assert_eq!(recipes().len(), 2, "{:?}", recipes());
+}
+
+#[test]
 fn beside_addr_stands_a_control_that_knows_no_tissue() {
     let study = Study::new();
     let found = study.json(&["--labels", "labels.csv", "--report", "out"]);

@@ -71,7 +71,7 @@ fn ask(index: &Snapshot, query: &Query) -> Answer {
 
 /// Solves `C a = difference` for `a` by conjugate gradients, with the covariance of all tiles, a tenth of it and nine
 /// tenths of equal variances.
-fn discriminant(sets: &[Arc<DescriptorSet>], difference: &[f64]) -> Vec<f64> {
+fn solved(sets: &[Arc<DescriptorSet>], difference: &[f64]) -> Vec<f64> {
     let rows: Vec<&[f32]> = sets.iter().flat_map(|set| set.features().chunks_exact(WIDTH)).collect();
     let count = rows.len() as f64;
     let mean: Vec<f64> =
@@ -157,15 +157,15 @@ fn a_taught_query_finds_exactly_the_greatest_cosines_to_its_direction() {
     let mut query = Query { positives: vec![tile("a", 0)], ..Query::default() };
     let first = ask(&index, &query);
     mark(&mut query, &first, 6);
-    let plain = QuerySettings { rank_by: RankBy::Direction, ..QuerySettings::default() };
+    let discriminant = QuerySettings { rank_by: RankBy::Discriminant, ..QuerySettings::default() };
     for settings in [
-        plain.clone(),
         QuerySettings::default(),
-        QuerySettings { scope: Scope::Same, count: 50, ..plain.clone() },
+        discriminant.clone(),
         QuerySettings { scope: Scope::Same, count: 50, ..QuerySettings::default() },
-        QuerySettings { scope: Scope::Others, among: Some(vec![id("c")]), ..plain.clone() },
-        QuerySettings { exclude_um: 3000.0, ..plain },
+        QuerySettings { scope: Scope::Same, count: 50, ..discriminant.clone() },
+        QuerySettings { scope: Scope::Others, among: Some(vec![id("c")]), ..QuerySettings::default() },
         QuerySettings { exclude_um: 3000.0, ..QuerySettings::default() },
+        QuerySettings { exclude_um: 3000.0, ..discriminant },
     ] {
         let query = Query { settings: settings.clone(), ..query.clone() };
         let marked = |wanted: Judgement| -> Vec<&Example> {
@@ -187,7 +187,7 @@ fn a_taught_query_finds_exactly_the_greatest_cosines_to_its_direction() {
         let difference: Vec<f64> =
             same.iter().zip(different).map(|(same, different)| same - 0.5 * different).collect();
         let direction = match settings.rank_by {
-            RankBy::Discriminant => discriminant(&sets, &difference),
+            RankBy::Discriminant => solved(&sets, &difference),
             _ => difference,
         };
         let cosine = |x: &[f32]| -> f64 {
@@ -239,7 +239,8 @@ fn a_taught_query_finds_exactly_the_greatest_cosines_to_its_direction() {
 fn candidates_from_elsewhere_do_not_turn_the_direction() {
     let index = Snapshot::build(tissue(&["a", "b"]), None, None);
     let more = index.with_more(tissue(&["c"]));
-    let mut query = Query { positives: vec![tile("a", 0)], ..Query::default() };
+    let settings = QuerySettings { rank_by: RankBy::Discriminant, ..QuerySettings::default() };
+    let mut query = Query { positives: vec![tile("a", 0)], settings, ..Query::default() };
     let first = ask(&index, &query);
     mark(&mut query, &first, 6);
     assert_eq!(ask(&index, &query).direction, ask(&more, &query).direction);

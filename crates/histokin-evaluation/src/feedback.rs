@@ -275,7 +275,7 @@ mod tests {
         assert!(faint[0] < 0.8 && faint[1] > faint[0] && faint[3] > faint[0] + 0.1, "{faint:?}");
         let misled = curve(0.25, &simulation(RankBy::default(), 0.3));
         assert!(misled[3] < faint[3] - 0.05, "wrong judgements cost precision: {misled:?}");
-        for rank_by in [RankBy::Nearest, RankBy::Direction] {
+        for rank_by in [RankBy::Nearest, RankBy::Discriminant] {
             let other = curve(0.25, &simulation(rank_by, 0.0));
             assert!(other[3] > other[0], "{rank_by:?} {other:?}");
         }

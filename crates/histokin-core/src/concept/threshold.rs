@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn threshold(tiles: &[TaughtTile<'_>]) -> Option<Estimate> {
-        choose_threshold(tiles, Learning { rank_by: RankBy::Discriminant, statistics: &statistics() })
+        choose_threshold(tiles, Learning { rank_by: RankBy::default(), statistics: &statistics() })
     }
 
     /// Unit vectors in a plane, at these angles in degrees.
@@ -272,7 +272,7 @@ mod tests {
         let tiles = at(&same);
         let far = at(&different);
         let statistics = statistics();
-        let learning = Learning { rank_by: RankBy::Discriminant, statistics: &statistics };
+        let learning = Learning { rank_by: RankBy::default(), statistics: &statistics };
         let point =
             learning.direction(tiles.iter().map(Vec::as_slice), far.iter().map(Vec::as_slice)).unwrap();
         let distance = |tile: &Vec<f32>| squared_distance(tile, &point).sqrt();

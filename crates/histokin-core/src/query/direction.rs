@@ -22,8 +22,8 @@ const DIFFERENT: f64 = 0.5;
 /// as a descriptor; all have the width of those in `statistics`. Of descriptors of length 1 the point has that
 /// length, too. `None` without a `same` tile.
 ///
-/// With [`RankBy::Direction`] it is the one without the covariance; otherwise the discriminant, or the former
-/// where there is none because tiles are few or descriptors have not length 1.
+/// With [`RankBy::Discriminant`] it is the discriminant, where there is one: with enough tiles, and descriptors of
+/// length 1.
 pub fn direction<'a>(
     same: impl IntoIterator<Item = &'a [f32]>,
     different: impl IntoIterator<Item = &'a [f32]>,
@@ -44,7 +44,7 @@ pub fn direction<'a>(
         if length(&point) < f64::from(UNIT_TOLERANCE) {
             point = mean;
         }
-        if rank_by != RankBy::Direction {
+        if rank_by == RankBy::Discriminant {
             point = statistics.discriminant(&point).unwrap_or(point);
         }
         let length = length(&point).max(f64::MIN_POSITIVE);

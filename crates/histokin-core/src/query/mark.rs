@@ -32,12 +32,12 @@ pub struct Mark {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum RankBy {
-    /// The direction of all examples and marks in which they stand out most from how all tiles vary (a linear
-    /// discriminant).
-    #[default]
-    Discriminant,
     /// The direction of all examples and marks: their mean, less half the mean of the different ones.
+    #[default]
     Direction,
+    /// The direction in which all examples and marks stand out most from how all tiles vary (a linear discriminant).
+    /// It finds more in patients that have marks already, and less in others.
+    Discriminant,
     /// The nearest positive example or mark; tiles at least as near to a negative one are left out.
     Nearest,
 }

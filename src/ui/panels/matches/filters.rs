@@ -62,17 +62,18 @@ pub fn filters_ui(
             ui.spacing_mut().slider_width = FIELD;
             ui.add(Slider::new(&mut settings.diversity, 0.0..=0.9).show_value(false));
         });
-        let hint = "After marks, compare tiles with what sets all marks apart from other tissue, with the mean of the marks, \
-                    or with the nearest example only. With the nearest example, marks do not change the ranking";
+        let hint = "After marks, compare tiles with the direction of all marks; with their linear discriminant, which finds more in \
+                    patients with marks and less in others; or with the nearest example only, so that marks do not change the \
+                    ranking";
         setting_ui(ui, "Rank by", hint, palette, |ui| {
             let name = |rank_by: RankBy| match rank_by {
-                RankBy::Discriminant => "all marks",
-                RankBy::Direction => "mean of marks",
+                RankBy::Direction => "all marks",
+                RankBy::Discriminant => "discriminant",
                 RankBy::Nearest => "nearest example",
             };
             let combo = egui::ComboBox::from_id_salt("rank by").selected_text(name(settings.rank_by)).width(FIELD);
             combo.show_ui(ui, |ui| {
-                for choice in [RankBy::Discriminant, RankBy::Direction, RankBy::Nearest] {
+                for choice in [RankBy::Direction, RankBy::Discriminant, RankBy::Nearest] {
                     ui.selectable_value(&mut settings.rank_by, choice, name(choice));
                 }
             });
