@@ -133,14 +133,14 @@ fn detections(count: usize) -> impl Iterator<Item = Annotation> {
         let class = AnnotationClass::named(["Tumor", "Stroma"][number % 2]);
         let mut one = Annotation::new(Shape::polygon(ring), Some(class));
         one.kind = ObjectKind::Detection;
-        one.measurements = (0..4).map(|which| (format!("Measurement {which}"), number as f64)).collect();
+        one.measurements = (0..12).map(|which| (format!("Measurement {which}"), number as f64)).collect();
         one
     })
 }
 
 #[test]
 fn many_detections_are_imported_edited_counted_and_there_after_a_restart() {
-    const COUNT: usize = 6000;
+    const COUNT: usize = 4000;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cells.geojson");
     std::fs::write(&file, write_geojson(&detections(COUNT).collect(), None)).unwrap();
@@ -203,12 +203,12 @@ fn many_detections_are_imported_edited_counted_and_there_after_a_restart() {
     assert_eq!(Project::open(&project).unwrap().annotations().load(&slide).unwrap().set, *last);
 
     // An export that QuPath can read has everything.
+    let mut again = Running::on(&project);
+    again.until("annotations are read", |session| session.annotations(&slide).unwrap().is_loaded());
     for name in ["all.geojson", "all.geojson.gz"] {
-        let mut again = Running::on(&project);
-        again.until("annotations are read", |session| session.annotations(&slide).unwrap().is_loaded());
         let path = folder.path().join(name);
         again.annotate(|slide| AnnotationCommand::Export { slide, path: path.clone() });
-        again.until_told("annotations written");
+        again.until_told(&format!("{}: ", path.display()));
         assert_eq!(read_file(&path).unwrap().set, *last);
     }
 }
