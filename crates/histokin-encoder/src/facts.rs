@@ -86,7 +86,9 @@ fn facts(Described { file, spec, recognised }: &Described) -> Vec<(&'static str,
         add("Assumed", found.assumed.join("; "));
         add("Same shapes", found.similar.join(", "));
     }
-    add("Weights", file.weights.display().to_string());
+    // Without the `..` that leads from a model's folder to weights that several models share.
+    let weights = std::fs::canonicalize(&file.weights).unwrap_or_else(|_| file.weights.clone());
+    add("Weights", weights.display().to_string());
     facts
 }
 

@@ -100,7 +100,8 @@ pub fn first_steps_ui(context: &Context, step: Step, palette: &Palette) -> bool 
     }
     let is_left = control.center().x < screen.center().x;
     let (pivot, at) = match (is_large, step) {
-        (true, _) => (Align2::CENTER_TOP, control.center_top() + Vec2::new(0.0, 24.0)),
+        // At the bottom, since messages are at the top.
+        (true, _) => (Align2::CENTER_BOTTOM, control.center_bottom() - Vec2::new(0.0, 24.0)),
         (false, Step::Open) => (Align2::CENTER_TOP, control.center_bottom() + Vec2::new(0.0, TIP + 6.0)),
         (false, _) if is_left => (Align2::LEFT_CENTER, control.right_center() + Vec2::new(TIP + 6.0, 0.0)),
         (false, _) => (Align2::RIGHT_CENTER, control.left_center() - Vec2::new(TIP + 6.0, 0.0)),

@@ -2,7 +2,7 @@
 
 use egui::{
     Align, Align2, Color32, FontId, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stroke,
-    StrokeKind, Ui, Vec2, WidgetInfo,
+    StrokeKind, TextStyle, Ui, Vec2, WidgetInfo,
 };
 use egui_material_icons::{MaterialIcon, icons};
 
@@ -12,6 +12,7 @@ use crate::query::{Judgement, Match};
 use crate::session::{Command, MatchCommand};
 use crate::ui::actions::{self, SearchAction};
 use crate::ui::app::slide_name;
+use crate::ui::short_names::slide_name_within;
 use crate::ui::slide_view::length_label;
 use crate::ui::theme;
 
@@ -64,11 +65,18 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
                 ui.label(distance.family(theme::bold()).color(palette.text));
             });
         });
-        line_ui(ui, RichText::new(&name).color(palette.text));
+        // The archive's slides are not in the list with which names are compared.
+        let font = TextStyle::Body.resolve(ui.style());
+        let is_open = session.slide(&found.slide).is_some();
+        let short =
+            is_open.then(|| slide_name_within(ui, session, &found.slide, &font, ui.available_width()));
+        line_ui(ui, RichText::new(short.as_deref().unwrap_or(&name)).color(palette.text));
         line_ui(ui, RichText::new(location(shown, found)).small().color(palette.weak));
     });
-    let mut hint =
-        format!("Go to match {}\nDescriptor distance: {:.4} (0 is identical)", found.rank, found.distance);
+    let mut hint = format!(
+        "{name}\nGo to match {}\nDescriptor distance: {:.4} (0 is identical)",
+        found.rank, found.distance
+    );
     if let Some(slide) = shown.answer.from_archive(&found.slide) {
         hint = format!("{hint}\nIn the archive: {}", slide.location());
     }
