@@ -47,7 +47,10 @@ pub fn card_ui(
             });
             // A low window, or one with large text, scrolls it.
             let room = ui.ctx().content_rect().bottom() - ui.cursor().top() - LEAST_BELOW;
-            ScrollArea::vertical().max_height(room.max(80.0)).show(ui, |ui| add(ui, requests));
+            let room = room.max(80.0);
+            let scrolled = ScrollArea::vertical().auto_shrink([false, true]);
+            let scrolled = scrolled.max_height(room).min_scrolled_height(room);
+            scrolled.show(ui, |ui| add(ui, requests));
         });
     });
     shown.response.rect

@@ -33,7 +33,7 @@ const WIDTH: f32 = 460.0;
 
 /// Draws the messages in a column at the top of the canvas, newest first.
 pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palette, requests: &mut Requests) {
-    let info = session.active().map(|slide| slide.source.info());
+    let info = session.active().map(|slide| slide.shown().info());
     let needs_mpp = info.is_some_and(|info| info.mpp.is_none());
     let warnings = info.map_or(&[][..], |info| &info.warnings[..]);
     let read_only = session.project().read_only();

@@ -31,7 +31,7 @@ pub fn properties_ui(
     requests: &mut Requests,
 ) -> bool {
     let Some(state) = session.slide(slide) else { return true };
-    let info = state.source.info();
+    let info = state.shown().info();
     dialog_width(ui, 640.0);
     ui.horizontal_top(|ui| {
         let (rect, _) = ui.allocate_exact_size(Vec2::splat(96.0), egui::Sense::hover());
@@ -49,9 +49,12 @@ pub fn properties_ui(
         .auto_shrink([false, true])
         .show(ui, |ui| {
             facts_ui(ui, "facts", &facts(info), palette);
-            ui.horizontal(|ui| {
+            // In line with the facts above.
+            let first = ui.available_width() * 0.32;
+            let grid = Grid::new("stain").num_columns(2).spacing(Vec2::new(16.0, 5.0)).min_col_width(first);
+            grid.show(ui, |ui| {
                 ui.label(RichText::new("Stain").color(palette.weak));
-                stain_type_ui(ui, slide, session, palette, requests);
+                ui.horizontal(|ui| stain_type_ui(ui, slide, session, palette, requests));
             });
             if let Some(note) = stain_note(session, slide) {
                 ui.label(RichText::new(note).small().color(palette.weak));

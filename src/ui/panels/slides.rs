@@ -93,7 +93,7 @@ fn slide_ui(
     palette: &Palette,
     requests: &mut Requests,
 ) -> Response {
-    let info = state.source.info();
+    let info = state.shown().info();
     let name = info.name();
     let (rect, response) = row_ui(ui, ROW_HEIGHT, is_active, &name, palette);
     if !ui.is_rect_visible(rect) {

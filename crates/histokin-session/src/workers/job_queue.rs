@@ -127,3 +127,23 @@ impl<T> JobQueue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_goes_before_those_that_can_wait_and_behind_the_others() {
+        let queue = JobQueue::default();
+        let can_wait = |number: &u32| *number >= 10;
+        for number in [10, 11] {
+            queue.push(number);
+        }
+        for number in [1, 2] {
+            queue.push_before(number, can_wait);
+        }
+        queue.push(12);
+        let order: Vec<u32> = (0..5).filter_map(|_| queue.take()).collect();
+        assert_eq!(order, [1, 2, 10, 11, 12]);
+    }
+}
