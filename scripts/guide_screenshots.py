@@ -135,7 +135,7 @@ class Window:
         """Save the window, after changes (options of ImageMagick)."""
         self.settle()
         file = IMAGES / f"{name}.jpg"
-        subprocess.run(["convert", "ppm:-", "-quality", "78", "-sampling-factor", "4:4:4", *change, "-strip", str(file)],
+        subprocess.run(["convert", "ppm:-", "-quality", "73", "-sampling-factor", "4:4:4", *change, "-strip", str(file)],
                        check=True, input=self.capture())
         print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1024:.0f} KiB")
 
