@@ -212,7 +212,7 @@ fn without_the_baseline_no_histograms_are_stored() {
         stored.into_iter().map(|recipe| recipe.encoder_name).collect::<Vec<_>>()
     };
     let evaluate = |more: &[&str]| {
-        let all = ["evaluate", "project", "--draws", "20", "--stain-tiles", "0", "--json"];
+        let all = ["evaluate", "project", "--draws", "100", "--stain-tiles", "0", "--json"];
         study.histokin(&[&all, more].concat()).assert().success();
     };
     evaluate(&["--no-baseline"]);

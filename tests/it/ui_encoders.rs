@@ -17,6 +17,7 @@ fn a_chosen_file_is_shown_with_what_is_known_of_it_and_then_used() {
         app.session().active().is_some() && matches!(app.session().encoder(), EncoderState::Known(_))
     });
     harness.get_by_label("Encoders…").click();
+    harness.run_steps(3);
     harness.get_by_label_contains("This project uses tissue-whitened");
     wait(&mut harness, "the encoders are listed", |app| app.session().encoders().is_some());
     harness.get_by_role_and_label(Role::Button, "tissue-prototypes").click();

@@ -168,7 +168,8 @@ fn editing_ui(
         let mut enter = false;
         if has_name {
             let edit = TextEdit::singleline(&mut page.name).desired_width(200.0);
-            let response = ui.add(edit.margin(Margin::symmetric(8, 5)));
+            let response =
+                ui.add(edit.margin(Margin::symmetric(8, 5))).accessible_name("Name of the encoder");
             enter = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
         }
         let name = page.name.trim().to_owned();

@@ -143,7 +143,7 @@ fn add_ui(ui: &mut Ui, page: &mut EncodersPage, palette: &Palette, requests: &mu
             .hint_text("or type a path")
             .desired_width((ui.available_width() - 66.0).max(60.0))
             .margin(Margin::symmetric(8, 5));
-        let response = ui.add(edit);
+        let response = ui.add(edit).accessible_name("Path of an encoder");
         let enter = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
         let path = page.path.trim().trim_matches('"').to_owned();
         let look = ui.add_enabled(!path.is_empty(), egui::Button::new("Open"));
