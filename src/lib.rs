@@ -87,7 +87,7 @@ pub use histokin_archive as archive;
 pub use histokin_core::{
     annotation, concept, descriptors, geometry, index, memory, query, slide, stain, tiling, tissue,
 };
-use histokin_core::{durable, number_format, paths};
+use histokin_core::{durable, number_format, paths, platform};
 pub use histokin_encoder as encoder;
 pub use histokin_evaluation as evaluation;
 pub use histokin_project::{interchange, pipeline, project};

@@ -9,7 +9,6 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fit_model::StainArg;
-use super::interrupt;
 use super::progress::EmbedBar;
 use super::tissue_options::TissueOptions;
 use crate::descriptors::Recipe;
@@ -20,6 +19,7 @@ use crate::paths;
 use crate::pipeline::{
     EmbedControl, EmbedOutcome, EmbedRequest, EmbedSettings, TileSelection, embed_slide, find_slides,
 };
+use crate::platform;
 use crate::project::{Project, ProjectSettings};
 use crate::slide;
 use crate::slide::calibration::SlideWarning;
@@ -143,7 +143,8 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         None => paths,
     };
     let control = Arc::new(EmbedControl::default());
-    interrupt::watch(&control).context("cannot install a handler for Ctrl-C")?;
+    let stopped = control.clone();
+    platform::on_end_request(move || stopped.stop()).context("cannot install a handler for Ctrl-C")?;
     let mut slides = Vec::new();
     let mut failures = 0;
     for path in &paths {

@@ -18,7 +18,6 @@ mod heat_map;
 mod import;
 mod index;
 mod info;
-mod interrupt;
 mod marks;
 mod progress;
 mod project_map;

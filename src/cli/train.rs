@@ -8,7 +8,6 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::choice::choice;
-use super::interrupt;
 use super::progress::TrainingBar;
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
@@ -16,6 +15,7 @@ use crate::encoder::trainable::{Depth, HeadKind};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::counted;
 use crate::pipeline::find_slides;
+use crate::platform;
 use crate::project::Project;
 use crate::slide::{self, SlideSource};
 use crate::training::config::{JudgedBy, LossKind, Method, Preset, SlidesWithoutFarPairs, TrainingConfig};
@@ -238,7 +238,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         run,
     };
     let control = Arc::new(Control::default());
-    interrupt::watch(&control).context("cannot install a handler for Ctrl-C")?;
+    let stopped = control.clone();
+    platform::on_end_request(move || stopped.stop()).context("cannot install a handler for Ctrl-C")?;
     let bar = TrainingBar::new(run_id.clone());
     let outcome = train(setup, &control, &mut |progress| bar.show(progress));
     bar.finish();

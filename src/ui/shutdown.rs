@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use egui::Context;
 
+use crate::platform;
+
 /// A request to end the program, shared by everything that checks it.
 #[derive(Clone, Default)]
 pub struct ShutdownRequest(Arc<State>);
@@ -19,39 +21,13 @@ struct State {
 }
 
 impl ShutdownRequest {
-    /// Handles SIGTERM, SIGINT and SIGHUP from now on, instead of being ended by them.
+    /// Handles requests to end the program from now on, instead of being ended by them.
     ///
     /// # Errors
     /// If the thread cannot be started or a handler cannot be registered.
-    #[cfg(unix)]
-    #[expect(unsafe_code, reason = "registering a signal handler is unsafe")]
     pub(super) fn listen(&self) -> std::io::Result<()> {
-        use std::io::{Read as _, Write as _};
-        use std::os::unix::net::UnixStream;
-
-        let (mut receiver, sender) = UnixStream::pair()?;
-        // A signal handler must not block.
-        sender.set_nonblocking(true)?;
         let shutdown = self.clone();
-        std::thread::Builder::new().name("end-signal".to_owned()).spawn(move || {
-            let mut byte = [0];
-            while receiver.read(&mut byte).is_ok_and(|count| count > 0) {
-                shutdown.request();
-            }
-        })?;
-        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-            let sender = sender.try_clone()?;
-            let notify = move || _ = (&sender).write(&[0]);
-            // SAFETY: the handler only calls `write`, which is async-signal-safe.
-            unsafe { signal_hook_registry::register(signal, notify)? };
-        }
-        Ok(())
-    }
-
-    /// On this system, signals end the program as usual.
-    #[cfg(not(unix))]
-    pub(super) fn listen(&self) -> std::io::Result<()> {
-        Ok(())
+        platform::on_end_request(move || shutdown.request())
     }
 
     /// Requests the end of the program, from any thread.

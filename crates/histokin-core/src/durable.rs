@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+use crate::platform::{self, sync_folder};
+
 /// Prefix of the names of temporary files.
 const WRITING: &str = ".writing-";
 
@@ -63,12 +65,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 fn temporary(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(WRITING);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // The system removes the permissions masked by the user's umask.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
+    platform::share_temporary(&mut builder);
     let temporary = builder.tempfile_in(folder).map_err(nameless)?;
     if let Ok(replaced) = fs::metadata(path) {
         temporary.as_file().set_permissions(replaced.permissions())?;
@@ -80,15 +77,6 @@ fn temporary(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
 fn nameless(error: io::Error) -> io::Error {
     let source = error.get_ref().and_then(|named| named.source()?.downcast_ref::<io::Error>());
     source.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
-}
-
-/// Syncs a folder, so that new file names in it survive a power failure.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
 }
 
 /// Adds advice to the error of a write where there is any, such as for a full or read-only disk.

@@ -9,6 +9,7 @@
 //! This crate contains no user interface, neural network, database or command-line code.
 
 pub mod geometry;
+pub mod platform;
 pub mod durable;
 pub mod untrusted;
 pub mod mapped;

@@ -10,6 +10,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::platform;
+
+pub use crate::platform::{available_bytes, resident_bytes};
+
 /// Upper bound of the default budget, in bytes.
 const DEFAULT_LIMIT: usize = 4 << 30;
 /// The budget in bytes where the amount of memory of the machine is unknown.
@@ -92,7 +96,7 @@ impl Budget {
     /// Returns the limit that the process has unless it is changed, in bytes: a quarter of the computer's
     /// memory, within bounds.
     pub fn default_limit() -> usize {
-        memory_bytes().map_or(CAUTIOUS_LIMIT, |bytes| (bytes / 4).min(DEFAULT_LIMIT))
+        platform::memory_bytes().map_or(CAUTIOUS_LIMIT, |bytes| (bytes / 4).min(DEFAULT_LIMIT))
     }
 
     /// Changes the budget; evicts at once what exceeds it.
@@ -268,45 +272,12 @@ impl<T> Drop for Reserved<T> {
     }
 }
 
-/// Returns the resident memory of this process in bytes, where the system reports it.
-pub fn resident_bytes() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
-}
-
-/// Returns the memory in bytes that can be taken without anything being written to disk, where the system reports it.
-pub fn available_bytes() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
-}
-
 /// Returns freed memory to the system. Otherwise the allocator keeps it: gigabytes after a training run,
 /// which other programs could use.
 pub fn release_freed() {
     let before = resident_bytes();
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    trim();
+    platform::return_freed_memory();
     tracing::debug!(?before, after = ?resident_bytes(), "free memory returned to the system, in bytes");
-}
-
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "a call of the C library")]
-fn trim() {
-    // SAFETY: malloc_trim takes no pointer, may be called at any time and from any thread.
-    unsafe { libc::malloc_trim(0) };
-}
-
-/// Returns the memory in bytes that this process may use: that of the machine, or the limit of its control
-/// group if lower.
-fn memory_bytes() -> Option<usize> {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let kib = read("/proc/meminfo")?.lines().find_map(|line| {
-        line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()
-    })?;
-    let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse::<usize>().ok());
-    Some(group.map_or(kib * 1024, |group| group.min(kib * 1024)))
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 //! On Unix a file name is a string of bytes. A name that is not valid UTF-8 is written as text with U+FFFD in
 //! place of invalid bytes, and additionally as its bytes in hexadecimal.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
+
+use crate::platform::path_of_bytes;
 
 /// A path that is serialised as its bytes in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl<'de> Deserialize<'de> for HexPath {
         let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         let read =
             bytes.1.is_empty().then(|| bytes.0.iter().map(byte).collect::<Option<Vec<u8>>>()).flatten();
-        let path = read.filter(|bytes| !bytes.contains(&0)).and_then(of_bytes);
+        let path = read.filter(|bytes| !bytes.contains(&0)).and_then(path_of_bytes);
         path.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a hexadecimal path")))
     }
 }
@@ -149,18 +150,6 @@ fn hex(path: &Path) -> String {
     path.as_os_str().as_encoded_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[cfg(unix)]
-fn of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
-    Some(OsString::from_vec(bytes).into())
-}
-
-/// On other systems, the bytes of a path from Unix have no meaning unless they are UTF-8.
-#[cfg(not(unix))]
-fn of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
-    String::from_utf8(bytes).ok().map(|text| OsString::from(text).into())
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -177,7 +166,7 @@ mod tests {
 
     #[test]
     fn paths_of_any_bytes_come_back_from_json_and_toml() {
-        let latin = of_bytes(b"/slides/caf\xe9.svs".to_vec()).unwrap();
+        let latin = path_of_bytes(b"/slides/caf\xe9.svs".to_vec()).unwrap();
         for path in [PathBuf::from("/slides/café \u{fffd}.svs"), latin.clone()] {
             let paths = Paths { one: path.clone(), many: vec![path.clone(), "b".into()], none: None };
             let some = Paths { none: Some(path), one: "a".into(), many: Vec::new() };

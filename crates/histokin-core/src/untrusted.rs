@@ -8,6 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::platform;
+
 /// Largest compression ratio that is accepted. Deflate can reach 1032; real annotation files reach 30.
 const MAX_RATIO: u64 = 100;
 
@@ -24,13 +26,7 @@ const MAX_UNPACKED: u64 = 2 << 30;
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Without this, opening a pipe blocks until another process writes to it. It has no effect on regular
-        // files.
-        options.custom_flags(libc::O_NONBLOCK);
-    }
+    platform::open_without_waiting(&mut options);
     let file = options.open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_file() {

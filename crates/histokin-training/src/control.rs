@@ -13,8 +13,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Stops the training soon, with a checkpoint. Only sets a flag, so it can be called from a signal
-    /// handler.
+    /// Stops the training soon, with a checkpoint.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }

@@ -15,6 +15,7 @@ use image::RgbaImage;
 use super::isolated::trust::InUse;
 use super::{SlideError, SlideInfo, SlideSource};
 use crate::geometry::LevelRect;
+use crate::platform::FileState;
 
 /// Opens the file again, in the same way as the first time.
 type Open = Box<dyn Fn() -> Result<Arc<dyn SlideSource>, SlideError> + Send + Sync>;
@@ -51,24 +52,17 @@ pub(super) struct Stamp {
     /// Size of the file in bytes.
     pub size: u64,
     modified: Option<SystemTime>,
-    /// Time in seconds and nanoseconds when content, name or access rights last changed. Unlike `modified` it
-    /// cannot be set, as copying with preserved times does.
-    changed: (i64, i64),
-    /// Device and inode: a file that was moved to this path is a different one.
-    file: (u64, u64),
+    state: FileState,
 }
 
 impl Stamp {
     /// Takes the stamp from a file's metadata.
     pub fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        let (changed, file) = {
-            use std::os::unix::fs::MetadataExt;
-            ((metadata.ctime(), metadata.ctime_nsec()), (metadata.dev(), metadata.ino()))
-        };
-        #[cfg(not(unix))]
-        let (changed, file) = Default::default();
-        Self { size: metadata.len(), modified: metadata.modified().ok(), changed, file }
+        Self {
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+            state: FileState::of(metadata),
+        }
     }
 
     fn at(path: &Path) -> std::io::Result<Self> {

@@ -23,12 +23,6 @@ impl EmbedControl {
         self.changed.notify_all();
     }
 
-    /// Requests the end of the embedding as [`Self::stop`] does, but is safe in signal handlers: a paused
-    /// embedding is not woken.
-    pub fn flag_stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-    }
-
     /// Returns whether the end of the embedding was requested.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)

@@ -13,6 +13,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use histokin_core::platform::host_name;
 use serde::{Deserialize, Serialize};
 
 /// Name of the lock file in a project's folder.
@@ -188,24 +189,6 @@ fn show_alive(file: File) -> io::Result<Sender<()>> {
     Ok(alive)
 }
 
-#[cfg(unix)]
-#[expect(unsafe_code, reason = "the host name is only available from the C library")]
-fn host_name() -> String {
-    let mut name = [0_u8; 256];
-    // SAFETY: the buffer is valid for the passed length; its last byte stays zero and terminates the name.
-    let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
-    let end = name.iter().position(|byte| *byte == 0).unwrap_or(0);
-    if failed || end == 0 {
-        return "this computer".to_owned();
-    }
-    String::from_utf8_lossy(&name[..end]).into_owned()
-}
-
-#[cfg(not(unix))]
-fn host_name() -> String {
-    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "this computer".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +240,5 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = ProjectLock::acquire(folder.path()).unwrap();
         assert!(Arc::ptr_eq(&first, &ProjectLock::acquire(folder.path()).unwrap()));
-        assert!(!host_name().is_empty());
     }
 }

@@ -1,11 +1,11 @@
 //! Determines the files that make up a slide.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::dicom;
+use crate::platform::name_of_bytes;
 use crate::untrusted;
 
 /// Maximum size in bytes of a text file that lists others.
@@ -67,7 +67,7 @@ fn named_in(text: &Path, folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec
         {
             continue;
         }
-        let path = folder.join(name_of(name));
+        let path = folder.join(name_of_bytes(name));
         if is_wanted(key.trim())
             && !found.contains(&path)
             && fs::metadata(&path).is_ok_and(|data| data.is_file())
@@ -79,15 +79,4 @@ fn named_in(text: &Path, folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec
         }
     }
     found
-}
-
-#[cfg(unix)]
-fn name_of(bytes: &[u8]) -> std::borrow::Cow<'_, OsStr> {
-    use std::os::unix::ffi::OsStrExt;
-    OsStr::from_bytes(bytes).into()
-}
-
-#[cfg(not(unix))]
-fn name_of(bytes: &[u8]) -> std::borrow::Cow<'_, OsStr> {
-    std::ffi::OsString::from(String::from_utf8_lossy(bytes).into_owned()).into()
 }

@@ -9,12 +9,15 @@ use image::RgbaImage;
 use super::super::{MAX_REGION_PIXELS, OpenSettings, SlideInfo};
 use super::wire::{Answer, LARGEST_PROFILE, LONGEST_LINE, Refusal, Request};
 use super::{Limits, Order};
+use crate::platform;
 
 /// A running decoder process and the pipes to it.
 pub(super) struct Helper {
     process: Child,
     requests: ChildStdin,
     answers: BufReader<TimedPipe>,
+    /// Ends the process with this one.
+    _tie: platform::Tie,
 }
 
 /// Why a process does not answer any more.
@@ -68,11 +71,8 @@ const PANICKED: i32 = 101;
 
 /// Whether a process ended regularly or by a signal from outside, rather than by a fault.
 fn is_orderly(status: ExitStatus) -> bool {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        return [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE].contains(&signal);
-    }
-    status.code().is_some_and(|code| code != PANICKED)
+    platform::ended_from_outside(&status)
+        .unwrap_or_else(|| status.code().is_some_and(|code| code != PANICKED))
 }
 
 impl Helper {
@@ -99,11 +99,12 @@ impl Helper {
         command.arg("--").arg(&order.path);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().map_err(Ended::NotStarted)?;
+        let tie = platform::Tie::new(&process).map_err(Ended::NotStarted)?;
         let pipes = process.stdin.take().zip(process.stdout.take());
         let (requests, answers) = pipes.expect("both pipes were requested above");
         let answers =
             BufReader::new(TimedPipe { pipe: answers, limit: opening, deadline: Instant::now() + opening });
-        let mut helper = Self { process, requests, answers };
+        let mut helper = Self { process, requests, answers, _tie: tie };
         match helper.answer() {
             Ok(Answer::Open(info)) => Ok((helper, Ok(info))),
             Ok(Answer::Refused(refusal)) => Ok((helper, Err(refusal))),
@@ -221,33 +222,8 @@ impl TimedPipe {
 }
 
 impl Read for TimedPipe {
-    #[cfg(unix)]
-    #[expect(unsafe_code, reason = "waiting for a pipe with a timeout needs the C library")]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        use std::os::fd::AsRawFd;
-        loop {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            let mut wait = libc::pollfd { fd: self.pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            let ms = left.as_millis().clamp(1, 60_000) as libc::c_int;
-            // SAFETY: one valid structure is passed, which lives during the call.
-            match unsafe { libc::poll(&raw mut wait, 1, ms) } {
-                0 => {}
-                1.. => return self.pipe.read(buffer),
-                _ => {
-                    let error = io::Error::last_os_error();
-                    if error.kind() != io::ErrorKind::Interrupted {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.pipe.read(buffer)
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        platform::read_within(&mut self.pipe, buffer, left)
     }
 }

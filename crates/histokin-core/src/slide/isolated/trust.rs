@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::Limits;
 use crate::durable;
+use crate::platform::is_alive;
 
 /// When slides are decoded in another process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -232,19 +233,6 @@ fn key(path: &Path) -> Option<String> {
     hash.update(metadata.len().to_le_bytes());
     hash.update(modified.map_or(0, |age| age.as_nanos()).to_le_bytes());
     Some(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
-}
-
-#[cfg(unix)]
-#[expect(unsafe_code, reason = "testing whether a process exists needs the C library")]
-fn is_alive(pid: u32) -> bool {
-    // SAFETY: signal 0 only tests whether the process exists.
-    let result = unsafe { libc::kill(pid.cast_signed(), 0) };
-    result == 0 || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
-}
-
-#[cfg(not(unix))]
-fn is_alive(pid: u32) -> bool {
-    pid == std::process::id()
 }
 
 #[cfg(test)]
