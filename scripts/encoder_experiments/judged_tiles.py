@@ -1,0 +1,70 @@
+"""Read the tiles that judge.py needs: labelled ones, and up to 240 of tissue per section for fitting the readout.
+
+    judged_tiles.py OUT.npz SLIDES.csv LABELS.csv [SLIDES.csv LABELS.csv ...]
+
+SLIDES.csv: slide, file (relative to it), mpp, patient. LABELS.csv: slide, x, y, width, height in level-0 px, label,
+patient. Tiles are 224 µm wide, 112 px at 2 µm/px; those of coarser sections are enlarged.
+"""
+
+import csv
+import pathlib
+import sys
+
+import numpy as np
+import pyvips
+from PIL import Image
+
+WIDTH_UM, EDGE, MOST = 224, 112, 240
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def sized(pixels):
+    return np.asarray(Image.fromarray(pixels).resize((EDGE, EDGE), Image.LANCZOS))
+
+
+def share_of_tissue(pixels):
+    values = pixels[::4, ::4].astype(np.int16)
+    return ((values.max(-1) - values.min(-1) > 18) & (values.mean(-1) < 235)).mean()
+
+
+def main():
+    if len(sys.argv) < 4 or len(sys.argv) % 2:
+        sys.exit(__doc__)
+    paths = [pathlib.Path(argument) for argument in sys.argv[1:]]
+    names = ["labelled", "label", "patient", "tissue", "tissue_slide", "tissue_patient", "tissue_um"]
+    out = {name: [] for name in names}
+    for slides, labels in zip(paths[1::2], paths[2::2]):
+        labelled = rows(labels)
+        for slide in rows(slides):
+            image = pyvips.Image.new_from_file(str(slides.parent / slide["file"]))
+            pixels = image.numpy()[..., :3]
+            mpp, name = float(slide["mpp"]), slide["slide"]
+            edge = round(WIDTH_UM / mpp)
+            for tile in (tile for tile in labelled if tile["slide"] == name):
+                left = int(tile["x"]) + int(tile["width"]) // 2 - edge // 2
+                top = int(tile["y"]) + int(tile["height"]) // 2 - edge // 2
+                out["labelled"].append(sized(pixels[top : top + edge, left : left + edge]))
+                out["label"].append(tile["label"])
+                out["patient"].append(tile["patient"])
+            grid = [
+                (top, left)
+                for top in range(0, pixels.shape[0] - edge + 1, edge)
+                for left in range(0, pixels.shape[1] - edge + 1, edge)
+                if share_of_tissue(pixels[top : top + edge, left : left + edge]) >= 0.5
+            ]
+            for at in np.random.default_rng(0).permutation(len(grid))[:MOST]:
+                top, left = grid[at]
+                out["tissue"].append(sized(pixels[top : top + edge, left : left + edge]))
+                out["tissue_slide"].append(name)
+                out["tissue_patient"].append(slide["patient"])
+                out["tissue_um"].append(((left + edge / 2) * mpp, (top + edge / 2) * mpp))
+    np.savez(paths[0], **{name: np.array(values) for name, values in out.items()})
+    print(len(out["labelled"]), "labelled tiles,", len(out["tissue"]), "of tissue")
+
+
+if __name__ == "__main__":
+    main()
