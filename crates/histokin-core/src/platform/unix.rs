@@ -59,10 +59,7 @@ pub struct FileState {
 impl FileState {
     /// Takes the state from a file's metadata.
     pub fn of(metadata: &Metadata) -> Self {
-        Self {
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            file: (metadata.dev(), metadata.ino()),
-        }
+        Self { changed: (metadata.ctime(), metadata.ctime_nsec()), file: (metadata.dev(), metadata.ino()) }
     }
 }
 

@@ -16,7 +16,6 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Storage::FileSystem::ReadFile;
 use windows_sys::Win32::System::Console::{CTRL_CLOSE_EVENT, SetConsoleCtrlHandler};
-use windows_sys::core::BOOL;
 use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED};
 use windows_sys::Win32::System::JobObjects::{
     AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT, JOB_OBJECT_LIMIT_ACTIVE_PROCESS,
@@ -30,6 +29,7 @@ use windows_sys::Win32::System::Threading::{
     CreateEventW, GetCurrentProcess, GetExitCodeProcess, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION,
     WaitForSingleObject,
 };
+use windows_sys::core::BOOL;
 
 /// Time in which this process saves its work after its console was closed.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -263,9 +263,8 @@ pub fn read_within(pipe: &mut ChildStdout, buffer: &mut [u8], time: Duration) ->
     let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
     let handle = pipe.as_raw_handle();
     // SAFETY: `buffer` and `overlapped` live until the read has ended: the wait below ends it or cancels it.
-    let begun = unsafe {
-        ReadFile(handle, buffer.as_mut_ptr(), length, std::ptr::null_mut(), &raw mut overlapped)
-    };
+    let begun =
+        unsafe { ReadFile(handle, buffer.as_mut_ptr(), length, std::ptr::null_mut(), &raw mut overlapped) };
     let mut is_late = false;
     if begun == 0 {
         let error = io::Error::last_os_error();

@@ -58,11 +58,7 @@ pub(super) struct Stamp {
 impl Stamp {
     /// Takes the stamp from a file's metadata.
     pub fn of(metadata: &Metadata) -> Self {
-        Self {
-            size: metadata.len(),
-            modified: metadata.modified().ok(),
-            state: FileState::of(metadata),
-        }
+        Self { size: metadata.len(), modified: metadata.modified().ok(), state: FileState::of(metadata) }
     }
 
     fn at(path: &Path) -> std::io::Result<Self> {

@@ -1,5 +1,7 @@
 //! What is known of an encoder, and what can be done with it.
 
+use std::path::Path;
+
 use egui::{Button, Grid, Margin, RichText, Spinner, TextEdit, Ui};
 
 use super::list::{is_in_use, rate};
@@ -238,7 +240,14 @@ fn facts_ui(
             ui.vertical(|ui| ui.add(label.extend()));
             ui.vertical(|ui| {
                 ui.set_max_width(width);
-                ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());
+                // A path would take lines; its last part says which file it is.
+                let path = Path::new(text);
+                let name = path.file_name().filter(|_| path.is_absolute()).and_then(|name| name.to_str());
+                let shown = RichText::new(name.unwrap_or(text)).color(palette.text);
+                let response = ui.add(egui::Label::new(shown).wrap());
+                if name.is_some() {
+                    response.on_hover_text(text);
+                }
             });
             ui.end_row();
         }
