@@ -23,10 +23,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_in_place(path, |file| file.write_all(bytes)).map_err(advised)
 }
 
-/// Writes as [`write`] does what `content` writes piece by piece.
+/// Writes what `content` writes piece by piece, as [`write()`] does.
 ///
 /// # Errors
-/// As for [`write`], and with the error of `content`. An existing file at `path` is then unchanged.
+/// As for [`write()`], and with the error of `content`. An existing file at `path` is then unchanged.
 pub fn write_with(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
