@@ -30,7 +30,8 @@ enum AnnotationsCommand {
     /// same UUID, or with the same other ID in a file of the same name. Objects that cannot be interpreted
     /// are skipped and listed.
     Import(ImportArgs),
-    /// Write the annotations of a slide for QuPath (.geojson) or ASAP (.xml).
+    /// Write the annotations of a slide for QuPath (.geojson, .geojson.gz) or ASAP (.xml), or the numbers of its detections
+    /// (.csv).
     Export(ExportArgs),
     /// List the annotations of a slide with their areas and lengths.
     List(ListArgs),
@@ -66,7 +67,7 @@ struct ExportArgs {
     /// Slide of the project: its ID, path, file name, or file name without extension.
     #[arg(long, value_parser = super::shown_name())]
     slide: String,
-    /// The file to write: .geojson or .xml.
+    /// The file to write: .geojson, .geojson.gz, .xml or .csv.
     #[arg(short)]
     output: PathBuf,
     /// Write one JSON document.

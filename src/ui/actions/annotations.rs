@@ -176,14 +176,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::Export),
         ICON_UPLOAD,
         "Export annotations…",
-        "Export all annotations of this slide for QuPath (.geojson) or ASAP (.xml)",
+        "Export all annotations of this slide for QuPath (.geojson) or ASAP (.xml), or the numbers of detections (.csv)",
         [ctrl_shift(Key::X)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::ExportToPath),
         ICON_KEYBOARD,
         "Export annotations to path…",
-        "Export all annotations of this slide to a path that you type (.geojson or .xml)",
+        "Export all annotations of this slide to a path that you type (.geojson, .geojson.gz, .xml or .csv)",
         [ctrl_alt(Key::E)]
     ),
 ];
