@@ -47,12 +47,12 @@ fn measure(count: usize) {
     let set = read_file(&path).expect("annotations").set;
     assert_eq!(set.detections().len(), count);
     println!(
-        "  read: {:.1} s, {:.1} s of CPU, {:.0} MB/s; {:.0} MiB more afterwards, {} MiB at the peak since the start",
+        "  read: {:.1} s, {:.1} s of CPU, {:.0} MB/s; {:.0} MiB more afterwards, {:.0} MiB at the peak since the start",
         begun.elapsed().as_secs_f64(),
         (support::process_cpu() - cpu).as_secs_f64(),
         bytes as f64 / 1e6 / begun.elapsed().as_secs_f64(),
         support::resident_mib() - resident,
-        peak_mib()
+        support::peak_mib()
     );
     println!("  memory: {:.0} bytes a detection", set.detections().bytes() as f64 / count as f64);
 
@@ -60,7 +60,11 @@ fn measure(count: usize) {
     let slide = SlideId("slide".to_owned());
     let begun = Instant::now();
     store.save(&slide, &set).expect("saved");
-    println!("  saved whole: {:.1} s, {} MiB at the peak", begun.elapsed().as_secs_f64(), peak_mib());
+    println!(
+        "  saved whole: {:.1} s, {} MiB at the peak",
+        begun.elapsed().as_secs_f64(),
+        support::peak_mib().round()
+    );
     let begun = Instant::now();
     let loaded = store.load(&slide).expect("loaded");
     println!("  loaded: {:.1} s", begun.elapsed().as_secs_f64());
@@ -143,11 +147,4 @@ fn print(what: &str, mut times: Vec<f64>) {
     times.sort_by(f64::total_cmp);
     let [p50, p95] = [0.5, 0.95].map(|p| support::percentile(&times, p));
     println!("  {what}: {p50:.2} ms at the median, {p95:.2} ms at 95 %");
-}
-
-/// Returns the largest resident memory of this process so far, in MiB.
-fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) >> 10
 }

@@ -30,6 +30,16 @@ ASAP = b"""<?xml version="1.0"?>
 <AnnotationGroups><Group Name="_0" PartOfGroup="None" Color="#64FE2E"><Attributes /></Group></AnnotationGroups>
 </ASAP_Annotations>"""
 
+DELTA = json.dumps({"type": "FeatureCollection", "removed": ["6a9d1ad4-7a5c-4d7c-9f0e-0a2f4a3f7a11"], "places": [
+    {"id": "6a9d1ad4-7a5c-4d7c-9f0e-0a2f4a3f7a12", "index": 0, "parent": None},
+    {"id": "6a9d1ad4-7a5c-4d7c-9f0e-0a2f4a3f7a13", "index": None, "parent": "6a9d1ad4-7a5c-4d7c-9f0e-0a2f4a3f7a12"}],
+    "features": [
+        {"type": "Feature", "id": "6a9d1ad4-7a5c-4d7c-9f0e-0a2f4a3f7a12",
+         "geometry": {"type": "Point", "coordinates": [1, 2]}, "properties": {"objectType": "annotation"}},
+        {"type": "Feature", "id": "6a9d1ad4-7a5c-4d7c-9f0e-0a2f4a3f7a13",
+         "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [9.5, 0], [9, 9], [0, 0]]]},
+         "properties": {"objectType": "detection", "measurements": {"Area": 12.5}}}]}).encode()
+
 LABELS = b"slide,x,y,width,height,label,is_tumour,patient\na.svs,0,0,224,224,tumour,1,P1\n"
 
 PROJECT = b"""format = 1
@@ -110,6 +120,12 @@ def index():
     return file + struct.pack("<I", zlib.crc32(file))
 
 
+def journal():
+    """Return a journal of two records."""
+    record = struct.pack("<II", len(DELTA), zlib.crc32(DELTA)) + DELTA
+    return json.dumps({"journal": 1, "base": {"generation": 0, "crc32": 0}}).encode() + b"\n" + record + record
+
+
 def dicom():
     """Return a DICOM instance with a series, a sequence of undefined length, and the size of a level."""
     def element(tag, kind, value):
@@ -172,6 +188,7 @@ def main(folder):
         "dicom": [dicom()],
         "index_segment": [index()],
         "jpeg_tile": [first_tile()],
+        "journal": [journal(), DELTA],
         "labels": [LABELS, GEOJSON, ASAP],
         "pickled_weights": [zipped([("a/data.pkl", state_dict()), ("a/data/0", bytes(16))]), legacy()],
         "project": [PROJECT, QUERIES, JUDGEMENTS, b"method = \"siamese\"\nbackbone = \"resnet18\"\n"],

@@ -18,7 +18,7 @@ use histokin::slide::SlideId;
 use histokin::stain::StainSetting;
 use histokin::tiling::TileSettings;
 use histokin::training::TrainingConfig;
-use histokin_core::{index, slide};
+use histokin_core::{annotation, index, slide};
 
 /// Annotations of QuPath, ASAP and ImageScope in any encoding, plain and packed; what is read is written and read again
 /// as the same, as GeoJSON and as XML.
@@ -79,6 +79,11 @@ pub fn features(file: &[u8]) {
 /// A part of the index on the disk, whatever its checksum.
 pub fn index_segment(file: &[u8]) {
     index::fuzz_layout(file);
+}
+
+/// The journal beside a project's annotations, whatever its checksums.
+pub fn journal(file: &[u8]) {
+    annotation::fuzz_journal(file);
 }
 
 /// A JPEG tile of a slide, put together with shared tables and decoded.

@@ -47,6 +47,8 @@ pub struct ExportedAnnotations {
     pub hidden: Arc<HashSet<Uuid>>,
     /// How detections in compact form are coloured.
     pub colours: Arc<DetectionColours>,
+    /// Whether areas are filled, not only outlined.
+    pub filled: bool,
     /// Pixels of the picture per point; sets the line width.
     pub pixels_per_point: f32,
 }
@@ -141,6 +143,7 @@ fn run(painter: &mut OffscreenRenderer, export: Export) -> Result<Exported, Stri
             set: &annotations.set,
             hidden: &annotations.hidden,
             colours: &annotations.colours,
+            filled: annotations.filled,
             pixels_per_point: annotations.pixels_per_point,
         }),
     };

@@ -110,6 +110,7 @@ targets!(
     features,
     index_segment,
     jpeg_tile,
+    journal,
     labels,
     pickled_weights,
     project,

@@ -40,7 +40,7 @@ pub fn write_with(
 }
 
 fn write_in_place(path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut temporary = temporary(path, folder)?;
     content(temporary.as_file_mut())?;
     temporary.as_file().sync_all()?;
@@ -55,8 +55,11 @@ fn write_in_place(path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>
 /// Returns the error of the system with advice ([`advised`]).
 pub fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path).map_err(advised)?;
-    sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-        .map_err(advised)
+    sync_folder(folder_of(path)).map_err(advised)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes a temporary file for `path` in `folder`. By default, only the owner can access temporary files. This

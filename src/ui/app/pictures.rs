@@ -56,11 +56,13 @@ impl App {
         let on_screen = area.span.0 * area.camera.zoom / f64::from(size.0);
         let widest = (size.0 as f32 / 450.0).max(0.8);
         let pixels_per_point = (context.pixels_per_point() / on_screen as f32).min(widest);
-        let annotations = self.session.annotations(state.id()).filter(|_| self.chrome.highlights_shown);
+        let annotations_shown = self.chrome.highlights_shown && self.chrome.annotations_shown;
+        let annotations = self.session.annotations(state.id()).filter(|_| annotations_shown);
         let annotations = annotations.map(|annotations| ExportedAnnotations {
             set: annotations.set().clone(),
             hidden: annotations.hidden().clone(),
             colours: annotations.detection_colours().clone(),
+            filled: self.chrome.annotations_filled,
             pixels_per_point,
         });
         let export = Export {

@@ -15,6 +15,7 @@ use super::annotation_mesh::{FillCorner, Mesh, Mesher, StrokeInstance, UNITS_PER
 use super::camera::{Camera, Viewport};
 use super::detections::{DetectionPaint, DetectionPipelines, DetectionTiles, FixedDetections, Shown};
 use super::overlay::OnScreen;
+use super::pipeline::{PipelineParts, pipeline, uniform_layout};
 use crate::annotation::{AnnotationSet, DetectionColours};
 use crate::session::SlideAnnotations;
 use crate::slide::SlideId;
@@ -100,19 +101,7 @@ impl AnnotationPipelines {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("annotation view"),
-            entries: &[wgpu::BindGroupLayoutEntry {
-                binding: 0,
-                visibility: wgpu::ShaderStages::VERTEX,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Uniform,
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            }],
-        });
+        let layout = uniform_layout(device, "annotation view", wgpu::ShaderStages::VERTEX);
         let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("annotation view"),
             layout: &layout,
@@ -122,12 +111,20 @@ impl AnnotationPipelines {
         let corner = wgpu::vertex_attr_array![0 => Sint32x2, 1 => Unorm8x4];
         let stroke_attributes =
             wgpu::vertex_attr_array![0 => Sint32x2, 1 => Sint32x2, 2 => Unorm8x4, 3 => Float32];
-        let of = |vertex, fragment, topology, buffer| {
-            pipeline(device, target, &layout, &module, (vertex, fragment), topology, buffer)
+        let of = |shaders, topology, buffer| {
+            let parts = PipelineParts {
+                label: "annotations",
+                module: &module,
+                shaders,
+                layouts: &[Some(&layout)],
+                buffers: &[Some(buffer)],
+                topology,
+                blend: wgpu::BlendState::ALPHA_BLENDING,
+            };
+            pipeline(device, target, &parts)
         };
         let fill = of(
-            "place_fill",
-            "shade_fill",
+            ("place_fill", "shade_fill"),
             wgpu::PrimitiveTopology::TriangleList,
             wgpu::VertexBufferLayout {
                 array_stride: size_of::<FillCorner>() as u64,
@@ -136,8 +133,7 @@ impl AnnotationPipelines {
             },
         );
         let stroke = of(
-            "place_stroke",
-            "shade_stroke",
+            ("place_stroke", "shade_stroke"),
             wgpu::PrimitiveTopology::TriangleStrip,
             wgpu::VertexBufferLayout {
                 array_stride: size_of::<StrokeInstance>() as u64,
@@ -186,17 +182,20 @@ pub struct FixedAnnotations {
     drawn: Drawn,
     /// Physical pixels per point.
     scale: f32,
+    /// Whether areas are filled, not only outlined.
+    fills: bool,
 }
 
 impl FixedAnnotations {
-    /// Creates the buffers of all annotations of `set` that are not `hidden`. `scale` is pixels per point and
-    /// sets the line width.
+    /// Creates the buffers of all annotations of `set` that are not `hidden`; areas are outlined, and filled if `fills`.
+    /// `scale` is pixels per point and sets the line width.
     pub fn new(
         device: &wgpu::Device,
         pipelines: &AnnotationPipelines,
         set: &AnnotationSet,
         hidden: &HashSet<Uuid>,
         colours: &Arc<DetectionColours>,
+        fills: bool,
         scale: f32,
     ) -> Self {
         let mesh = Mesher::default().mesh(set, hidden);
@@ -206,7 +205,11 @@ impl FixedAnnotations {
             colours: colours.clone(),
         };
         let detections = FixedDetections::new(&pipelines.detections, shown);
-        Self { detections, drawn: Drawn::new(device, SlideId(String::new()), &mesh), scale }
+        let mut drawn = Drawn::new(device, SlideId(String::new()), &mesh);
+        if !fills {
+            drawn.index_count = 0;
+        }
+        Self { detections, drawn, fills, scale }
     }
 
     /// Draws the annotations as seen by `camera`.
@@ -217,7 +220,8 @@ impl FixedAnnotations {
         viewport: Viewport,
         pass: &mut wgpu::RenderPass<'static>,
     ) {
-        let detections = self.detections.paint(camera, viewport, &pipelines.fill);
+        let fill = self.fills.then_some(&pipelines.fill);
+        let detections = self.detections.paint(camera, viewport, fill);
         let drawn = (self.drawn.stroke_count > 0).then(|| self.drawn.clone());
         if detections.is_some() || drawn.is_some() {
             pipelines.prepare(detections, drawn, camera, viewport, self.scale).draw(pass);
@@ -295,7 +299,8 @@ impl AnnotationLayer {
             hidden: hidden.clone(),
             colours: annotations.detection_colours().clone(),
         };
-        let detections = self.detections.paint(shown, camera, viewport, &self.pipelines.fill);
+        let fill = self.fills.then_some(&self.pipelines.fill);
+        let detections = self.detections.paint(shown, camera, viewport, fill);
         if detections.is_none() && drawn.is_none() {
             return None;
         }
@@ -369,49 +374,4 @@ impl AnnotationPaint {
         pass.set_vertex_buffer(0, drawn.strokes.slice(..));
         pass.draw(0..4, 0..drawn.stroke_count);
     }
-}
-
-fn pipeline(
-    device: &wgpu::Device,
-    target: wgpu::TextureFormat,
-    layout: &wgpu::BindGroupLayout,
-    module: &wgpu::ShaderModule,
-    (vertex, fragment): (&str, &str),
-    topology: wgpu::PrimitiveTopology,
-    buffer: wgpu::VertexBufferLayout<'_>,
-) -> wgpu::RenderPipeline {
-    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some("annotations"),
-        bind_group_layouts: &[Some(layout)],
-        immediate_size: 0,
-    });
-    let constants = [("target_is_linear", f64::from(u8::from(target.is_srgb())))];
-    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-        label: Some("annotations"),
-        layout: Some(&layout),
-        vertex: wgpu::VertexState {
-            module,
-            entry_point: Some(vertex),
-            compilation_options: Default::default(),
-            buffers: &[Some(buffer)],
-        },
-        primitive: wgpu::PrimitiveState { topology, ..Default::default() },
-        depth_stencil: None,
-        multisample: wgpu::MultisampleState::default(),
-        fragment: Some(wgpu::FragmentState {
-            module,
-            entry_point: Some(fragment),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                ..Default::default()
-            },
-            targets: &[Some(wgpu::ColorTargetState {
-                format: target,
-                blend: Some(wgpu::BlendState::ALPHA_BLENDING),
-                write_mask: wgpu::ColorWrites::ALL,
-            })],
-        }),
-        multiview_mask: None,
-        cache: None,
-    })
 }

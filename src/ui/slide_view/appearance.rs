@@ -1,7 +1,7 @@
 //! How a slide's colours are shown. By default they are unchanged; every change is computed in the shader and
 //! stated on the canvas.
 
-use crate::stain::separation::{DARKEST_DENSITY, Separation, ShownAs};
+use crate::stain::separation::{DARKEST_DENSITY, ShownAs};
 use crate::stain::{LabNormaliser, SlideStain};
 
 /// Which colours are shown.
@@ -88,26 +88,29 @@ impl Appearance {
     }
 
     /// Returns the shader settings for one slide, stained as `stain` says. Without a `normaliser`, normalised colours are
-    /// shown unchanged, and so are single stains of a slide that has none.
+    /// shown unchanged, and so is fluorescence in all but tone: it has neither stains nor colours of H&E.
     pub fn shading(&self, normaliser: Option<&LabNormaliser>, stain: &SlideStain) -> Shading {
         let four = |[a, b, c]: [f32; 3], last: f32| [a, b, c, last];
         let unchanged = (0, [0.0; 4], [0.0; 4]);
-        let (colouring, first, second) = match (self.colouring, stain.separated_by()) {
-            (Colouring::Own, _) | (Colouring::Stain(_), None) => unchanged,
-            (Colouring::Stain(index), Some(vectors)) => {
-                let separation = Separation::new(&vectors, index);
-                match self.shown_as {
-                    ShownAs::Colour => {
-                        let keeps_black = f32::from(u8::from(separation.keeps_black));
-                        (1, four(separation.amount, 0.0), four(separation.colour, keeps_black))
-                    }
-                    ShownAs::Density => (3, four(separation.density_weights(), 0.0), [0.0; 4]),
+        let (colouring, first, second) = match self.colouring {
+            Colouring::Own => unchanged,
+            Colouring::Stain(index) => match (stain.separation(index), self.shown_as) {
+                (None, _) => unchanged,
+                (Some(separation), ShownAs::Colour) => {
+                    let keeps_black = f32::from(u8::from(separation.keeps_black));
+                    (1, four(separation.amount, 0.0), four(separation.colour, keeps_black))
+                }
+                (Some(separation), ShownAs::Density) => {
+                    (3, four(separation.density_weights(), 0.0), [0.0; 4])
+                }
+            },
+            Colouring::Normalised => {
+                let normaliser = normaliser.filter(|_| stain.separated_by().is_some());
+                match normaliser.map(LabNormaliser::mapping) {
+                    Some((scale, offset)) => (2, four(scale, 0.0), four(offset, 0.0)),
+                    None => unchanged,
                 }
             }
-            (Colouring::Normalised, _) => match normaliser.map(LabNormaliser::mapping) {
-                Some((scale, offset)) => (2, four(scale, 0.0), four(offset, 0.0)),
-                None => unchanged,
-            },
         };
         Shading {
             colouring,
@@ -124,7 +127,7 @@ impl Appearance {
     pub fn note(&self, has_profile: bool, stain: &SlideStain) -> Option<String> {
         let colouring = match self.colouring {
             Colouring::Own => (self.profile && has_profile).then(|| "colour profile applied".to_owned()),
-            Colouring::Stain(_) if stain.separated_by().is_none() => None,
+            _ if stain.separated_by().is_none() => None,
             Colouring::Stain(_) => {
                 let name = self.colouring.name(stain);
                 // An abbreviation keeps its capitals.
@@ -172,7 +175,7 @@ pub struct Shading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stain::StainType;
+    use crate::stain::{LabStatistics, StainType};
 
     const HE: SlideStain = SlideStain { kind: StainType::HaematoxylinEosin, vectors: None };
 
@@ -193,6 +196,9 @@ mod tests {
             appearance.note(false, &fluorescence).as_deref(),
             Some("Modified colours: brightness +10 %")
         );
+        appearance.colouring = Colouring::Normalised;
+        assert!(appearance.note(false, &HE).is_some_and(|note| note.contains("normalised")));
+        assert!(appearance.note(false, &fluorescence).is_some_and(|note| !note.contains("normalised")));
         appearance.reset();
         appearance.profile = true;
         assert_eq!(appearance.note(false, &HE), None, "a slide without a profile");
@@ -215,7 +221,13 @@ mod tests {
     fn what_is_unknown_of_a_slide_leaves_it_as_it_is() {
         let appearance = Appearance { colouring: Colouring::Normalised, ..Appearance::default() };
         assert_eq!((appearance.shading(None, &HE).colouring, appearance.shading(None, &HE).has_tone), (0, 0));
-        let appearance = Appearance { colouring: Colouring::Stain(0), ..Appearance::default() };
-        assert_eq!(appearance.shading(None, &SlideStain::usual(StainType::Fluorescence)).colouring, 0);
+        let fluorescence = SlideStain::usual(StainType::Fluorescence);
+        let of = |mean, std| LabStatistics { mean: [mean; 3], std: [std; 3] };
+        let normaliser = LabNormaliser::new(of(20.0, 5.0), of(70.0, 10.0));
+        for (colouring, of_he) in [(Colouring::Stain(0), 1), (Colouring::Normalised, 2)] {
+            let appearance = Appearance { colouring, ..Appearance::default() };
+            assert_eq!(appearance.shading(Some(&normaliser), &HE).colouring, of_he);
+            assert_eq!(appearance.shading(Some(&normaliser), &fluorescence).colouring, 0, "{colouring:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use egui::{Align2, FontId, Painter, Pos2, Stroke, Vec2};
 use super::overlay::OnScreen;
 use super::scale::{length_label, round_length};
 use crate::geometry::{Level0Point, MicronsPerPixel};
-use crate::ui::theme::Palette;
+use crate::ui::theme::{self, Palette};
 
 /// Smallest distance between lines of a grid whose spacing is automatic, in points.
 const LEAST_SPACING: f64 = 70.0;
@@ -57,9 +57,10 @@ pub fn grid_ui(
         lines(left, right, step.0).for_each(|x| draw([at(x, top), at(x, bottom)]));
         lines(top, bottom, step.1).for_each(|y| draw([at(left, y), at(right, y)]));
     }
-    let corner = on_screen.rect.left_top() + Vec2::new(14.0, 14.0);
+    // Not in the upper left corner, where the slide's name is when there are several panes.
+    let corner = on_screen.rect.center_top() + Vec2::new(0.0, 14.0);
     let galley = painter.layout_no_wrap(text, FontId::proportional(12.0), palette.on_chip);
-    let chip = Align2::LEFT_TOP.anchor_size(corner, galley.size() + Vec2::new(14.0, 8.0));
+    let chip = Align2::CENTER_TOP.anchor_size(corner, galley.size() + Vec2::new(14.0, 8.0));
     painter.rect_filled(chip, 5.0, palette.chip);
     painter.galley(chip.min + Vec2::new(7.0, 4.0), galley, palette.on_chip);
 }
@@ -77,9 +78,9 @@ impl Grid {
         // In drawn pixels, whose edge is `screen_um` µm on a calibrated slide.
         let px_per_point = f64::from(on_screen.scale) / on_screen.camera.zoom;
         let um = mpp.map_or(1.0, |mpp| mpp.screen_um());
-        let most = LEAST_SPACING * px_per_point * um;
+        let least = LEAST_SPACING * px_per_point * um;
         // The next round length that is not closer.
-        let automatic = round_length(most * 2.5);
+        let automatic = round_length(least * 2.5);
         let spacing = fixed_um.filter(|_| mpp.is_some()).unwrap_or(automatic);
         if spacing / um / px_per_point < TOO_CLOSE {
             return Self { step: None, label: None };
@@ -100,6 +101,6 @@ pub fn crosshair_ui(painter: &Painter, on_screen: &OnScreen<'_>, palette: &Palet
     for direction in [Vec2::X, -Vec2::X, Vec2::Y, -Vec2::Y] {
         let arm = [middle + direction * GAP, middle + direction * ARM];
         painter.line_segment(arm, Stroke::new(4.0, palette.casing));
-        painter.line_segment(arm, Stroke::new(1.75, palette.query));
+        painter.line_segment(arm, Stroke::new(1.75, theme::EXAMPLE));
     }
 }

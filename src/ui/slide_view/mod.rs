@@ -1,6 +1,7 @@
 //! The slide canvas: input, movement, which tiles to load, and what to draw.
 
 pub mod camera;
+pub mod pipeline;
 mod appearance;
 mod annotate;
 mod annotation_layer;

@@ -62,6 +62,8 @@ pub struct OffscreenAnnotations<'a> {
     pub hidden: &'a HashSet<Uuid>,
     /// How detections in compact form are coloured.
     pub colours: &'a Arc<DetectionColours>,
+    /// Whether areas are filled, not only outlined.
+    pub filled: bool,
     /// Line width: pixels of the picture per point.
     pub pixels_per_point: f32,
 }
@@ -140,7 +142,7 @@ impl OffscreenRenderer {
         Self { device, queue, renderer, buffers, annotation_pipelines }
     }
 
-    /// Draws `still`. Areas outside the slide and areas that were never scanned are white.
+    /// Draws `still`. Areas outside the slide and areas that were never scanned are white, or black in fluorescence.
     ///
     /// # Errors
     /// [`OffscreenError::Unreadable`] if a part of the picture cannot be read, [`OffscreenError::Device`] if
@@ -155,13 +157,14 @@ impl OffscreenRenderer {
         let stretch = (whole.width / f64::from(width), whole.height / f64::from(height));
         let profile = still.profile.map(|table| self.renderer.profile(table));
         let annotations = still.annotations.map(|shown| {
-            let OffscreenAnnotations { set, hidden, colours, pixels_per_point } = shown;
+            let OffscreenAnnotations { set, hidden, colours, filled, pixels_per_point } = shown;
             FixedAnnotations::new(
                 &self.device,
                 &self.annotation_pipelines,
                 set,
                 hidden,
                 colours,
+                filled,
                 pixels_per_point,
             )
         });
@@ -213,13 +216,17 @@ impl OffscreenRenderer {
             }
             self.renderer.atlas.place(key, std::sync::Arc::new(tile), &tiles);
         }
+        let (glass, ground) = match still.pyramid.source().info().channels.is_empty() {
+            true => (egui::Color32::WHITE, wgpu::Color::WHITE),
+            false => (egui::Color32::BLACK, wgpu::Color::BLACK),
+        };
         let picture = Picture {
             pyramid: still.pyramid,
             camera,
             viewport,
             tiles: &tiles,
             marks: still.marks,
-            glass: egui::Color32::WHITE,
+            glass,
             shading: still.shading,
             profile: extras.profile,
         };
@@ -228,7 +235,7 @@ impl OffscreenRenderer {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {
             let view = target.create_view(&Default::default());
-            let mut pass = begin_pass(&mut encoder, &view, wgpu::Color::WHITE);
+            let mut pass = begin_pass(&mut encoder, &view, ground);
             drawing.draw(&mut pass);
             if let Some(annotations) = extras.annotations {
                 annotations.draw(&self.annotation_pipelines, camera, viewport, &mut pass);

@@ -8,6 +8,7 @@ use super::appearance::Shading;
 use super::atlas::{LAYERS, Slot, TileAtlas};
 use super::camera::{Camera, Viewport};
 use super::offscreen::OffscreenRenderer;
+use super::pipeline::{PipelineParts, pipeline, texture_layout, uniform_layout};
 use crate::geometry::Level0Rect;
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, TileKey};
@@ -155,40 +156,8 @@ impl SlideRenderer {
         format: wgpu::TextureFormat,
         atlas: TileAtlas,
     ) -> Self {
-        let view_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("slide view"),
-            entries: &[wgpu::BindGroupLayoutEntry {
-                binding: 0,
-                visibility: wgpu::ShaderStages::VERTEX_FRAGMENT,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Uniform,
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            }],
-        });
-        let texture_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("slide tiles"),
-            entries: &[
-                wgpu::BindGroupLayoutEntry {
-                    binding: 0,
-                    visibility: wgpu::ShaderStages::FRAGMENT,
-                    ty: wgpu::BindingType::Texture {
-                        sample_type: wgpu::TextureSampleType::Float { filterable: true },
-                        view_dimension: wgpu::TextureViewDimension::D2Array,
-                        multisampled: false,
-                    },
-                    count: None,
-                },
-                wgpu::BindGroupLayoutEntry {
-                    binding: 1,
-                    visibility: wgpu::ShaderStages::FRAGMENT,
-                    ty: wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering),
-                    count: None,
-                },
-            ],
-        });
+        let view_layout = uniform_layout(&device, "slide view", wgpu::ShaderStages::VERTEX_FRAGMENT);
+        let texture_layout = texture_layout(&device, "slide tiles", wgpu::TextureViewDimension::D2Array);
         let texture_bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("slide tiles"),
             layout: &texture_layout,
@@ -228,34 +197,43 @@ impl SlideRenderer {
             }],
         });
         let no_profile = profile_texture(&device, &queue, &profile_layout, 1, &[[0.0; 3]]);
+        let (topology, blend) = (wgpu::PrimitiveTopology::TriangleStrip, wgpu::BlendState::ALPHA_BLENDING);
         let tile_pipeline = pipeline(
             &device,
             format,
-            "slide tiles",
-            wgpu::include_wgsl!("tiles.wgsl"),
-            ("place_tile", "shade_tile"),
-            &[Some(&view_layout), Some(&texture_layout), Some(&profile_layout)],
-            wgpu::VertexBufferLayout {
-                array_stride: size_of::<TileInstance>() as u64,
-                step_mode: wgpu::VertexStepMode::Instance,
-                attributes: &wgpu::vertex_attr_array![
-                    0 => Float32x4, 1 => Float32x2, 2 => Uint32, 3 => Uint32, 4 => Float32
-                ],
+            &PipelineParts {
+                label: "slide tiles",
+                module: &device.create_shader_module(wgpu::include_wgsl!("tiles.wgsl")),
+                shaders: ("place_tile", "shade_tile"),
+                layouts: &[Some(&view_layout), Some(&texture_layout), Some(&profile_layout)],
+                buffers: &[Some(wgpu::VertexBufferLayout {
+                    array_stride: size_of::<TileInstance>() as u64,
+                    step_mode: wgpu::VertexStepMode::Instance,
+                    attributes: &wgpu::vertex_attr_array![
+                        0 => Float32x4, 1 => Float32x2, 2 => Uint32, 3 => Uint32, 4 => Float32
+                    ],
+                })],
+                topology,
+                blend,
             },
         );
         let mark_pipeline = pipeline(
             &device,
             format,
-            "slide marks",
-            wgpu::include_wgsl!("marks.wgsl"),
-            ("place_mark", "shade_mark"),
-            &[Some(&view_layout)],
-            wgpu::VertexBufferLayout {
-                array_stride: size_of::<Mark>() as u64,
-                step_mode: wgpu::VertexStepMode::Instance,
-                attributes: &wgpu::vertex_attr_array![
-                    0 => Sint32x2, 1 => Uint32x2, 2 => Unorm8x4, 3 => Unorm8x4, 4 => Float32
-                ],
+            &PipelineParts {
+                label: "slide marks",
+                module: &device.create_shader_module(wgpu::include_wgsl!("marks.wgsl")),
+                shaders: ("place_mark", "shade_mark"),
+                layouts: &[Some(&view_layout)],
+                buffers: &[Some(wgpu::VertexBufferLayout {
+                    array_stride: size_of::<Mark>() as u64,
+                    step_mode: wgpu::VertexStepMode::Instance,
+                    attributes: &wgpu::vertex_attr_array![
+                        0 => Sint32x2, 1 => Uint32x2, 2 => Unorm8x4, 3 => Unorm8x4, 4 => Float32
+                    ],
+                })],
+                topology,
+                blend,
             },
         );
         Self {
@@ -523,51 +501,4 @@ fn profile_texture(
         entries: &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::TextureView(&view) }],
     });
     ProfileTexture { bindings }
-}
-
-fn pipeline(
-    device: &wgpu::Device,
-    target: wgpu::TextureFormat,
-    label: &str,
-    shader: wgpu::ShaderModuleDescriptor<'_>,
-    (vertex, fragment): (&str, &str),
-    layouts: &[Option<&wgpu::BindGroupLayout>],
-    instances: wgpu::VertexBufferLayout<'_>,
-) -> wgpu::RenderPipeline {
-    let module = device.create_shader_module(shader);
-    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some(label),
-        bind_group_layouts: layouts,
-        immediate_size: 0,
-    });
-    let constants = [("target_is_linear", f64::from(u8::from(target.is_srgb())))];
-    let fragment_options = wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() };
-    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-        label: Some(label),
-        layout: Some(&layout),
-        vertex: wgpu::VertexState {
-            module: &module,
-            entry_point: Some(vertex),
-            compilation_options: Default::default(),
-            buffers: &[Some(instances)],
-        },
-        primitive: wgpu::PrimitiveState {
-            topology: wgpu::PrimitiveTopology::TriangleStrip,
-            ..Default::default()
-        },
-        depth_stencil: None,
-        multisample: wgpu::MultisampleState::default(),
-        fragment: Some(wgpu::FragmentState {
-            module: &module,
-            entry_point: Some(fragment),
-            compilation_options: fragment_options,
-            targets: &[Some(wgpu::ColorTargetState {
-                format: target,
-                blend: Some(wgpu::BlendState::ALPHA_BLENDING),
-                write_mask: wgpu::ColorWrites::ALL,
-            })],
-        }),
-        multiview_mask: None,
-        cache: None,
-    })
 }

@@ -174,7 +174,8 @@ impl AnnotationSet {
     }
 
     /// Removes annotations, and puts others in their place or, if they are new, at an index among the objects.
-    pub(super) fn patch(&mut self, removed: &[Uuid], put: Vec<(usize, Arc<Annotation>)>) {
+    /// A removed detection without an index gets its slot again.
+    pub(super) fn patch(&mut self, removed: &[Uuid], put: Vec<(Option<usize>, Arc<Annotation>)>) {
         for id in removed {
             match self.place(*id) {
                 Some(Place::Slot(slot)) => Arc::make_mut(&mut self.detections).set(slot, Some(None)),
@@ -183,9 +184,14 @@ impl AnnotationSet {
             }
         }
         for (index, one) in put {
-            match self.place(one.id) {
-                Some(Place::Slot(slot)) => Arc::make_mut(&mut self.detections).set(slot, Some(Some(one))),
-                _ => self.put(index, one),
+            let slot = match self.place(one.id) {
+                Some(place) => place.slot(),
+                None if index.is_none() => self.detections.known_slot_of(one.id),
+                None => None,
+            };
+            match slot {
+                Some(slot) => Arc::make_mut(&mut self.detections).set(slot, Some(Some(one))),
+                None => self.put(index.unwrap_or(usize::MAX), one),
             }
         }
     }
@@ -299,10 +305,12 @@ impl AnnotationSet {
         if slots.len() <= MANY {
             return self.take(title, steps);
         }
-        Some(self.whole(title, |set| {
+        let mut is_changed = !steps.is_empty();
+        let whole = self.whole(title, |set| {
             set.go(&steps, |step| &step.after);
-            Arc::make_mut(&mut set.detections).revise(&slots, change);
-        }))
+            is_changed |= Arc::make_mut(&mut set.detections).revise(&slots, change);
+        });
+        is_changed.then_some(whole)
     }
 
     /// Makes the steps of a change. Children of removed annotations get the nearest remaining ancestor as

@@ -441,7 +441,7 @@ pub fn write_file(
         let table = counts_table(&count_detections(set, size_px, info.mpp));
         let table = table.map_err(|error| io(io::Error::other(error)))?;
         durable::write(path, table.as_bytes()).map_err(io)?;
-        return Ok(vec!["Written were the numbers of detections by class and annotation.".to_owned()]);
+        return Ok(vec!["The file holds their numbers by class and annotation.".to_owned()]);
     }
     match Format::of_name(path)? {
         Format::GeoJson => {

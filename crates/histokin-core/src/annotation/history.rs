@@ -48,7 +48,7 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Annotation, AnnotationClass, Bounds, Shape};
+    use super::super::{Annotation, AnnotationClass, Bounds, ObjectKind, Shape};
     use super::*;
     use crate::geometry::Level0Point;
     use proptest::prelude::*;
@@ -87,25 +87,49 @@ mod tests {
         fn undoing_everything_and_redoing_it_leads_back(
             edits in prop::collection::vec((any::<u8>(), any::<usize>(), any::<u8>()), 1..40)
         ) {
-            let (mut set, mut history) = (AnnotationSet::default(), History::default());
-            let mut states = vec![set.clone()];
-            for numbers in edits {
-                let edit = edit(&set, numbers);
-                if history.apply(&mut set, edit).is_some() {
-                    states.push(set.clone());
-                }
-            }
-            for state in states.iter().rev().skip(1) {
-                prop_assert!(history.undo(&mut set).is_some());
-                prop_assert!(set.iter().eq(state.iter()));
-            }
-            prop_assert!(history.undo(&mut set).is_none());
-            for state in &states[1..] {
-                prop_assert!(history.redo(&mut set).is_some());
-                prop_assert!(set.iter().eq(state.iter()));
-            }
-            prop_assert!(history.redo(&mut set).is_none());
+            undone_and_redone(AnnotationSet::default(), edits)?;
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+
+        #[test]
+        fn undoing_edits_of_many_detections_and_redoing_them_leads_back(
+            edits in prop::collection::vec((any::<u8>(), any::<usize>(), any::<u8>()), 1..12)
+        ) {
+            let detection = |number: u32| {
+                let mut one = Annotation::new(square(f64::from(number) * 3.0, 2.0), None);
+                one.kind = ObjectKind::Detection;
+                one
+            };
+            let set = AnnotationSet::packed((0..2400).map(detection));
+            prop_assert_eq!(set.detections().len(), 2400);
+            undone_and_redone(set, edits)?;
+        }
+    }
+
+    /// Makes edits, undoes all of them and redoes them.
+    fn undone_and_redone(mut set: AnnotationSet, edits: Vec<(u8, usize, u8)>) -> Result<(), TestCaseError> {
+        let mut history = History::default();
+        let mut states = vec![set.clone()];
+        for numbers in edits {
+            let edit = edit(&set, numbers);
+            if history.apply(&mut set, edit).is_some() {
+                states.push(set.clone());
+            }
+        }
+        for state in states.iter().rev().skip(1) {
+            prop_assert!(history.undo(&mut set).is_some());
+            prop_assert!(set.iter().eq(state.iter()));
+        }
+        prop_assert!(history.undo(&mut set).is_none());
+        for state in &states[1..] {
+            prop_assert!(history.redo(&mut set).is_some());
+            prop_assert!(set.iter().eq(state.iter()));
+        }
+        prop_assert!(history.redo(&mut set).is_none());
+        Ok(())
     }
 
     #[test]

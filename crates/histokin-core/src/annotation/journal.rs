@@ -2,8 +2,8 @@
 //! time.
 //!
 //! Layout: a header as one line of JSON, then records: length of the payload `u32`, its CRC-32 `u32`, both
-//! little-endian, and the payload, which is a [`Delta`] as GeoJSON. An incomplete or damaged record ends the
-//! journal; it is removed when the next one is appended.
+//! little-endian, and the payload, which is a [`Delta`] as GeoJSON. An incomplete record at the end was being
+//! written during a crash; it is removed when the next one is appended.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -29,29 +29,37 @@ const REMOVED: &str = "removed";
 /// Member of a delta that lists where its annotations belong.
 const PLACES: &str = "places";
 
+/// The file that a journal continues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Base {
+    /// How often a journal has been folded into the file.
+    pub generation: u64,
+    /// CRC-32 of the file: a program that knows no journals writes the file again with the same generation.
+    pub crc32: u32,
+}
+
 /// The first line of a journal.
 #[derive(Serialize, Deserialize)]
 struct Header {
     /// Version of this format.
     journal: u32,
-    /// Generation of the file that the journal continues.
-    generation: u64,
+    base: Base,
 }
 
 /// What changes from one set to another.
 #[derive(Debug, Default)]
 struct Delta {
     removed: Vec<Uuid>,
-    /// Annotations that are new or changed, with their index among the set's objects. That of a detection in
-    /// compact form is not used.
-    put: Vec<(usize, Arc<Annotation>)>,
+    /// Annotations that are new or changed, with their index among the set's objects; `None` for detections in
+    /// compact form.
+    put: Vec<(Option<usize>, Arc<Annotation>)>,
 }
 
 /// The place of an annotation of a delta.
 #[derive(Serialize, Deserialize)]
 struct Placed {
     id: Uuid,
-    index: usize,
+    index: Option<usize>,
     parent: Option<Uuid>,
 }
 
@@ -64,7 +72,7 @@ impl Delta {
         let mut delta = Self::default();
         for (index, (id, one)) in after.annotations.iter().enumerate() {
             if !before.annotations.get(id).is_some_and(|known| Arc::ptr_eq(known, one)) {
-                delta.put.push((index, one.clone()));
+                delta.put.push((Some(index), one.clone()));
             }
             if delta.put.len() > MOST_CHANGES {
                 return None;
@@ -75,7 +83,7 @@ impl Delta {
         if !Arc::ptr_eq(&before.detections, &after.detections) {
             for slot in before.detections.differences(&after.detections, MOST_CHANGES)? {
                 match after.detections.get(slot) {
-                    Some(one) => delta.put.push((usize::MAX, one)),
+                    Some(one) => delta.put.push((None, one)),
                     None => delta.removed.push(after.detections.id(slot)),
                 }
             }
@@ -84,7 +92,7 @@ impl Delta {
     }
 
     fn to_bytes(&self) -> io::Result<Vec<u8>> {
-        let alone = |(_, one): &(usize, Arc<Annotation>)| {
+        let alone = |(_, one): &(Option<usize>, Arc<Annotation>)| {
             // A parent is stated beside the annotation, since it may not be in the delta.
             Annotation { parent: None, ..one.as_ref().clone() }
         };
@@ -127,21 +135,19 @@ fn raw(value: &impl Serialize) -> io::Result<RawJson> {
 pub fn append(
     path: &Path,
     length: u64,
-    generation: u64,
+    base: Base,
     before: &AnnotationSet,
     after: &AnnotationSet,
 ) -> io::Result<Option<u64>> {
     let Some(delta) = Delta::between(before, after) else { return Ok(None) };
     let payload = delta.to_bytes()?;
     let Ok(size) = u32::try_from(payload.len()) else { return Ok(None) };
-    let mut record = Vec::with_capacity(payload.len() + 8);
-    record.extend(size.to_le_bytes());
-    record.extend(crc32fast::hash(&payload).to_le_bytes());
-    record.extend(payload);
+    let record =
+        [&size.to_le_bytes()[..], &crc32fast::hash(&payload).to_le_bytes()[..], &payload[..]].concat();
     match OpenOptions::new().append(true).open(path) {
         Ok(file) if length > 0 => extend(&file, length, &record).map_err(durable::advised),
         Err(error) if error.kind() == ErrorKind::NotFound && length == 0 => {
-            let mut bytes = serde_json::to_vec(&Header { journal: 1, generation })?;
+            let mut bytes = serde_json::to_vec(&Header { journal: 1, base })?;
             bytes.push(b'\n');
             bytes.extend(record);
             durable::write(path, &bytes)?;
@@ -174,39 +180,51 @@ fn extend(mut file: &File, length: u64, record: &[u8]) -> io::Result<Option<u64>
 pub enum Found {
     /// There is none.
     None,
-    /// It continues another generation of the file: an earlier one, into which it has been folded, or a later
-    /// one, which has been lost.
-    Other {
-        /// Whether the generation is earlier than that of the file.
-        is_folded: bool,
-    },
+    /// It has been folded into the file, but not been removed.
+    Folded,
+    /// It continues another file: a later generation, which has been lost, or one that was replaced.
+    Other,
     /// Its changes were made to the set.
     Applied {
-        /// Number of bytes up to the end of the last whole record.
+        /// Number of bytes up to the end of the last record that was applied.
         length: u64,
+        /// Whether a damaged record follows, and others after it.
+        is_damaged: bool,
     },
 }
 
-/// Makes the changes of the journal at `path` to a set, as read from a file of a generation.
+/// Makes the changes of the journal at `path` to a set, as read from the file `base`.
 ///
 /// # Errors
 /// Returns the error of the system, or [`ErrorKind::InvalidData`] if the header is damaged.
-pub fn apply(path: &Path, generation: u64, set: &mut AnnotationSet) -> io::Result<Found> {
-    let bytes = match untrusted::read(path, MOST_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::None),
-        Err(error) => return Err(error),
-    };
-    let (header, start) = header(&bytes)?;
-    if header.generation != generation {
-        return Ok(Found::Other { is_folded: header.generation < generation });
+pub fn apply(path: &Path, base: Base, set: &mut AnnotationSet) -> io::Result<Found> {
+    match untrusted::read(path, MOST_BYTES) {
+        Ok(bytes) => apply_bytes(&bytes, base, set),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::None),
+        Err(error) => Err(error),
+    }
+}
+
+fn apply_bytes(bytes: &[u8], base: Base, set: &mut AnnotationSet) -> io::Result<Found> {
+    let (header, start) = header(bytes)?;
+    if header.base.generation < base.generation {
+        return Ok(Found::Folded);
+    }
+    if header.base != base {
+        return Ok(Found::Other);
     }
     let mut rest = &bytes[start..];
-    while let Some((delta, after)) = record(rest) {
-        set.patch(&delta.removed, delta.put);
-        rest = after;
-    }
-    Ok(Found::Applied { length: (bytes.len() - rest.len()) as u64 })
+    let is_damaged = loop {
+        match record(rest) {
+            Record::Whole(delta, after) => {
+                set.patch(&delta.removed, delta.put);
+                rest = after;
+            }
+            Record::Torn => break false,
+            Record::Damaged => break true,
+        }
+    };
+    Ok(Found::Applied { length: (bytes.len() - rest.len()) as u64, is_damaged })
 }
 
 /// Returns the generation of the file that the journal at `path` continues; `None` if there is no journal.
@@ -215,7 +233,7 @@ pub fn apply(path: &Path, generation: u64, set: &mut AnnotationSet) -> io::Resul
 /// As for [`apply`].
 pub fn generation(path: &Path) -> io::Result<Option<u64>> {
     match untrusted::read(path, MOST_BYTES) {
-        Ok(bytes) => Ok(Some(header(&bytes)?.0.generation)),
+        Ok(bytes) => Ok(Some(header(&bytes)?.0.base.generation)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -228,13 +246,42 @@ fn header(bytes: &[u8]) -> io::Result<(Header, usize)> {
     if header.journal == 1 { Ok((header, end + 1)) } else { Err(damaged()) }
 }
 
-/// Reads the first record; returns it with the bytes after it. `None` if it is incomplete or damaged.
-fn record(bytes: &[u8]) -> Option<(Delta, &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (checksum, rest) = rest.split_first_chunk::<4>()?;
-    let (payload, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    if crc32fast::hash(payload) != u32::from_le_bytes(*checksum) {
-        return None;
+/// The first record of some bytes.
+enum Record<'a> {
+    /// It is whole; with the bytes after it.
+    Whole(Delta, &'a [u8]),
+    /// There is none, or it was not written to its end.
+    Torn,
+    /// It is damaged, and is not the last one.
+    Damaged,
+}
+
+fn record(bytes: &[u8]) -> Record<'_> {
+    let split = || {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (checksum, rest) = rest.split_first_chunk::<4>()?;
+        let (payload, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        Some((u32::from_le_bytes(*checksum), payload, rest))
+    };
+    let Some((checksum, payload, after)) = split() else { return Record::Torn };
+    let is_whole = crc32fast::hash(payload) == checksum;
+    match is_whole.then(|| Delta::from_bytes(payload)).flatten() {
+        Some(delta) => Record::Whole(delta, after),
+        // File systems may fill the end with zeros after a power failure.
+        None if bytes.iter().all(|byte| *byte == 0) => Record::Torn,
+        None if after.is_empty() && !is_whole => Record::Torn,
+        None => Record::Damaged,
     }
-    Some((Delta::from_bytes(payload)?, rest))
+}
+
+/// Reads bytes as a journal, and as the payload of a record; for fuzzing.
+#[cfg(feature = "test-support")]
+pub fn fuzz_journal(file: &[u8]) {
+    let mut set = AnnotationSet::default();
+    let _ = apply_bytes(file, Base::default(), &mut set);
+    if let Some(delta) = Delta::from_bytes(file) {
+        set.patch(&delta.removed, delta.put);
+    }
+    assert_eq!(set.len(), set.iter().count());
+    assert!(set.ids().all(|id| set.get(id).is_some_and(|one| one.id == id)));
 }

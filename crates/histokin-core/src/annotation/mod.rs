@@ -44,6 +44,8 @@ pub use file::{AnnotationError, AnnotationFile, Format, bounds_origin};
 pub use file::{read_bytes, read_file, read_file_watched, write_asap, write_file, write_geojson};
 pub use history::History;
 pub use hit::Hit;
+#[cfg(feature = "test-support")]
+pub use journal::fuzz_journal;
 pub use json::RawJson;
 pub use left_out::{LeftOut, Omissions};
 pub use measure::{area_label, length_label};

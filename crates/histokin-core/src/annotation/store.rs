@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{MOST_BYTES, read_watched, write_for_store};
-use super::journal::{self, Found};
+use super::journal::{self, Base, Found};
 use super::{AnnotationError, AnnotationFile, AnnotationSet};
 use crate::slide::SlideId;
 use crate::{durable, untrusted};
@@ -29,10 +29,21 @@ pub struct Loaded {
     pub set: AnnotationSet,
     /// Message if the file is damaged, with the name under which it was set aside.
     pub trouble: Option<String>,
-    /// Generation of the file that a journal can continue.
-    generation: u64,
+    /// The file that a journal can continue.
+    base: Base,
     /// Number of whole bytes of its journal; 0 if there is none.
     journal: u64,
+}
+
+/// What a journal added to the annotations of its file.
+#[derive(Default)]
+struct FromJournal {
+    /// Number of whole bytes; 0 if there is no journal, or it cannot be continued.
+    length: u64,
+    /// Message if it does not fit its file or is damaged, with the name under which it was set aside.
+    trouble: Option<String>,
+    /// Whether it was set aside although some of its changes were made.
+    is_partial: bool,
 }
 
 impl AnnotationStore {
@@ -76,18 +87,18 @@ impl AnnotationStore {
     /// # Errors
     /// Fails if the file exists but cannot be read or set aside. It must not be overwritten then.
     pub fn load(&self, slide: &SlideId) -> Result<Loaded, AnnotationError> {
-        self.load_watched(slide, &|_| {})
+        self.load_watched(slide, &|_| true)
     }
 
-    /// Loads the annotations of a slide like [`Self::load`], and calls `progress` again and again with the
-    /// share of the file that has been read, from 0 to 1.
+    /// Loads the annotations of a slide like [`Self::load`], and calls `go_on` again and again with the share of
+    /// the file that has been read, from 0 to 1; reading stops once it returns false.
     ///
     /// # Errors
-    /// As for [`Self::load`].
+    /// As for [`Self::load`], and [`AnnotationError::Stopped`].
     pub fn load_watched(
         &self,
         slide: &SlideId,
-        progress: &(dyn Fn(f32) + Sync),
+        go_on: &(dyn Fn(f32) -> bool + Sync),
     ) -> Result<Loaded, AnnotationError> {
         /// Number of attempts to read a file that is replaced meanwhile.
         const ATTEMPTS: usize = 5;
@@ -96,97 +107,128 @@ impl AnnotationStore {
         let stamp = || fs::metadata(&path).and_then(|file| Ok((file.len(), file.modified()?))).ok();
         let mut before = stamp();
         for _ in 1..ATTEMPTS {
-            let loaded = self.load_once(slide, &path, progress)?;
-            if loaded.trouble.is_some() || stamp() == before {
+            let loaded = self.load_once(slide, &path, go_on)?;
+            // Only the window that may write sets files aside and makes others in their place.
+            let has_set_aside = loaded.trouble.is_some() && !self.read_only;
+            if has_set_aside || stamp() == before {
                 return Ok(loaded);
             }
             before = stamp();
         }
-        self.load_once(slide, &path, progress)
+        self.load_once(slide, &path, go_on)
     }
 
     fn load_once(
         &self,
         slide: &SlideId,
         path: &Path,
-        progress: &(dyn Fn(f32) + Sync),
+        go_on: &(dyn Fn(f32) -> bool + Sync),
     ) -> Result<Loaded, AnnotationError> {
         let bytes = match untrusted::read(path, MOST_BYTES) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Loaded::default()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let journal = Self::journal(path);
+                let why = "the annotations that this journal continues are missing";
+                let trouble = journal.exists().then(|| self.reject(&journal, why)).transpose()?;
+                return Ok(Loaded { trouble, ..Loaded::default() });
+            }
             Err(source) => return Err(io_error(path, source)),
         };
-        let read = read_watched(&bytes, path, &|share| {
-            progress(share);
-            true
-        });
+        let crc32 = crc32fast::hash(&bytes);
+        let read = read_watched(&bytes, path, go_on);
         drop(bytes);
         match read {
             Ok(mut file) => {
-                let (journal, mut trouble) = self.apply_journal(path, &mut file)?;
-                let AnnotationFile { set, left_out, notes, generation, .. } = file;
+                let base = Base { generation: file.generation, crc32 };
+                let FromJournal { length: journal, mut trouble, is_partial } =
+                    self.apply_journal(path, base, &mut file.set)?;
+                let AnnotationFile { set, left_out, notes, .. } = file;
+                let mut add_trouble = |text: String| {
+                    trouble = Some(match trouble.take() {
+                        Some(first) => format!("{first}. {text}"),
+                        None => text,
+                    });
+                };
                 if left_out.count > 0 {
                     // The next save would lose the objects that were left out, so the complete file is set
                     // aside.
                     let left_out = format!("{}: {}", path.display(), notes.join(" "));
                     if self.read_only {
-                        return Ok(Loaded { set, trouble: Some(left_out), generation, journal });
+                        add_trouble(left_out);
+                    } else {
+                        let aside = durable::set_aside(path).map_err(|source| io_error(path, source))?;
+                        self.save(slide, &set)?;
+                        add_trouble(format!("{left_out} The complete file was kept as {}", aside.display()));
                     }
-                    let aside = durable::set_aside(path).map_err(|source| io_error(path, source))?;
+                } else if is_partial {
                     self.save(slide, &set)?;
-                    let kept = format!("{left_out} The complete file was kept as {}", aside.display());
-                    trouble = Some(kept);
                 }
-                Ok(Loaded { set, trouble, generation, journal })
+                Ok(Loaded { set, trouble, base, journal })
             }
+            Err(error @ AnnotationError::Stopped { .. }) => Err(error),
             Err(error) if self.read_only => {
                 let trouble = format!("{error}; it was left unchanged, because the project is read-only");
                 Ok(Loaded { trouble: Some(trouble), ..Loaded::default() })
             }
             Err(error) => {
                 let aside = durable::set_aside(path).map_err(|source| io_error(path, source))?;
+                let mut trouble = format!("{error}; it was kept as {}", aside.display());
                 let journal = Self::journal(path);
                 if journal.exists() {
-                    durable::set_aside(&journal).map_err(|source| io_error(&journal, source))?;
+                    let aside = durable::set_aside(&journal).map_err(|source| io_error(&journal, source))?;
+                    trouble += &format!(", and its journal as {}", aside.display());
                 }
-                let trouble = format!("{error}; it was kept as {}", aside.display());
                 Ok(Loaded { trouble: Some(trouble), ..Loaded::default() })
             }
         }
     }
 
-    /// Makes the changes of the journal of a file. Returns the number of its bytes, and a message if it does
-    /// not fit.
+    /// Makes the changes of the journal of the file `base` at `path`.
     fn apply_journal(
         &self,
         path: &Path,
-        file: &mut AnnotationFile,
-    ) -> Result<(u64, Option<String>), AnnotationError> {
-        let journal_path = Self::journal(path);
-        let io = |source| io_error(&journal_path, source);
-        let set_aside = |why: &str| {
-            if self.read_only {
-                return Ok((0, Some(format!("{}: {why}; it was not used", journal_path.display()))));
-            }
-            let aside = durable::set_aside(&journal_path).map_err(io)?;
-            let kept = format!("{}: {why}; it was kept as {}", journal_path.display(), aside.display());
-            Ok((0, Some(kept)))
+        base: Base,
+        set: &mut AnnotationSet,
+    ) -> Result<FromJournal, AnnotationError> {
+        let journal = Self::journal(path);
+        let io = |source| io_error(&journal, source);
+        let rejected = |why: &str| -> Result<FromJournal, AnnotationError> {
+            let trouble = Some(self.reject(&journal, why)?);
+            Ok(FromJournal { trouble, ..FromJournal::default() })
         };
-        match journal::apply(&journal_path, file.generation, &mut file.set) {
-            Ok(Found::None) => Ok((0, None)),
-            Ok(Found::Applied { length }) => Ok((length, None)),
-            Ok(Found::Other { is_folded: true }) => {
+        match journal::apply(&journal, base, set) {
+            Ok(Found::None) => Ok(FromJournal::default()),
+            Ok(Found::Applied { length, is_damaged: false }) => {
+                Ok(FromJournal { length, ..FromJournal::default() })
+            }
+            Ok(Found::Applied { is_damaged: true, .. }) => {
+                let why = "this journal is damaged, and the latest changes in it cannot be read";
+                Ok(FromJournal { is_partial: !self.read_only, ..rejected(why)? })
+            }
+            Ok(Found::Folded) => {
                 if !self.read_only {
-                    remove_if_there(&journal_path).map_err(io)?;
+                    remove_if_there(&journal).map_err(io)?;
                 }
-                Ok((0, None))
+                Ok(FromJournal::default())
             }
-            Ok(Found::Other { is_folded: false }) => {
-                set_aside("this journal continues a newer version of the annotations, which is missing")
-            }
-            Err(error) if error.kind() == ErrorKind::InvalidData => set_aside(&error.to_string()),
+            Ok(Found::Other) => rejected(
+                "this journal does not continue the annotations beside it, which were replaced by others",
+            ),
+            Err(error) if error.kind() == ErrorKind::InvalidData => rejected(&error.to_string()),
             Err(error) => Err(io(error)),
         }
+    }
+
+    /// Sets a journal aside, unless the project is read-only. Returns the message.
+    fn reject(&self, journal: &Path, why: &str) -> Result<String, AnnotationError> {
+        if self.read_only {
+            return Ok(format!(
+                "{}: {why}; it was left unchanged, because the project is read-only",
+                journal.display()
+            ));
+        }
+        let aside = durable::set_aside(journal).map_err(|source| io_error(journal, source))?;
+        Ok(format!("{}: {why}; it was kept as {}", journal.display(), aside.display()))
     }
 
     /// Saves the annotations of a slide by a durable write.
@@ -194,7 +236,7 @@ impl AnnotationStore {
     /// # Errors
     /// Fails if the file cannot be written; the previous file is then unchanged.
     pub fn save(&self, slide: &SlideId, set: &AnnotationSet) -> Result<(), AnnotationError> {
-        self.fold(slide, set, &|| false).map(drop)
+        self.write(slide, set, &|| false).map(drop)
     }
 
     /// Saves the annotations of a slide, given what is on the disk: if that is a large file and few
@@ -216,14 +258,13 @@ impl AnnotationStore {
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         let is_worth_it = size(&path) >= LARGE && size(&journal_path) < TOO_LARGE;
         if let Some(saved) = saved.filter(|_| is_worth_it && !self.read_only) {
-            let Saved { set: known, generation, journal } = saved;
-            let appended = journal::append(&journal_path, *journal, *generation, known, set);
+            let Saved { set: known, base, journal } = saved;
+            let appended = journal::append(&journal_path, *journal, *base, known, set);
             if let Some(journal) = appended.map_err(|source| io_error(&journal_path, source))? {
-                return Ok(Saved { set: set.clone(), generation: *generation, journal });
+                return Ok(Saved { set: set.clone(), base: *base, journal });
             }
         }
-        let generation = self.fold(slide, set, &|| false)?;
-        Ok(Saved::new(set.clone(), generation))
+        self.fold(slide, set, &|| false)
     }
 
     /// Returns whether the journal of a slide is worth folding into its file.
@@ -232,8 +273,8 @@ impl AnnotationStore {
         fs::metadata(Self::journal(&self.path(slide))).is_ok_and(|file| file.len() > LONG)
     }
 
-    /// Saves all annotations of a slide by a durable write, which takes the place of file and journal. Returns
-    /// the generation of the file. `stop` is asked again and again; once it is true, nothing is changed.
+    /// Saves all annotations of a slide by a durable write, which takes the place of file and journal. `stop` is
+    /// asked again and again; once it is true, nothing is changed.
     ///
     /// # Errors
     /// Fails if the file cannot be written, or is not because of `stop`; what was on the disk is then
@@ -241,9 +282,19 @@ impl AnnotationStore {
     pub fn fold(
         &self,
         slide: &SlideId,
+        set: &Arc<AnnotationSet>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Saved, AnnotationError> {
+        let base = self.write(slide, set, stop)?;
+        Ok(Saved { set: set.clone(), base, journal: 0 })
+    }
+
+    fn write(
+        &self,
+        slide: &SlideId,
         set: &AnnotationSet,
         stop: &dyn Fn() -> bool,
-    ) -> Result<u64, AnnotationError> {
+    ) -> Result<Base, AnnotationError> {
         let path = self.path(slide);
         let io = |source| io_error(&path, source);
         if self.read_only {
@@ -259,14 +310,18 @@ impl AnnotationStore {
             continued => continued.map_err(io)?,
         };
         let generation = continued.map_or(0, |generation| generation + 1);
+        let mut crc32 = 0;
         let written = durable::write_with(&path, |file| {
-            write_for_store(set, generation, &mut Stoppable { inner: file, stop })
+            let mut out = Stoppable { inner: file, stop, checksum: crc32fast::Hasher::new() };
+            write_for_store(set, generation, &mut out)?;
+            crc32 = out.checksum.finalize();
+            Ok(())
         });
         written.map_err(io)?;
         if continued.is_some() {
             remove_if_there(&journal_path).map_err(io)?;
         }
-        Ok(generation)
+        Ok(Base { generation, crc32 })
     }
 }
 
@@ -286,7 +341,7 @@ fn io_error(path: &Path, source: io::Error) -> AnnotationError {
 #[derive(Debug, Clone)]
 pub struct Saved {
     set: Arc<AnnotationSet>,
-    generation: u64,
+    base: Base,
     /// Number of whole bytes of the journal; 0 if there is none.
     journal: u64,
 }
@@ -298,14 +353,9 @@ impl Saved {
         let is_whole = loaded.trouble.is_none();
         is_whole.then(|| Self {
             set: Arc::new(loaded.set.clone()),
-            generation: loaded.generation,
+            base: loaded.base,
             journal: loaded.journal,
         })
-    }
-
-    /// States that a set is on the disk, in a file of a generation, as [`AnnotationStore::fold`] returns it.
-    pub fn new(set: Arc<AnnotationSet>, generation: u64) -> Self {
-        Self { set, generation, journal: 0 }
     }
 
     /// Returns the annotations.
@@ -318,6 +368,8 @@ impl Saved {
 struct Stoppable<'a, W> {
     inner: W,
     stop: &'a dyn Fn() -> bool,
+    /// Of what has been written.
+    checksum: crc32fast::Hasher,
 }
 
 impl<W: Write> Write for Stoppable<'_, W> {
@@ -325,7 +377,9 @@ impl<W: Write> Write for Stoppable<'_, W> {
         if (self.stop)() {
             return Err(io::Error::other("it was stopped"));
         }
-        self.inner.write(bytes)
+        let written = self.inner.write(bytes)?;
+        self.checksum.update(&bytes[..written]);
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -443,20 +497,14 @@ mod tests {
             assert_eq!(store.load(&slide).unwrap().set, set, "after {}", change.title);
             set.undo(&change);
             saved = store.save_changes(&slide, Some(&saved), &Arc::new(set.clone())).unwrap();
-            let loaded = store.load(&slide).unwrap().set;
-            let by_id = |set: &AnnotationSet| {
-                let mut all: Vec<_> = set.iter().collect();
-                all.sort_by_key(|one| one.id);
-                all
-            };
-            assert!(by_id(&loaded) == by_id(&set), "after undoing {}", change.title);
+            assert_eq!(store.load(&slide).unwrap().set, set, "after undoing {}", change.title);
             set.redo(&change);
             saved = store.save_changes(&slide, Some(&saved), &Arc::new(set.clone())).unwrap();
         }
         assert_eq!(fs::read(store.path(&slide)).unwrap(), base, "the large file was not written again");
         // Folded, and continued by a new journal.
-        let generation = store.fold(&slide, &set, &|| false).unwrap();
-        assert_eq!(generation, 1);
+        let folded = store.fold(&slide, &Arc::new(set.clone()), &|| false).unwrap();
+        assert_eq!(folded.base.generation, 1);
         assert!(!AnnotationStore::journal(&store.path(&slide)).exists());
         let loaded = store.load(&slide).unwrap();
         let mut set = loaded.set.clone();
@@ -492,7 +540,7 @@ mod tests {
         // A journal that has been folded, but not been removed, is not applied again.
         fs::write(&journal, &whole).unwrap();
         let loaded = store.load(&slide).unwrap();
-        store.fold(&slide, &loaded.set, &|| false).unwrap();
+        store.save(&slide, &loaded.set).unwrap();
         fs::write(&journal, &whole).unwrap();
         let mut set = loaded.set.clone();
         assert_eq!(store.load(&slide).unwrap().set, set);
@@ -510,8 +558,65 @@ mod tests {
         let (store, slide, saved) = large(folder.path());
         let mut set = saved.set.as_ref().clone();
         set.apply(Edit::Remove(vec![set.at(0).unwrap().id]));
-        store.save_changes(&slide, Some(&saved), &Arc::new(set.clone())).unwrap();
+        let set = Arc::new(set);
+        store.save_changes(&slide, Some(&saved), &set).unwrap();
         assert!(store.fold(&slide, &set, &|| true).is_err());
-        assert_eq!(store.load(&slide).unwrap().set, set);
+        assert_eq!(store.load(&slide).unwrap().set, *set);
+    }
+
+    /// A journal of three edits, with the set and the length of the journal after each.
+    fn journal_of_three(folder: &Path) -> (AnnotationStore, SlideId, PathBuf, Vec<(AnnotationSet, usize)>) {
+        let (store, slide, mut saved) = large(folder);
+        let journal = AnnotationStore::journal(&store.path(&slide));
+        let mut set = saved.set.as_ref().clone();
+        let mut states = Vec::new();
+        for edit in edits(&saved.set).into_iter().take(3) {
+            set.apply(edit);
+            saved = store.save_changes(&slide, Some(&saved), &Arc::new(set.clone())).unwrap();
+            states.push((set.clone(), fs::metadata(&journal).unwrap().len() as usize));
+        }
+        (store, slide, journal, states)
+    }
+
+    #[test]
+    fn a_journal_damaged_before_its_end_is_set_aside_and_what_comes_before_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, slide, journal, states) = journal_of_three(folder.path());
+        let mut damaged = fs::read(&journal).unwrap();
+        damaged[states[1].1 - 20] ^= 1;
+        fs::write(&journal, &damaged).unwrap();
+        let read_only = store.clone().read_only().load(&slide).unwrap();
+        assert!(read_only.trouble.is_some() && read_only.set == states[0].0);
+        assert_eq!(fs::read(&journal).unwrap(), damaged);
+        let loaded = store.load(&slide).unwrap();
+        assert_eq!(loaded.set, states[0].0);
+        let trouble = loaded.trouble.unwrap();
+        assert!(trouble.contains("damaged-1"), "{trouble}");
+        assert_eq!(fs::read(journal.with_extension("journal.damaged-1")).unwrap(), damaged);
+        let again = store.load(&slide).unwrap();
+        assert_eq!((again.set, again.trouble), (states[0].0.clone(), None));
+    }
+
+    #[test]
+    fn a_journal_without_its_file_or_beside_another_one_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, slide, journal, states) = journal_of_three(folder.path());
+        let (file, edits) = (fs::read(store.path(&slide)).unwrap(), fs::read(&journal).unwrap());
+        // As a version of the program does that knows no journals.
+        let text = String::from_utf8(file.clone()).unwrap();
+        fs::write(store.path(&slide), text.replacen("0.25", "0.75", 1)).unwrap();
+        let loaded = store.load(&slide).unwrap();
+        assert!(loaded.trouble.unwrap().contains("damaged-1") && loaded.set.len() == 1200);
+        assert!(!journal.exists());
+        fs::write(&journal, &edits).unwrap();
+        fs::remove_file(store.path(&slide)).unwrap();
+        let loaded = store.load(&slide).unwrap();
+        assert!(loaded.trouble.unwrap().contains("damaged-2") && loaded.set.is_empty());
+        assert!(!journal.exists());
+        // With its own file, it is applied.
+        fs::write(store.path(&slide), &file).unwrap();
+        fs::write(&journal, &edits).unwrap();
+        let loaded = store.load(&slide).unwrap();
+        assert_eq!((loaded.set, loaded.trouble), (states[2].0.clone(), None));
     }
 }

@@ -85,6 +85,11 @@ impl AnnotationQueue {
         self.filled.notify_all();
     }
 
+    /// Returns whether the thread is to end.
+    fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Returns whether there is something to do, or nothing more.
     fn is_wanted(&self) -> bool {
         let state = self.lock();
@@ -160,7 +165,7 @@ impl Disk {
             let Some(saved) = self.saved.get(&path) else { continue };
             let set = saved.set().clone();
             match store.fold(&slide, &set, &|| queue.is_wanted()) {
-                Ok(generation) => _ = self.saved.insert(path, Saved::new(set, generation)),
+                Ok(saved) => _ = self.saved.insert(path, saved),
                 // The journal holds everything; it is folded later.
                 Err(error) => {
                     tracing::info!("{error}");
@@ -228,8 +233,13 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
         },
         AnnotationJob::Load { store, slide } => {
             let progress = Progress::of(&slide, events);
-            let loaded = store.load_watched(&slide, &|share| progress.tell(share));
-            let loaded = loaded.map_err(|error| error.to_string());
+            let go_on = |share| {
+                progress.tell(share);
+                !queue.is_closed()
+            };
+            // What was known before may be outdated: the project may have been closed in the meantime.
+            disk.saved.remove(&store.path(&slide));
+            let loaded = store.load_watched(&slide, &go_on).map_err(|error| error.to_string());
             let loaded = loaded.map(|loaded| {
                 if let Some(saved) = Saved::of(&loaded) {
                     disk.saved.insert(store.path(&slide), saved);
@@ -245,7 +255,7 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             let progress = Progress::of(&info.id, events);
             let go_on = |share| {
                 progress.tell(share);
-                !stop.load(Ordering::Relaxed)
+                !stop.load(Ordering::Relaxed) && !queue.is_closed()
             };
             let file = import(&path, &info, set, &go_on).map(Box::new).map_err(|error| error.to_string());
             Event::Annotations(AnnotationEvent::Imported { slide: info.id.clone(), path, file })
@@ -297,7 +307,7 @@ fn import(
     let mut file = read_file_watched(path, go_on)?;
     file.place_on(info, None);
     file.cut_camelyon16_holes();
-    let has_many = !file.set.detections().is_empty();
+    let has_many = [&file.set, &*set].iter().any(|set| !set.detections().is_empty());
     let edit = has_many.then(|| file.edit_for(&set)).map(|edit| (set, edit));
     Ok(ReadFile { file, edit })
 }

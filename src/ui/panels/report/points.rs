@@ -4,6 +4,8 @@ use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState};
 use eframe::wgpu;
 use wgpu::util::DeviceExt as _;
 
+use crate::ui::slide_view::pipeline::{PipelineParts, pipeline, uniform_layout};
+
 /// A point of the map, as laid out in the vertex buffer.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
@@ -48,19 +50,7 @@ impl MapRenderer {
     /// Creates the pipeline and its buffers.
     pub fn new(state: &RenderState) -> Self {
         let (device, queue) = (state.device.clone(), state.queue.clone());
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("map view"),
-            entries: &[wgpu::BindGroupLayoutEntry {
-                binding: 0,
-                visibility: wgpu::ShaderStages::VERTEX,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Uniform,
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            }],
-        });
+        let layout = uniform_layout(&device, "map view", wgpu::ShaderStages::VERTEX);
         let view = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("map view"),
             size: size_of::<PointView>() as u64,
@@ -72,7 +62,22 @@ impl MapRenderer {
             layout: &layout,
             entries: &[wgpu::BindGroupEntry { binding: 0, resource: view.as_entire_binding() }],
         });
-        let pipeline = pipeline(&device, state.target_format, &layout);
+        let module = device.create_shader_module(wgpu::include_wgsl!("points.wgsl"));
+        let attributes = wgpu::vertex_attr_array![0 => Float32x2, 1 => Unorm8x4];
+        let parts = PipelineParts {
+            label: "map points",
+            module: &module,
+            shaders: ("place_point", "shade_point"),
+            layouts: &[Some(&layout)],
+            buffers: &[Some(wgpu::VertexBufferLayout {
+                array_stride: size_of::<MapPoint>() as u64,
+                step_mode: wgpu::VertexStepMode::Instance,
+                attributes: &attributes,
+            })],
+            topology: wgpu::PrimitiveTopology::TriangleStrip,
+            blend: wgpu::BlendState::ALPHA_BLENDING,
+        };
+        let pipeline = pipeline(&device, state.target_format, &parts);
         Self { device, queue, pipeline, view, bindings }
     }
 
@@ -118,53 +123,4 @@ impl CallbackTrait for MapPaint {
         pass.set_vertex_buffer(0, self.points.buffer.slice(..));
         pass.draw(0..4, 0..self.points.count);
     }
-}
-
-fn pipeline(
-    device: &wgpu::Device,
-    target: wgpu::TextureFormat,
-    layout: &wgpu::BindGroupLayout,
-) -> wgpu::RenderPipeline {
-    let module = device.create_shader_module(wgpu::include_wgsl!("points.wgsl"));
-    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some("map points"),
-        bind_group_layouts: &[Some(layout)],
-        immediate_size: 0,
-    });
-    let constants = [("target_is_linear", f64::from(u8::from(target.is_srgb())))];
-    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-        label: Some("map points"),
-        layout: Some(&layout),
-        vertex: wgpu::VertexState {
-            module: &module,
-            entry_point: Some("place_point"),
-            compilation_options: Default::default(),
-            buffers: &[Some(wgpu::VertexBufferLayout {
-                array_stride: size_of::<MapPoint>() as u64,
-                step_mode: wgpu::VertexStepMode::Instance,
-                attributes: &wgpu::vertex_attr_array![0 => Float32x2, 1 => Unorm8x4],
-            })],
-        },
-        primitive: wgpu::PrimitiveState {
-            topology: wgpu::PrimitiveTopology::TriangleStrip,
-            ..Default::default()
-        },
-        depth_stencil: None,
-        multisample: wgpu::MultisampleState::default(),
-        fragment: Some(wgpu::FragmentState {
-            module: &module,
-            entry_point: Some("shade_point"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                ..Default::default()
-            },
-            targets: &[Some(wgpu::ColorTargetState {
-                format: target,
-                blend: Some(wgpu::BlendState::ALPHA_BLENDING),
-                write_mask: wgpu::ColorWrites::ALL,
-            })],
-        }),
-        multiview_mask: None,
-        cache: None,
-    })
 }

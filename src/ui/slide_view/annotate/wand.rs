@@ -12,6 +12,7 @@ use crate::annotation::{Shape, WAND_WINDOW_PX, wand_region};
 use crate::crash;
 use crate::geometry::Level0Point;
 use crate::slide::pyramid::{DISPLAY_TILE_PX, DisplayPyramid, DisplayTile, TileKey};
+use crate::ui::settings::WAND_SENSITIVITY;
 use crate::workers::Waker;
 use crate::workers::job_queue::JobQueue;
 
@@ -22,9 +23,6 @@ const TILES_KEPT: usize = 12;
 const FOUND_WAITING: usize = 32;
 /// Colour of what was not scanned.
 const GLASS: Rgb<u8> = Rgb([243, 242, 244]);
-
-/// Default of [`Wand::sensitivity`].
-const SENSITIVITY: f64 = 1.5;
 
 /// A position from which a region is to grow.
 struct Request {
@@ -59,7 +57,8 @@ impl Wand {
         let queue = requests.clone();
         let thread =
             std::thread::Builder::new().name("wand".into()).spawn(move || run(&queue, &sender, &waker))?;
-        Ok(Self { requests, found, thread: Some(thread), stroke: 0, awaited: 0, sensitivity: SENSITIVITY })
+        let sensitivity = WAND_SENSITIVITY;
+        Ok(Self { requests, found, thread: Some(thread), stroke: 0, awaited: 0, sensitivity })
     }
 
     /// Requests the region around a position, from the pixels of a display level.

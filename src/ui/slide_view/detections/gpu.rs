@@ -7,6 +7,7 @@ use super::content::{OutlinePoint, TileContent};
 use super::tile::{DetectionTile, SIDE};
 use crate::annotation::Bounds;
 use crate::ui::slide_view::annotation_mesh::{FillCorner, units};
+use crate::ui::slide_view::pipeline::{PipelineParts, pipeline, texture_layout};
 
 /// A tile in GPU buffers.
 #[derive(Clone)]
@@ -83,27 +84,7 @@ impl DetectionPipelines {
         view: &wgpu::BindGroupLayout,
         module: &wgpu::ShaderModule,
     ) -> Self {
-        let texture_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("detections"),
-            entries: &[
-                wgpu::BindGroupLayoutEntry {
-                    binding: 0,
-                    visibility: wgpu::ShaderStages::FRAGMENT,
-                    ty: wgpu::BindingType::Texture {
-                        sample_type: wgpu::TextureSampleType::Float { filterable: true },
-                        view_dimension: wgpu::TextureViewDimension::D2,
-                        multisampled: false,
-                    },
-                    count: None,
-                },
-                wgpu::BindGroupLayoutEntry {
-                    binding: 1,
-                    visibility: wgpu::ShaderStages::FRAGMENT,
-                    ty: wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering),
-                    count: None,
-                },
-            ],
-        });
+        let texture_layout = texture_layout(device, "detections", wgpu::TextureViewDimension::D2);
         let sampler = device.create_sampler(&wgpu::SamplerDescriptor {
             label: Some("detections"),
             mag_filter: wgpu::FilterMode::Linear,
@@ -118,27 +99,32 @@ impl DetectionPipelines {
             step_mode: wgpu::VertexStepMode::Instance,
             attributes,
         };
-        let outline = pipeline(
-            device,
-            target,
-            &[Some(view)],
+        let layouts = [Some(view), Some(&texture_layout)];
+        let outlines = [
+            Some(per_instance(size_of::<OutlinePoint>(), &points[..])),
+            Some(per_instance(size_of::<OutlinePoint>(), &next[..])),
+        ];
+        let pictures = [Some(per_instance(size_of::<PicturePart>(), &parts[..]))];
+        let (label, topology) = ("detections", wgpu::PrimitiveTopology::TriangleStrip);
+        let outline = PipelineParts {
+            label,
             module,
-            ("place_outline", "shade_stroke"),
-            &[
-                Some(per_instance(size_of::<OutlinePoint>(), &points[..])),
-                Some(per_instance(size_of::<OutlinePoint>(), &next[..])),
-            ],
-            wgpu::BlendState::ALPHA_BLENDING,
-        );
-        let picture = pipeline(
-            device,
-            target,
-            &[Some(view), Some(&texture_layout)],
+            shaders: ("place_outline", "shade_stroke"),
+            layouts: &layouts[..1],
+            buffers: &outlines,
+            topology,
+            blend: wgpu::BlendState::ALPHA_BLENDING,
+        };
+        let picture = PipelineParts {
+            label,
             module,
-            ("place_picture", "shade_picture"),
-            &[Some(per_instance(size_of::<PicturePart>(), &parts[..]))],
-            wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING,
-        );
+            shaders: ("place_picture", "shade_picture"),
+            layouts: &layouts,
+            buffers: &pictures,
+            topology,
+            blend: wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING,
+        };
+        let [outline, picture] = [outline, picture].map(|parts| pipeline(device, target, &parts));
         Self { device: device.clone(), queue, outline, picture, texture_layout, sampler }
     }
 
@@ -191,8 +177,9 @@ impl DetectionPipelines {
         })
     }
 
-    /// Prepares drawing tiles. `fill` is the annotations' pipeline for triangles.
-    pub fn prepare(&self, drawn: Vec<Drawn>, fill: &wgpu::RenderPipeline) -> DetectionPaint {
+    /// Prepares drawing tiles. `fill` is the annotations' pipeline for triangles; without it, areas are only
+    /// outlined.
+    pub fn prepare(&self, drawn: Vec<Drawn>, fill: Option<&wgpu::RenderPipeline>) -> DetectionPaint {
         let parts: Vec<PicturePart> = drawn.iter().map(PicturePart::of).collect();
         let parts = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("parts of detection tiles"),
@@ -202,7 +189,7 @@ impl DetectionPipelines {
         DetectionPaint {
             outline: self.outline.clone(),
             picture: self.picture.clone(),
-            fill: fill.clone(),
+            fill: fill.cloned(),
             drawn,
             parts,
         }
@@ -213,7 +200,7 @@ impl DetectionPipelines {
 pub struct DetectionPaint {
     outline: wgpu::RenderPipeline,
     picture: wgpu::RenderPipeline,
-    fill: wgpu::RenderPipeline,
+    fill: Option<wgpu::RenderPipeline>,
     drawn: Vec<Drawn>,
     parts: wgpu::Buffer,
 }
@@ -230,11 +217,13 @@ impl DetectionPaint {
             }
         }
         let outlined = || self.drawn.iter().filter(|drawn| drawn.with_outlines);
-        pass.set_pipeline(&self.fill);
-        for (corners, indices, count) in outlined().filter_map(|drawn| drawn.buffers.triangles.as_ref()) {
-            pass.set_vertex_buffer(0, corners.slice(..));
-            pass.set_index_buffer(indices.slice(..), wgpu::IndexFormat::Uint32);
-            pass.draw_indexed(0..*count, 0, 0..1);
+        if let Some(fill) = &self.fill {
+            pass.set_pipeline(fill);
+            for (corners, indices, count) in outlined().filter_map(|drawn| drawn.buffers.triangles.as_ref()) {
+                pass.set_vertex_buffer(0, corners.slice(..));
+                pass.set_index_buffer(indices.slice(..), wgpu::IndexFormat::Uint32);
+                pass.draw_indexed(0..*count, 0, 0..1);
+            }
         }
         pass.set_pipeline(&self.outline);
         for (points, count) in outlined().filter_map(|drawn| drawn.buffers.outlines.as_ref()) {
@@ -244,50 +233,4 @@ impl DetectionPaint {
             pass.draw(0..4, 0..*count);
         }
     }
-}
-
-fn pipeline(
-    device: &wgpu::Device,
-    target: wgpu::TextureFormat,
-    layouts: &[Option<&wgpu::BindGroupLayout>],
-    module: &wgpu::ShaderModule,
-    (vertex, fragment): (&str, &str),
-    buffers: &[Option<wgpu::VertexBufferLayout<'_>>],
-    blend: wgpu::BlendState,
-) -> wgpu::RenderPipeline {
-    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some("detections"),
-        bind_group_layouts: layouts,
-        immediate_size: 0,
-    });
-    let constants = [("target_is_linear", f64::from(u8::from(target.is_srgb())))];
-    let topology = wgpu::PrimitiveTopology::TriangleStrip;
-    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-        label: Some("detections"),
-        layout: Some(&layout),
-        vertex: wgpu::VertexState {
-            module,
-            entry_point: Some(vertex),
-            compilation_options: Default::default(),
-            buffers,
-        },
-        primitive: wgpu::PrimitiveState { topology, ..Default::default() },
-        depth_stencil: None,
-        multisample: wgpu::MultisampleState::default(),
-        fragment: Some(wgpu::FragmentState {
-            module,
-            entry_point: Some(fragment),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                ..Default::default()
-            },
-            targets: &[Some(wgpu::ColorTargetState {
-                format: target,
-                blend: Some(blend),
-                write_mask: wgpu::ColorWrites::ALL,
-            })],
-        }),
-        multiview_mask: None,
-        cache: None,
-    })
 }

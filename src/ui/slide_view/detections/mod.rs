@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::camera::{Camera, Viewport};
 use crate::annotation::{DetectionColours, Detections};
+use crate::crash;
 use crate::workers::Waker;
 use crate::workers::job_queue::JobQueue;
 use content::ContentMaker;
@@ -132,13 +133,13 @@ impl DetectionTiles {
     }
 
     /// Returns what draws the tiles in view; requests those that are missing. `None` if there is nothing to
-    /// draw.
+    /// draw. `fill` is the annotations' pipeline for triangles; without it, areas are only outlined.
     pub fn paint(
         &mut self,
         shown: Shown,
         camera: &Camera,
         viewport: Viewport,
-        fill: &wgpu::RenderPipeline,
+        fill: Option<&wgpu::RenderPipeline>,
     ) -> Option<DetectionPaint> {
         self.frame += 1;
         if !self.shown.is(&shown) {
@@ -273,8 +274,16 @@ impl Worker {
                 }
                 let stop = || self.orders.is_closed();
                 let Shown { detections, hidden, colours } = &shown;
-                let Some(content) = maker.make(detections, hidden, colours, tile, &stop) else { break };
-                let buffers = self.pipelines.upload(&content);
+                let make = || {
+                    let content = maker.make(detections, hidden, colours, tile, &stop)?;
+                    Some(self.pipelines.upload(&content))
+                };
+                let made = crash::catch("Drawing detections", make).unwrap_or_else(|crash| {
+                    tracing::error!("{}", crash.report);
+                    maker = ContentMaker::default();
+                    None
+                });
+                let Some(buffers) = made else { break };
                 if self.ready.send(Prepared { version, tile, buffers }).is_err() {
                     return;
                 }
@@ -296,12 +305,12 @@ impl FixedDetections {
         Self { shown, pipelines: pipelines.clone() }
     }
 
-    /// Returns what draws the tiles in view; `None` if there is nothing to draw.
+    /// Returns what draws the tiles in view, as [`DetectionTiles::paint`] does.
     pub fn paint(
         &self,
         camera: &Camera,
         viewport: Viewport,
-        fill: &wgpu::RenderPipeline,
+        fill: Option<&wgpu::RenderPipeline>,
     ) -> Option<DetectionPaint> {
         let Shown { detections, hidden, colours } = &self.shown;
         let extent = detections.extent()?;

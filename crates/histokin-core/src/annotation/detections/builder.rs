@@ -26,8 +26,36 @@ pub struct Builder {
     bounds: Vec<[f32; 4]>,
     templates: Vec<Arc<Annotation>>,
     template_of: Vec<u32>,
-    /// Templates by their key, the latest last.
-    known: HashMap<u64, Vec<u32>>,
+    known: KnownTemplates,
+}
+
+/// Indices of templates by their key, the latest last.
+#[derive(Default)]
+pub struct KnownTemplates(HashMap<u64, Vec<u32>>);
+
+impl KnownTemplates {
+    /// Makes the index of some templates.
+    pub fn of(templates: &[Arc<Annotation>]) -> Self {
+        let mut known = Self::default();
+        (0..)
+            .zip(templates)
+            .for_each(|(index, template)| known.0.entry(key(template)).or_default().push(index));
+        known
+    }
+
+    /// Returns the index of the template that fits a detection, if it is among the latest with its key.
+    pub fn find(&self, templates: &[Arc<Annotation>], one: &Annotation) -> Option<u32> {
+        let mut latest = self.0.get(&key(one))?.iter().rev().take(MOST_COMPARED);
+        latest.find(|index| fits(&templates[**index as usize], one)).copied()
+    }
+
+    /// Adds a template, and returns its index.
+    pub fn add(&mut self, templates: &mut Vec<Arc<Annotation>>, template: Annotation) -> u32 {
+        let index = templates.len() as u32;
+        self.0.entry(key(&template)).or_default().push(index);
+        templates.push(Arc::new(template));
+        index
+    }
 }
 
 /// Returns whether an annotation can be packed: small, found by an algorithm, and without values that are
@@ -77,20 +105,15 @@ impl Builder {
 
     /// Returns the index of the template of a detection, which is made if there is none yet.
     fn template(&mut self, one: &Annotation) -> u32 {
-        let of_key = self.known.entry(key(one)).or_default();
-        let mut latest = of_key.iter().rev().take(MOST_COMPARED);
-        if let Some(known) = latest.find(|index| fits(&self.templates[**index as usize], one)) {
-            return *known;
+        if let Some(known) = self.known.find(&self.templates, one) {
+            return known;
         }
-        let index = self.templates.len() as u32;
-        of_key.push(index);
         let mut template = one.clone();
         template.id = Uuid::nil();
         template.geometry = hollow(&one.geometry);
         template.nucleus = one.nucleus.as_ref().map(hollow);
         template.measurements.iter_mut().for_each(|(_, value)| *value = 0.0);
-        self.templates.push(Arc::new(template));
-        index
+        self.known.add(&mut self.templates, template)
     }
 
     /// Returns the packed detections, in the order in which they were pushed.
@@ -111,7 +134,12 @@ impl Builder {
         templates.shrink_to_fit();
         template_of.shrink_to_fit();
         let stored = Arc::new(Stored { ids, by_id, ends, records, index });
-        Detections { stored, templates, template_of: Arc::new(template_of), ..Detections::default() }
+        Detections {
+            stored,
+            templates: Arc::new(templates),
+            template_of: Arc::new(template_of),
+            ..Detections::default()
+        }
     }
 }
 

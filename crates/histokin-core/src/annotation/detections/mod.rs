@@ -19,6 +19,7 @@ use super::shape::{Geometry, Ring};
 use super::{Annotation, Bounds, Shape};
 use crate::geometry::Level0Point;
 
+use builder::KnownTemplates;
 pub use builder::MOST_DETECTION_SIDE_PX;
 pub(super) use builder::{Builder, can_pack};
 use record::RecordReader;
@@ -28,7 +29,7 @@ use record::RecordReader;
 pub struct Detections {
     stored: Arc<Stored>,
     /// Everything but ID, positions and measured values.
-    templates: Vec<Arc<Annotation>>,
+    templates: Arc<Vec<Arc<Annotation>>>,
     /// Index of the template of each slot.
     template_of: Arc<Vec<u32>>,
     /// Slots whose detection has been edited; `None` if it has been removed.
@@ -77,7 +78,8 @@ impl Detections {
         (!matches!(self.changed.get(&slot), Some(None))).then_some(slot)
     }
 
-    fn known_slot_of(&self, id: Uuid) -> Option<u32> {
+    /// Returns the slot of a detection, also of one that has been removed.
+    pub(super) fn known_slot_of(&self, id: Uuid) -> Option<u32> {
         let Stored { ids, by_id, .. } = &*self.stored;
         let at = by_id.binary_search_by_key(&id, |slot| ids[*slot as usize]).ok()?;
         Some(by_id[at])
@@ -260,29 +262,39 @@ impl Detections {
         (0..self.slots()).filter(of_slot).collect()
     }
 
-    /// Changes what is in the template of detections: class, colour, lock or parent.
-    pub(super) fn revise(&mut self, slots: &[u32], change: impl Fn(&mut Annotation)) {
+    /// Changes what is in the template of detections: class, colour, lock or parent. Returns whether any of them is
+    /// another one afterwards.
+    pub(super) fn revise(&mut self, slots: &[u32], change: impl Fn(&mut Annotation)) -> bool {
         let template_of = Arc::make_mut(&mut self.template_of);
+        let templates = Arc::make_mut(&mut self.templates);
+        let mut known = KnownTemplates::of(templates);
         let mut revised: HashMap<u32, u32> = HashMap::new();
+        let mut is_changed = false;
+        let mut revise = |old: u32| {
+            let mut template = templates[old as usize].as_ref().clone();
+            change(&mut template);
+            if template == *templates[old as usize] {
+                return old;
+            }
+            known.find(templates, &template).unwrap_or_else(|| known.add(templates, template))
+        };
         for slot in slots {
             match self.changed.get_mut(slot) {
-                Some(Some(one)) => change(Arc::make_mut(one)),
+                Some(Some(one)) => {
+                    let before = one.clone();
+                    change(Arc::make_mut(one));
+                    is_changed |= *one != before;
+                }
                 Some(None) => {}
                 None => {
                     let of_slot = &mut template_of[*slot as usize];
-                    let templates = &mut self.templates;
-                    *of_slot = *revised.entry(*of_slot).or_insert_with_key(|old| {
-                        let mut template = templates[*old as usize].as_ref().clone();
-                        change(&mut template);
-                        let known = templates.iter().position(|known| **known == template);
-                        known.unwrap_or_else(|| {
-                            templates.push(Arc::new(template));
-                            templates.len() - 1
-                        }) as u32
-                    });
+                    let new = *revised.entry(*of_slot).or_insert_with_key(|old| revise(*old));
+                    is_changed |= new != *of_slot;
+                    *of_slot = new;
                 }
             }
         }
+        is_changed
     }
 }
 
@@ -407,7 +419,8 @@ mod tests {
         let stroma = |one: &Annotation| one.class.as_ref().is_some_and(|class| class.name == "Stroma");
         let slots = detections.slots_where(stroma);
         assert_eq!(slots, [1, 7], "slot 4 was a stroma cell before it was edited");
-        detections.revise(&slots, |one| one.locked = true);
+        assert!(detections.revise(&slots, |one| one.locked = true));
+        assert!(!detections.revise(&slots, |one| one.locked = true), "they are locked already");
         assert!(detections.get(1).unwrap().locked && !before.get(1).unwrap().locked);
         assert!(!detections.get(0).unwrap().locked && !detections.get(4).unwrap().locked);
         detections.set(2, None);

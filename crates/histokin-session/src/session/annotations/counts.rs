@@ -25,7 +25,10 @@ impl Session {
     pub(super) fn counted(&mut self, slide: &SlideId, counts: Option<Arc<Counts>>) {
         if let Some(annotations) = self.annotations.slides.get_mut(slide) {
             annotations.counting = false;
-            annotations.counts = counts.or(annotations.counts.take());
+            // After a crash, which has been reported, the same annotations are not counted again.
+            let set = annotations.set.clone();
+            let none = || Arc::new(Counts { set, areas: Vec::new(), measured: Vec::new() });
+            annotations.counts = Some(counts.unwrap_or_else(none));
         }
     }
 }

@@ -69,8 +69,8 @@ pub enum AnnotationJob {
 pub struct ReadFile {
     /// Its content.
     pub file: AnnotationFile,
-    /// For a file with many detections: the annotations of the slide, and the edit that adds the file to
-    /// them.
+    /// If the file or the slide has many detections: the annotations of the slide, and the edit that adds the file
+    /// to them.
     pub edit: Option<(Arc<AnnotationSet>, Edit)>,
 }
 
