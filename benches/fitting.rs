@@ -80,8 +80,5 @@ fn slide(seed: u64, features: usize) -> SlideTiles {
 
 /// Returns the largest resident memory of this process so far.
 fn peak() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().unwrap_or_default();
-    format!("{:.2} GiB", kib / f64::from(1 << 20))
+    format!("{:.2} GiB", support::peak_mib() / 1024.0)
 }

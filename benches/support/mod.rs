@@ -65,8 +65,17 @@ pub fn slides() -> Vec<PathBuf> {
 
 /// Returns the resident memory of this process in MiB; NaN if unknown.
 pub fn resident_mib() -> f64 {
+    status_mib("VmRSS:")
+}
+
+/// Returns the largest resident memory of this process so far in MiB; NaN if unknown.
+pub fn peak_mib() -> f64 {
+    status_mib("VmHWM:")
+}
+
+fn status_mib(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
     kib.unwrap_or(f64::NAN) / 1024.0
 }

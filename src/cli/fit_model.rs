@@ -162,8 +162,14 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         !is_vit || args.weights.len() == 1 && !args.copy_weights && args.blocks.is_empty(),
         "of a vision transformer one file of weights is used where it lies, without --copy-weights and --blocks"
     );
-    let crops = (!args.crops.is_empty())
-        .then(|| Crops { px: published.preprocessing.tile_px, um_per_px: args.crops.clone() });
+    let crops = match &args.crops[..] {
+        // Those of an encoder that sees several views already.
+        [] => published.crops.clone(),
+        spacings => {
+            let px = published.crops.as_ref().map_or(published.preprocessing.tile_px, |own| own.px);
+            Some(Crops { px, um_per_px: spacings.to_vec() })
+        }
+    };
     if let Some(crops) = &crops {
         crops.check().map_err(anyhow::Error::msg)?;
     }
@@ -287,7 +293,7 @@ fn published(args: &FitModelArgs) -> anyhow::Result<ModelFile> {
     }
     let (input_mean, input_std) = found.backbone.input_statistics();
     let preprocessing = Preprocessing { input_mean, input_std, ..Preprocessing::default() };
-    Ok(ModelFile { preprocessing, ..found })
+    Ok(ModelFile { crops: None, preprocessing, ..found })
 }
 
 fn choose_tiles(

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use histokin::encoder::backbones::BackboneKind;
+use histokin::encoder::model::Crops;
 use histokin::encoder::trainable::Depth;
 use histokin::encoder::{self, DeviceChoice};
 use histokin::geometry::Level0Rect;
@@ -499,9 +500,18 @@ fn a_vision_transformer_learns_by_adapters_and_an_interruption_changes_nothing()
     assert_eq!(resumed.encoder, outcome.encoder);
 
     let far_too_much = TrainingConfig { batch: 60_000, ..config.clone() };
-    let need = far_too_much.memory_need().unwrap();
-    assert_eq!(need.weights, config.memory_need().unwrap().weights);
+    let need = far_too_much.memory_need(None).unwrap();
+    let own = config.memory_need(None).unwrap();
+    assert_eq!(need.weights, own.weights);
     assert!(need.activations > 1 << 30);
+    // Features to keep are computed of a few tiles at a time, whatever the batch.
+    let kept = TrainingConfig { depth: Depth::Head, kept_views: 4, ..far_too_much };
+    assert!(kept.memory_need(None).unwrap().activations < 1 << 30);
+    // Two views of half the edge are twice as many tiles, not one of four times the pixels.
+    let crops = Crops { px: config.tile_px, um_per_px: vec![2.0 * UM, UM] };
+    let wide = TrainingConfig { tile_px: crops.tiles().tile_px, ..config.clone() };
+    let seen = wide.memory_need(Some(&crops)).unwrap().activations;
+    assert!(seen.abs_diff(2 * own.activations) < 2, "{seen} {}", own.activations);
     let unfit = TrainingConfig { tile_px: 36, ..config }.settle().unwrap_err().to_string();
     assert!(unfit.contains("patches of 8 px") && unfit.contains("give 32"), "{unfit}");
 }

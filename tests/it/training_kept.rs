@@ -2,14 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::trainable::{Depth, HeadKind};
 use histokin::encoder::{self, DeviceChoice};
+use histokin::slide;
 use histokin::training::config::{LossKind, TrainingConfig};
 use histokin::training::run::{Run, RunStatus};
+use histokin::training::slides::TrainingSlide;
 use histokin::training::{Control, FEATURES_FOLDER, Outcome, Progress, Setup, train};
 
-use crate::training::{TestFolder, config, run, setup};
+use crate::training::{TestFolder, UM, config, run, setup, two_textures};
+use crate::training_trouble::Removable;
 
 /// Settings for a head on a random network.
 fn head(kind: HeadKind) -> TrainingConfig {
@@ -18,8 +24,12 @@ fn head(kind: HeadKind) -> TrainingConfig {
 
 /// The files of kept features, with the time of their last change.
 fn kept(test_folder: &TestFolder) -> Vec<(PathBuf, std::time::SystemTime)> {
-    let folders =
-        fs::read_dir(test_folder.folder.path().join(FEATURES_FOLDER)).into_iter().flatten().flatten();
+    kept_in(&test_folder.folder.path().join(FEATURES_FOLDER))
+}
+
+/// The same of the folder `features`.
+fn kept_in(features: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
+    let folders = fs::read_dir(features).into_iter().flatten().flatten();
     let files = folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten());
     let mut files: Vec<_> =
         files.map(|file| (file.path(), file.metadata().unwrap().modified().unwrap())).collect();
@@ -103,8 +113,7 @@ fn learning_from_kept_features_is_learning_with_the_network_frozen() {
 fn a_run_that_is_stopped_while_features_are_computed_goes_on_to_the_same_encoder() {
     let test_folder = TestFolder::new();
     let path = test_folder.textures();
-    let other =
-        test_folder.slide("other.tif", &crate::training::two_textures(1600), Some(crate::training::UM));
+    let other = test_folder.slide("other.tif", &two_textures(1600), Some(UM));
     let slides: [&Path; 2] = [&path, &other];
     let config = TrainingConfig { loss: LossKind::NtXent, temperature: 0.2, ..head(HeadKind::TwoLayers) };
     let whole = TestFolder::new();
@@ -151,10 +160,74 @@ fn features_that_take_more_space_than_allowed_are_refused_and_those_of_other_net
     let short = TrainingConfig { steps: 2, kept_views: 6, kept_features_mb: 1, ..head(HeadKind::Linear) };
     run(setup(&test_folder, &short, &[&path], &[])).unwrap();
     let first = kept(&test_folder);
-    run(setup(&test_folder, &TrainingConfig { seed: 12, ..short }, &[&path], &[])).unwrap();
+    // A folder of the user's is none of a network.
+    let notes = test_folder.folder.path().join(FEATURES_FOLDER).join("notes");
+    fs::create_dir(&notes).unwrap();
+    run(setup(&test_folder, &TrainingConfig { seed: 12, ..short.clone() }, &[&path], &[])).unwrap();
+    assert!(notes.is_dir());
     let second = kept(&test_folder);
     assert_eq!((first.len(), second.len()), (1, 1));
     assert_ne!(first[0].0, second[0].0);
+
+    // So do those of the same network on another slide.
+    let other = test_folder.slide("other.tif", &two_textures(1500), Some(UM));
+    run(setup(&test_folder, &TrainingConfig { seed: 12, ..short }, &[&other], &[])).unwrap();
+    let third = kept(&test_folder);
+    assert_eq!(third.len(), 1);
+    assert_eq!(third[0].0.parent(), second[0].0.parent(), "the same network");
+    assert_ne!(third[0].0, second[0].0);
+}
+
+#[test]
+fn a_run_beside_no_project_keeps_its_features_to_itself() {
+    let test_folder = TestFolder::new();
+    let path = test_folder.textures();
+    let begun = setup(&test_folder, &TrainingConfig { steps: 2, ..head(HeadKind::Linear) }, &[&path], &[]);
+    let elsewhere = test_folder.folder.path().join("place/moved");
+    fs::create_dir(test_folder.folder.path().join("place")).unwrap();
+    fs::rename(begun.run.folder(), &elsewhere).unwrap();
+    let moved = Run::open(&elsewhere).unwrap();
+    run(Setup { model: moved.model(), run: moved, ..begun }).unwrap();
+    assert!(kept(&test_folder).is_empty());
+    assert_eq!(kept_in(&elsewhere.join(FEATURES_FOLDER)).len(), 1);
+}
+
+#[test]
+fn tiles_that_could_not_be_read_are_read_again_next_time() {
+    let test_folder = TestFolder::new();
+    let config = TrainingConfig { steps: 2, ..head(HeadKind::Linear) };
+    let gone = Arc::new(AtomicBool::new(false));
+    let slide = slide::open(&test_folder.textures(), None).unwrap();
+    let slide = Arc::new(Removable { slide, gone: gone.clone() });
+    let begin = || {
+        let mut parts = setup(&test_folder, &config, &[], &[]);
+        parts.slides.push(TrainingSlide::prepare(slide.clone(), config.tiles(), None).unwrap());
+        parts
+    };
+    let (begun, mut notices) = (begin(), Vec::new());
+    // Whether so few tiles are enough to learn from does not matter here.
+    let _ = train(begun, &Control::default(), &mut |progress| match progress {
+        Progress::Keeping { .. } => gone.store(true, Ordering::Relaxed),
+        Progress::Notice(text) => notices.push(text),
+        _ => {}
+    });
+    assert!(notices.iter().any(|text| text.contains("tiles could not be read")), "{notices:?}");
+    assert!(kept(&test_folder).is_empty());
+    gone.store(false, Ordering::Relaxed);
+    let (_, computed) = told(begin());
+    assert!(computed > 0);
+    assert_eq!(kept(&test_folder).len(), 1);
+}
+
+#[test]
+fn a_stain_switch_which_looks_at_tiles_is_refused_by_name() {
+    let test_folder = TestFolder::new();
+    let width = encoder::spec(encoder::FORMER_DEFAULT).unwrap().width;
+    let (backbone, init) = (BackboneKind::MobilenetV2, encoder::FORMER_DEFAULT.to_owned());
+    let switched = TrainingConfig { backbone, init, width, ..head(HeadKind::Init) };
+    let error = run(setup(&test_folder, &switched, &[&test_folder.textures()], &[])).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with(encoder::FORMER_DEFAULT) && text.contains("kept_views"), "{text}");
 }
 
 #[test]

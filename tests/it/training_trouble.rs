@@ -40,9 +40,9 @@ fn what_cannot_be_learned_from_says_why() {
 }
 
 /// A slide on a drive that can be pulled out.
-struct Removable {
-    slide: Arc<dyn SlideSource>,
-    gone: Arc<AtomicBool>,
+pub struct Removable {
+    pub slide: Arc<dyn SlideSource>,
+    pub gone: Arc<AtomicBool>,
 }
 
 impl SlideSource for Removable {

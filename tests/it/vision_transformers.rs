@@ -247,6 +247,9 @@ fn several_views_of_a_tile_are_embedded_together() {
     let path = folder.path().join("fitted");
     let plain = FitModelArgs { name: "plain".into(), ..fit_args(folder.path(), &weights) };
     fit_model::run(&plain).unwrap();
+    // A readout fitted on it sees the same views.
+    let again = FitModelArgs { name: "again".into(), ..fit_args(folder.path(), &path) };
+    assert_eq!(fit_model::run(&again).unwrap()["features"], 64);
     let spec = encoder::spec(text(&path)).unwrap();
     // Views of 64 px: of 64 µm at 1.0 µm/px, and of 32 µm at 0.5.
     assert_eq!((spec.tiles.tile_px, spec.tiles.mpp), (128, 0.5));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::backbones::BackboneKind;
 use super::model::{MODEL_FILE, ModelFile};
@@ -149,7 +149,7 @@ pub(super) fn with_signs(components: &Tensor) -> Result<Tensor, TchError> {
 }
 
 pub(super) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
-    let tensor = tensor.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
     let mut values = vec![0.0; tensor.numel()];
     let count = values.len();
     tensor.f_copy_data(&mut values, count)?;

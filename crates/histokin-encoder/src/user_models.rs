@@ -3,9 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::EncoderError;
+use image::{Rgb, RgbImage};
+
 use super::model::{self, MODEL_FILE, ModelFile, ModelSummary};
 use super::weights::write_whole;
+use super::{DeviceChoice, EncoderError};
 
 /// Returns the folder of the user's encoders, unless the user's home folder is unknown. It may not exist yet.
 pub fn folder() -> Option<PathBuf> {
@@ -19,14 +21,15 @@ pub fn plain_name(name: &str) -> String {
 }
 
 /// Adds the encoder that `file` describes, under `file.name`, and returns its folder. Its weights stay where they
-/// are.
+/// are. It describes a tile first, so that one that cannot work is not added.
 ///
 /// # Errors
-/// [`EncoderError::File`] if the name is taken or names no folder, a path cannot be made absolute, or the folder
-/// cannot be written.
+/// [`EncoderError::File`] if the name is taken or names no folder, the encoder does not work, a path cannot be made
+/// absolute, or the folder cannot be written; [`EncoderError`] if the encoder cannot be loaded.
 pub fn add(file: &ModelFile) -> Result<PathBuf, EncoderError> {
     let wrong = |path: &Path, reason: String| EncoderError::File { path: path.to_owned(), reason };
     let folder = free_folder(&file.name)?;
+    try_out(file)?;
     let absolute = |path: &Path| std::path::absolute(path).map_err(|error| wrong(path, error.to_string()));
     let file = ModelFile {
         weights: absolute(&file.weights)?,
@@ -37,6 +40,16 @@ pub fn add(file: &ModelFile) -> Result<PathBuf, EncoderError> {
     let text = toml::to_string(&file).map_err(|error| wrong(&folder, error.to_string()))?;
     write_whole(&folder.join(MODEL_FILE), text.as_bytes())?;
     Ok(folder)
+}
+
+/// Has the encoder describe a tile of one colour.
+fn try_out(file: &ModelFile) -> Result<(), EncoderError> {
+    let mut encoder = super::load_embedded(file.clone(), Path::new(""), DeviceChoice::Cpu)?;
+    let edge = file.preprocessing.tile_px;
+    let tried = encoder.encode(&[RgbImage::from_pixel(edge, edge, Rgb([200, 170, 190]))]);
+    tried
+        .map(drop)
+        .map_err(|error| EncoderError::File { path: file.weights.clone(), reason: error.to_string() })
 }
 
 /// Renames the user's encoder `from` to `to`. Its identity stays, and with it what it has embedded; projects that

@@ -117,7 +117,7 @@ pub const FIELDS: &[FieldHelp] = &[
     ),
     help(
         "kept_features_mb",
-        "Largest size on disk, in MB, of all features that the project keeps; features of other networks are removed first.",
+        "Largest size on disk, in MB, of all features that the project keeps; those of other networks and slides are removed first.",
     ),
     help(
         "augmentation",

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! NETWORK stands for the weights and for everything that decides how tiles are read and changed, so that other heads
-//! find the same features again. The folder is a cache: it may be deleted at any time, and what other networks left
-//! there is removed when the space is needed.
+//! find the same features again. The folder is a cache: it may be deleted at any time, and what other networks, or this
+//! one on other slides, left there is removed when the space is needed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use std::{fs, io};
 use image::RgbImage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::augment::augment;
 use super::config::TrainingConfig;
@@ -30,6 +30,8 @@ use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
 use histokin_core::slide::SlideError;
 use histokin_encoder::DescriptorBatch;
+use histokin_encoder::fitting::LinearHead;
+use histokin_encoder::prototypes::{PrototypeFit, PrototypeSettings};
 use histokin_encoder::trainable::TrainableNetwork;
 use histokin_encoder::weights::{self, Tensors};
 
@@ -39,8 +41,8 @@ pub const FEATURES_FOLDER: &str = "features";
 /// Name of the tensor in a file.
 const TENSOR: &str = "features";
 
-/// Number of pictures that the network looks at at once.
-const PICTURES: usize = 32;
+/// Number of pictures that the network looks at at once; at least the views of one tile.
+pub(super) const PICTURES: usize = 32;
 
 /// Bytes of a stored number.
 const NUMBER: u64 = 2;
@@ -48,8 +50,8 @@ const NUMBER: u64 = 2;
 /// Number of digits of NETWORK in the folder's name.
 const DIGITS: usize = 16;
 
-/// Largest number of tiles among which prototypes are found.
-const PROTOTYPE_TILES: usize = 20_000;
+/// Number of tiles at a time to which prototypes are fitted.
+const PART: usize = 4096;
 
 /// The features of all views of all tiles of some slides.
 pub(super) struct KeptFeatures {
@@ -84,21 +86,23 @@ impl KeptFeatures {
         rows.f_to_device(network.device())?.f_to_kind(Kind::Float)
     }
 
-    /// Returns the first view of all tiles, or of an even sample of many.
+    /// Fits a head of prototypes to the first view of all tiles.
     ///
     /// # Errors
-    /// [`TrainingError::Torch`] if libtorch fails.
-    pub fn sample(&self) -> Result<DescriptorBatch, TrainingError> {
+    /// [`TrainingError::Torch`] if libtorch fails; [`TrainingError::Encoder`] if there are too few tiles.
+    pub fn prototypes(&self, settings: PrototypeSettings) -> Result<LinearHead, TrainingError> {
+        let width = self.values.size()[1] as usize;
+        let mut fit = PrototypeFit::new(width, settings)?;
         let mut rows: Vec<i64> = self.rows.slides.iter().flat_map(HashMap::values).copied().collect();
         rows.sort_unstable();
-        let step = rows.len().div_ceil(PROTOTYPE_TILES).max(1);
-        let rows: Vec<i64> = rows.into_iter().step_by(step).collect();
-        let numbers = || -> Result<Vec<f32>, TchError> {
-            let chosen = self.values.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
-            numbers(&chosen.f_to_kind(Kind::Float)?)
-        };
-        let values = numbers().map_err(|error| TrainingError::torch("reading kept features", &error))?;
-        Ok(DescriptorBatch { values, width: self.values.size()[1] as usize })
+        for part in rows.chunks(PART) {
+            let read = || -> Result<Vec<f32>, TchError> {
+                numbers(&self.values.f_index_select(0, &Tensor::f_from_slice(part)?)?.f_to_kind(Kind::Float)?)
+            };
+            let values = read().map_err(|error| TrainingError::torch("reading kept features", &error))?;
+            fit.add(&DescriptorBatch { values, width })?;
+        }
+        Ok(fit.head()?.head)
     }
 }
 
@@ -126,19 +130,30 @@ impl Keeper<'_> {
         slides: &[TrainingSlide],
         send: &mut dyn FnMut(Progress),
     ) -> Result<Option<KeptFeatures>, TrainingError> {
-        let width = self.network.features_alone()?;
+        let Some(width) = self.network.features_alone() else {
+            return Err(TrainingError::Config(format!(
+                "{} has a stain switch, which looks at the tiles themselves: set kept_views to 0, or start from another \
+                 encoder",
+                self.config.init
+            )));
+        };
         let folder = self.folder.join(self.name()?);
         let total: usize = slides.iter().map(|slide| slide.tiles.len()).sum();
-        self.make_room(&folder, (total * self.config.kept_views * width) as u64 * NUMBER, total)?;
         let paths: Vec<PathBuf> = slides.iter().map(|slide| folder.join(file_name(slide))).collect();
+        let needed = (total * self.config.kept_views * width) as u64 * NUMBER;
+        self.make_room(&folder, &paths, needed, total)?;
         let mut left: usize = slides
             .iter()
             .zip(&paths)
             .filter(|(_, path)| !path.is_file())
             .map(|(slide, _)| slide.tiles.len())
             .sum();
+        let torch = |error: TchError| TrainingError::torch("keeping features", &error);
+        let shape = [(total * self.config.kept_views) as i64, width as i64];
+        // Filled slide by slide, so that features are in memory once.
+        let values = Tensor::f_zeros(shape, (Kind::Half, Device::Cpu)).map_err(torch)?;
+        let (mut of_slides, mut first) = (Vec::with_capacity(slides.len()), 0);
         let (began, mut done) = (Instant::now(), 0);
-        let mut values = Vec::with_capacity(slides.len());
         for (slide, path) in slides.iter().zip(&paths) {
             let known = self.known(path, slide.tiles.len(), width);
             let of_slide = match known {
@@ -151,14 +166,26 @@ impl Keeper<'_> {
                         let seconds_left = each * left as f64;
                         send(Progress::Keeping { done: total - left, total, seconds_left });
                     };
-                    let Some(computed) = self.compute(slide, &mut report)? else { return Ok(None) };
-                    self.write(path, &computed)?;
+                    let Some((computed, unread)) = self.compute(slide, &mut report)? else { return Ok(None) };
+                    // Tiles that could not be read may be readable next time, when a drive is back.
+                    match unread {
+                        0 => self.write(path, &computed)?,
+                        _ => send(Progress::Notice(format!(
+                            "{}: {unread} tiles could not be read and are left out; the features of this slide are \
+                             computed again next time",
+                            slide.name()
+                        ))),
+                    }
                     computed
                 }
             };
-            values.push(of_slide);
+            of_slides.push(self.rows_of(slide, &of_slide, first).map_err(torch)?);
+            let rows = of_slide.size()[0];
+            values.f_narrow(0, first, rows).and_then(|mut own| own.f_copy_(&of_slide)).map_err(torch)?;
+            first += rows;
         }
-        self.all_of(slides, values).map(Some)
+        let rows = Arc::new(KeptRows { views: self.config.kept_views, slides: of_slides });
+        Ok(Some(KeptFeatures { values, rows }))
     }
 
     /// Returns the name of the folder for this network and this way to read tiles.
@@ -175,8 +202,15 @@ impl Keeper<'_> {
         Ok(self.network.features_id(&reading.to_string())?.chars().take(DIGITS).collect())
     }
 
-    /// Removes what other networks left until `needed` bytes for `tiles` tiles fit into the space that the settings allow.
-    fn make_room(&self, own: &Path, needed: u64, tiles: usize) -> Result<(), TrainingError> {
+    /// Removes what other networks left, and this one of other tiles, until the files `wanted` in the folder `own` fit
+    /// into the space that the settings allow: `needed` bytes for `tiles` tiles.
+    fn make_room(
+        &self,
+        own: &Path,
+        wanted: &[PathBuf],
+        needed: u64,
+        tiles: usize,
+    ) -> Result<(), TrainingError> {
         let allowed = self.config.kept_features_mb << 20;
         if needed > allowed {
             let views = self.config.kept_views;
@@ -188,13 +222,18 @@ impl Keeper<'_> {
             )));
         }
         fs::create_dir_all(own).map_err(|error| failed(own, &durable::advised(error)))?;
-        let mut others: Vec<(std::time::SystemTime, PathBuf, u64)> = fs::read_dir(&self.folder)
-            .map_err(|error| failed(&self.folder, &error))?
-            .flatten()
-            .filter(|entry| entry.path() != own && entry.path().is_dir())
-            .map(|entry| {
-                let changed = entry.metadata().and_then(|data| data.modified());
-                (changed.unwrap_or(std::time::UNIX_EPOCH), entry.path(), bytes_of(&entry.path()))
+        let entries = |folder: &Path| {
+            let entries = fs::read_dir(folder).map_err(|error| failed(folder, &error))?;
+            Ok::<_, TrainingError>(entries.flatten().map(|entry| entry.path()))
+        };
+        let networks = entries(&self.folder)?.filter(|path| path != own && is_of_network(path));
+        let slides = entries(own)?.filter(|path| !wanted.contains(path));
+        let mut others: Vec<(std::time::SystemTime, PathBuf, u64)> = networks
+            .chain(slides)
+            .map(|path| {
+                let changed = fs::metadata(&path).and_then(|data| data.modified());
+                let bytes = bytes_of(&path);
+                (changed.unwrap_or(std::time::UNIX_EPOCH), path, bytes)
             })
             .collect();
         others.sort();
@@ -203,7 +242,8 @@ impl Keeper<'_> {
             if used + needed <= allowed {
                 break;
             }
-            fs::remove_dir_all(&path).map_err(|error| failed(&path, &error))?;
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(|error| failed(&path, &error))?;
             used -= bytes;
         }
         Ok(())
@@ -217,16 +257,16 @@ impl Keeper<'_> {
         (found.size() == expected).then(|| found.f_to_kind(Kind::Half).ok()).flatten()
     }
 
-    /// Computes the features of a slide; `report` is told how many more tiles are done. `None` if the user stopped
-    /// meanwhile.
+    /// Computes the features of a slide, and returns them with the number of tiles that could not be read; `report` is
+    /// told how many more tiles are done. `None` if the user stopped meanwhile.
     fn compute(
         &self,
         slide: &TrainingSlide,
         report: &mut dyn FnMut(usize),
-    ) -> Result<Option<OfSlide>, TrainingError> {
+    ) -> Result<Option<(OfSlide, usize)>, TrainingError> {
         let views = self.config.kept_views;
         let seed = fold(slide.source.info().id.0.as_bytes(), self.config.seed);
-        let mut parts = Vec::new();
+        let (mut parts, mut lost) = (Vec::new(), 0);
         for (chunk, tiles) in slide.tiles.chunks((PICTURES / views).max(1)).enumerate() {
             self.control.wait_while_paused();
             if self.control.is_stopped() {
@@ -251,14 +291,17 @@ impl Keeper<'_> {
                 .features(&pictures, &unread)
                 .map_err(|error| TrainingError::torch("computing features", &error))?;
             parts.push(part);
+            lost += unread.len();
             report(tiles.len());
         }
-        Tensor::f_cat(&parts, 0).map(Some).map_err(|error| TrainingError::torch("computing features", &error))
+        let all = Tensor::f_cat(&parts, 0);
+        let all = all.map_err(|error| TrainingError::torch("computing features", &error))?;
+        Ok(Some((all, lost)))
     }
 
     fn features(&self, pictures: &[RgbImage], unread: &[usize]) -> Result<Tensor, TchError> {
         let pooled = self.network.pooled(&self.network.images(pictures)?)?;
-        let pooled = pooled.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Half)?;
+        let pooled = pooled.f_to_device(Device::Cpu)?.f_to_kind(Kind::Half)?;
         let views = self.config.kept_views as i64;
         for tile in unread {
             let mut rows = pooled.f_narrow(0, *tile as i64 * views, views)?;
@@ -273,21 +316,18 @@ impl Keeper<'_> {
         durable::write(path, &bytes).map_err(|error| failed(path, &durable::advised(error)))
     }
 
-    fn all_of(&self, slides: &[TrainingSlide], values: Vec<OfSlide>) -> Result<KeptFeatures, TrainingError> {
+    /// Returns the row of the first view of each tile of a slide that could be read; the first of all is row `first`.
+    fn rows_of(
+        &self,
+        slide: &TrainingSlide,
+        features: &OfSlide,
+        first: i64,
+    ) -> Result<HashMap<Level0Rect, i64>, TchError> {
         let views = self.config.kept_views;
-        let torch = |error: TchError| TrainingError::torch("reading kept features", &error);
-        let mut of_slides = Vec::with_capacity(slides.len());
-        let mut first = 0;
-        for (slide, of_slide) in slides.iter().zip(&values) {
-            let sums = of_slide.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float).map_err(torch)?;
-            let sums = numbers(&sums).map_err(torch)?;
-            let is_read = |index: usize| sums[index * views].is_finite();
-            let tiles = slide.tiles.iter().enumerate().filter(|(index, _)| is_read(*index));
-            of_slides.push(tiles.map(|(index, rect)| (*rect, first + (index * views) as i64)).collect());
-            first += of_slide.size()[0];
-        }
-        let rows = Arc::new(KeptRows { views, slides: of_slides });
-        Ok(KeptFeatures { values: Tensor::f_cat(&values, 0).map_err(torch)?, rows })
+        let sums = numbers(&features.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?)?;
+        let is_read = |index: usize| sums[index * views..][..views].iter().all(|sum| sum.is_finite());
+        let tiles = slide.tiles.iter().enumerate().filter(|(index, _)| is_read(*index));
+        Ok(tiles.map(|(index, rect)| (*rect, first + (index * views) as i64)).collect())
     }
 }
 
@@ -316,9 +356,19 @@ fn fold(bytes: &[u8], hash: u64) -> u64 {
         .fold(hash ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
-fn bytes_of(folder: &Path) -> u64 {
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
+/// Whether `path` is a folder that [`Keeper::name`] named; others in the folder of features are left alone.
+fn is_of_network(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.is_dir() && name.len() == DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Returns the size of a file, or of all files in a folder.
+fn bytes_of(path: &Path) -> u64 {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
+    match fs::read_dir(path) {
+        Ok(files) => files.flatten().map(|file| size(&file.path())).sum(),
+        Err(_) => size(path),
+    }
 }
 
 fn failed(path: &Path, error: &io::Error) -> TrainingError {

@@ -8,12 +8,14 @@
 //! tile can be computed once and kept, and every step draws from these:
 //!
 //! ```text
-//! slides → tissue tiles → loader → frozen network → kept features → head → loss → step
+//! slides → tissue tiles → views (decode, normalise, augment) → frozen network → kept features
+//! kept features → pairs → head → loss → step
 //! ```
 //!
-//! [`pairs`] draws near and far tiles, [`loader`] reads them on its own threads, [`losses`] and [`memory_bank`] compute the loss, [`optimiser`] makes the step, and [`train`] runs
-//! the training loop, validates, and saves checkpoints in the folder of a [`run`]. All random choices depend
-//! on seed and step only, so that an interrupted run continues exactly as if it had not been interrupted.
+//! [`pairs`] draws near and far tiles, [`loader`] reads them on its own threads, [`losses`] and [`memory_bank`] compute
+//! the loss, [`optimiser`] makes the step, and [`train`] runs the training loop, validates, and saves checkpoints in the
+//! folder of a [`run`]. All random choices depend on seed and step only, so that an interrupted run continues exactly as
+//! if it had not been interrupted.
 
 pub mod augment;
 pub mod card;

@@ -2,27 +2,30 @@
 
 use super::TrainingError;
 use super::config::{Method, TrainingConfig};
+use super::kept_features::PICTURES;
 use histokin_core::memory;
 use histokin_core::tiling::TileSettings;
 use histokin_encoder::backbones::BackboneKind;
+use histokin_encoder::model::{Crops, ModelFile};
 use histokin_encoder::trainable::{Start, TrainingMemory};
 use histokin_encoder::{self as encoder, DeviceChoice};
 
 impl TrainingConfig {
     /// Takes over the network of the encoder that training starts from, where that is a vision transformer: only its
-    /// file tells it. Tiles that were left as they are in the presets become those that the encoder was made for.
+    /// file tells it. Tiles that were left as they are in the presets become those that the encoder was made for, and
+    /// so they do where an encoder sees several views of a tile.
     ///
     /// # Errors
     /// Returns [`TrainingError::Encoder`] if the encoder cannot be read, and [`TrainingError::Config`] if patches do
     /// not fill the tiles.
     pub fn settle(&mut self) -> Result<(), TrainingError> {
-        let Ok(Start::From(which)) = self.init.parse::<Start>() else { return Ok(()) };
-        let found = encoder::describe(&which)?.file;
-        let BackboneKind::Vit(architecture) = found.backbone else { return Ok(()) };
-        self.backbone = found.backbone;
-        if self.tiles() == TileSettings::default() {
+        let Some(found) = start(self)? else { return Ok(()) };
+        let is_vit = matches!(found.backbone, BackboneKind::Vit(_));
+        if (is_vit || found.crops.is_some()) && self.tiles() == TileSettings::default() {
             TileSettings { tile_px: self.tile_px, mpp: self.mpp } = found.preprocessing.tiles();
         }
+        let BackboneKind::Vit(architecture) = found.backbone else { return Ok(()) };
+        self.backbone = found.backbone;
         let patch = architecture.patch_px as u32;
         if found.crops.is_none() && !self.tile_px.is_multiple_of(patch) {
             return Err(TrainingError::Config(format!(
@@ -34,20 +37,40 @@ impl TrainingConfig {
         Ok(())
     }
 
-    /// Estimates the memory that a step takes; `None` for convolutional networks, of which there is no estimate.
-    pub fn memory_need(&self) -> Option<TrainingMemory> {
+    /// Estimates the memory that the network takes, which sees tiles as a whole or the views `crops` of them; `None` for
+    /// convolutional networks, of which there is no estimate.
+    pub fn memory_need(&self, crops: Option<&Crops>) -> Option<TrainingMemory> {
         let BackboneKind::Vit(architecture) = self.backbone else { return None };
         let of_group = if self.method == Method::Npid { 1 } else { self.loss.group_size() };
-        Some(TrainingMemory::of(&architecture, self.depth, self.batch * of_group, self.tile_px as usize))
+        let tiles = match self.kept_views {
+            0 => self.batch * of_group,
+            // The network looks at so many at once, whatever the batch.
+            views => PICTURES.max(views),
+        };
+        let (views, edge) = crops.map_or((1, self.tile_px), |crops| (crops.count(), crops.px));
+        Some(TrainingMemory::of(&architecture, self.depth, tiles * views, edge as usize))
+    }
+}
+
+/// Returns the description of the encoder that training starts from, if it starts from one.
+fn start(config: &TrainingConfig) -> Result<Option<ModelFile>, TrainingError> {
+    match config.init.parse::<Start>() {
+        Ok(Start::From(which)) => Ok(Some(encoder::describe(&which)?.file)),
+        Ok(Start::ImageNet | Start::Random) => Ok(None),
     }
 }
 
 /// Returns what the user is told of the memory that a run needs, if that is known.
 ///
 /// # Errors
-/// Returns [`TrainingError::TooMuchMemory`] if the run is to train on the CPU and the computer has less.
+/// Returns [`TrainingError::TooMuchMemory`] if the run is to train on the CPU and the computer has less, and
+/// [`TrainingError::Encoder`] if the encoder to start from cannot be read.
 pub(super) fn told(config: &TrainingConfig, device: DeviceChoice) -> Result<Option<String>, TrainingError> {
-    let Some(need) = config.memory_need() else { return Ok(None) };
+    if !matches!(config.backbone, BackboneKind::Vit(_)) {
+        return Ok(None);
+    }
+    let crops = start(config)?.and_then(|found| found.crops);
+    let Some(need) = config.memory_need(crops.as_ref()) else { return Ok(None) };
     let gib = |bytes: usize| bytes as f64 / f64::from(1 << 30);
     let parts = format!(
         "about {:.1} GiB of memory ({:.1} weights, {:.1} gradients and moments of what is trained, {:.1} activations)",

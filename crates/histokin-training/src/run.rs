@@ -202,8 +202,8 @@ impl Run {
     /// Folder of the features that the project keeps for training.
     pub(super) fn features_folder(&self) -> PathBuf {
         // PROJECT/runs/ID; a folder that lies elsewhere keeps them to itself.
-        let project = self.folder.parent().and_then(Path::parent).unwrap_or(&self.folder);
-        project.join(FEATURES_FOLDER)
+        let runs = self.folder.parent().filter(|runs| runs.ends_with(RUNS_FOLDER));
+        runs.and_then(Path::parent).unwrap_or(&self.folder).join(FEATURES_FOLDER)
     }
 
     /// Path of the newest checkpoint.

@@ -19,7 +19,8 @@ use super::tile_reader::TileReader;
 use super::validation::{Validation, ValidationTiles};
 use super::{TrainingError, memory_need};
 use histokin_core::memory;
-use histokin_encoder::prototypes::{PrototypeFit, PrototypeSettings};
+use histokin_core::slide::SlideError;
+use histokin_encoder::prototypes::PrototypeSettings;
 use histokin_encoder::{DeviceChoice, EncoderId};
 
 /// Shortest time between two sets of pairs for display.
@@ -233,10 +234,7 @@ fn run(
         };
         if header.step == 0 && learner.network.needs_prototypes() {
             let settings = PrototypeSettings { seed: config.seed, ..PrototypeSettings::new(config.width) };
-            let sample = kept.sample()?;
-            let mut fit = PrototypeFit::new(sample.width, settings)?;
-            fit.add(&sample)?;
-            learner.network.set_head(&fit.head()?.head)?;
+            learner.network.set_head(&kept.prototypes(settings)?)?;
         }
         learner.kept = Some(kept);
     }
@@ -364,7 +362,7 @@ impl TrainingLoop<'_> {
             Err(error) => {
                 self.save()?;
                 let path = match &error {
-                    histokin_core::slide::SlideError::Read { path, .. } => path.clone(),
+                    SlideError::Read { path, .. } | SlideError::Unavailable { path, .. } => path.clone(),
                     _ => PathBuf::new(),
                 };
                 let (step, kept) = (self.header.step, self.kept);

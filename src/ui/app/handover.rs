@@ -15,13 +15,14 @@ use crate::workers::{Waker, Workers};
 /// State that the next window continues with. Dropping it ends the workers, which save everything that can be
 /// saved.
 pub struct HandedOver {
+    /// Dropped first, as in [`App`].
+    pub(super) listener: Option<Listener>,
     pub(super) session: Session,
     pub(super) workers: Workers,
     pub(super) window_waker: WindowWaker,
     pub(super) window_state: WindowState,
     pub(super) appearance: Appearance,
     pub(super) chrome: Chrome,
-    pub(super) listener: Option<Listener>,
 }
 
 /// Wakes the current window, for workers that outlive a window.
@@ -76,6 +77,7 @@ impl App {
         handed_over.window_waker.wake_from_now(&creation.egui_ctx);
         // Textures were lost with the device, and the clock of the new window starts again.
         handed_over.chrome.training.drop_pictures();
+        handed_over.chrome.encoders.drop_pictures();
         handed_over.chrome.notice = None;
         handed_over.chrome.notes.clear();
         let mut app = Self::with(creation, options, handed_over)?;

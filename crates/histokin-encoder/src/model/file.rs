@@ -69,29 +69,35 @@ impl ModelFile {
 
     /// Returns this description in the form that is stored in a single weights file.
     pub(crate) fn described(&self) -> SelfDescription {
-        let Self {
-            name,
-            backbone,
-            blocks,
-            feature_scaling,
-            hidden,
-            output,
-            stain_switch,
-            crops,
-            preprocessing,
-            ..
-        } = self.clone();
         SelfDescription {
-            name,
-            backbone,
-            blocks,
-            feature_scaling,
-            hidden,
-            output,
-            stain_switch,
-            crops,
+            name: self.name.clone(),
+            backbone: self.backbone,
+            blocks: self.blocks.clone(),
+            feature_scaling: self.feature_scaling,
+            hidden: self.hidden,
+            output: self.output,
+            stain_switch: self.stain_switch,
+            crops: self.crops.clone(),
             base: None,
-            preprocessing,
+            preprocessing: self.preprocessing.clone(),
+        }
+    }
+
+    /// Returns the description of the weights file at `weights`, from the one that it holds of itself.
+    pub(super) fn of_single(weights: &Path, own: SelfDescription, about: About) -> Self {
+        Self {
+            name: own.name,
+            backbone: own.backbone,
+            weights: weights.to_owned(),
+            blocks: own.blocks,
+            feature_scaling: own.feature_scaling,
+            head: None,
+            hidden: own.hidden,
+            output: own.output,
+            stain_switch: own.stain_switch,
+            crops: own.crops,
+            about,
+            preprocessing: own.preprocessing,
         }
     }
 

@@ -145,7 +145,7 @@ impl Model {
         let (mut prefix, mut recognised) = (String::new(), None);
         let own = self_description(&files)?;
         let describes_itself = own.is_some();
-        let description = match own {
+        let mut description = match own {
             Some(description) => description,
             None => match VitWeights::find(&files)? {
                 Some(vit) => recognised.insert(vit_settings::complete(path, &vit)?).description(),
@@ -163,33 +163,10 @@ impl Model {
         };
         let has_head = has_head && files.shape("head.weight").is_some();
         let head = if has_head { Head::Inside } else { Head::None };
-        let SelfDescription {
-            name,
-            backbone,
-            blocks,
-            feature_scaling,
-            hidden,
-            output,
-            stain_switch,
-            crops,
-            base,
-            preprocessing,
-        } = description;
         let known = recognised.as_ref().and_then(|found: &RecognisedVit| found.known);
-        let file = ModelFile {
-            name,
-            backbone,
-            weights: path.to_owned(),
-            blocks,
-            feature_scaling,
-            head: None,
-            hidden,
-            output,
-            stain_switch,
-            crops,
-            about: known.map(About::from).unwrap_or_default(),
-            preprocessing,
-        };
+        let about = known.map(About::from).unwrap_or_default();
+        let base = description.base.take();
+        let file = ModelFile::of_single(path, description, about);
         file.check(has_head).map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?;
         let weights = Weights::of(files, base)?;
         Ok(Self { prefix, recognised, ..Self::of_parts(file, weights, head)? })

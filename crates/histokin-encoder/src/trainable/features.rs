@@ -1,16 +1,14 @@
 //! Training of the head alone, from pooled features that were computed before.
 
-use std::path::{Path, PathBuf};
-
 use sha2::{Digest, Sha256};
-use tch::{Device, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::{HEAD, TrainableNetwork};
-use crate::fitting::LinearHead;
+use crate::fitting::{LinearHead, numbers};
 use crate::model::{Preprocessing, SelfDescription};
 use crate::network::scale_to_unit_length;
 use crate::readout::{FeatureScaling, HeadOutput};
-use crate::{DescriptorBatch, EncoderError, weights};
+use crate::{DescriptorBatch, EncoderError};
 use histokin_core::descriptors::hex;
 
 impl TrainableNetwork {
@@ -48,47 +46,27 @@ impl TrainableNetwork {
     /// [`EncoderError::Torch`] if libtorch fails.
     pub fn described(&self, pooled: &Tensor) -> Result<DescriptorBatch, EncoderError> {
         let _no_grad = tch::no_grad_guard();
-        let numbers = || -> Result<Vec<f32>, TchError> {
-            let pooled = pooled.f_to_device(self.compute.device)?;
-            let answer = self.readout.of_pooled(pooled)?.f_to_device(Device::Cpu)?.f_contiguous()?;
-            let mut values = vec![0.0_f32; answer.numel()];
-            let count = values.len();
-            answer.f_copy_data(&mut values, count)?;
-            Ok(values)
-        };
-        let mut values = numbers().map_err(|error| EncoderError::torch("applying the head", &error))?;
+        let described = || numbers(&self.readout.of_pooled(pooled.f_to_device(self.compute.device)?)?);
+        let mut values = described().map_err(|error| EncoderError::torch("applying the head", &error))?;
         if self.description.preprocessing.l2_normalise {
             values.chunks_exact_mut(self.width).for_each(scale_to_unit_length);
         }
         Ok(DescriptorBatch { values, width: self.width })
     }
 
-    /// Returns the number of pooled features, or why the head cannot learn from features without their images.
-    ///
-    /// # Errors
-    /// [`EncoderError::Mismatch`] if the network has a stain switch.
-    pub fn features_alone(&self) -> Result<usize, EncoderError> {
-        match self.description.stain_switch {
-            None => Ok(self.description.feature_width()),
-            Some(_) => Err(EncoderError::Mismatch {
-                path: PathBuf::from(&self.description.name),
-                differences:
-                    "the encoder has a stain switch, which looks at the tiles themselves: start from another \
-                              encoder"
-                        .into(),
-            }),
-        }
+    /// Returns the number of pooled features; `None` if the head cannot learn from features without their images,
+    /// since it has a stain switch.
+    pub fn features_alone(&self) -> Option<usize> {
+        self.description.stain_switch.is_none().then(|| self.description.feature_width())
     }
 
     /// Returns a text that is the same for networks with the same pooled features of tiles that were read in the same
-    /// way, which `reading` tells.
+    /// way, which `reading` tells. Weights are hashed one by one, so that no copy of a large network is made.
     ///
     /// # Errors
     /// [`EncoderError::Torch`] if the weights cannot be read from the device.
     pub fn features_id(&self, reading: &str) -> Result<String, EncoderError> {
-        let mut backbone = self.variables();
-        backbone.retain(|name, _| !name.starts_with(HEAD));
-        let weights = weights::serialise(&backbone, None, Path::new("features"))?;
+        let _no_grad = tch::no_grad_guard();
         let description = SelfDescription {
             name: String::new(),
             feature_scaling: FeatureScaling::None,
@@ -100,9 +78,17 @@ impl TrainableNetwork {
         };
         let description = description.to_header().into_values().collect::<String>();
         let mut hash = Sha256::new();
-        for part in [reading.as_bytes(), description.as_bytes(), &weights] {
+        let mut add = |part: &[u8]| {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
+        };
+        add(reading.as_bytes());
+        add(description.as_bytes());
+        for (name, weight) in self.variables().iter().filter(|(name, _)| !name.starts_with(HEAD)) {
+            let values =
+                numbers(weight).map_err(|error| EncoderError::torch("reading parameters", &error))?;
+            add(name.as_bytes());
+            add(bytemuck::cast_slice(&values));
         }
         Ok(hex(&hash.finalize()))
     }

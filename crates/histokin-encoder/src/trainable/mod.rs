@@ -287,16 +287,14 @@ impl TrainableNetwork {
     /// [`EncoderError::File`] if the file cannot be written; [`EncoderError::Torch`] if libtorch fails.
     pub fn write(&self, path: &Path, name: &str) -> Result<EncoderId, EncoderError> {
         let description = SelfDescription { name: name.to_owned(), ..self.description.clone() };
-        let torch = |error: TchError| EncoderError::torch("adding adapters", &error);
-        let tensors = match (&description.base, self.backbone.transformer_parameters().map_err(torch)?) {
-            (None, Some(merged)) => {
-                let mut tensors = self.variables();
+        let mut tensors = self.state();
+        if description.base.is_none() {
+            let torch = |error: TchError| EncoderError::torch("adding adapters", &error);
+            if let Some(merged) = self.backbone.transformer_parameters().map_err(torch)? {
                 tensors.retain(|name, _| name.starts_with(HEAD));
                 tensors.extend(merged);
-                tensors
             }
-            _ => self.state(),
-        };
+        }
         let bytes = weights::serialise(&tensors, Some(description.to_header()), path)?;
         weights::write_whole(path, &bytes)?;
         Ok(Model::read_single(path)?.spec.id)

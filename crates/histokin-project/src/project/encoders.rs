@@ -114,9 +114,11 @@ impl Project {
         let speeds = speeds::measured();
         for one in &mut list {
             let Some(id) = &one.id else { continue };
-            one.embedded = embedded.remove(id).map(|(_, _, slides)| slides).unwrap_or_default();
+            // Several names may stand for one encoder.
+            one.embedded = embedded.get(id).map(|(_, _, slides)| slides.clone()).unwrap_or_default();
             one.speed = speeds.get(id).cloned();
         }
+        embedded.retain(|id, _| list.iter().all(|one| one.id.as_ref() != Some(id)));
         let others = embedded.into_iter().filter(|(_, (name, ..))| name != HSV_HISTOGRAM);
         list.extend(others.map(|(id, (name, tiles, slides))| elsewhere(id, name, tiles, slides)));
         list.sort_by(|a, b| (a.origin, &a.name, &a.which).cmp(&(b.origin, &b.name, &b.which)));

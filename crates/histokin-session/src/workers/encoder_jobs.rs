@@ -1,14 +1,12 @@
 //! The thread that lists encoders, reads what is known of one, and changes the user's.
 
-use std::path::{Path, PathBuf};
-
-use image::RgbImage;
+use std::path::PathBuf;
 
 use super::EventSender;
 use crate::session::{EmbeddingEvent, EncoderChange, EncoderJob, EncoderOffer, Event};
 use histokin_encoder::facts::Examined;
-use histokin_encoder::{self as encoder, Described, DeviceChoice, EncoderError, user_models};
-use histokin_project::project::Project;
+use histokin_encoder::{self as encoder, EncoderError, user_models};
+use histokin_project::project::{ListedEncoder, Project};
 use histokin_training::run::{Run, RunStatus};
 
 pub(super) fn work(job: EncoderJob, events: &EventSender) {
@@ -39,7 +37,7 @@ pub(super) fn on_crash(job: &EncoderJob) -> impl FnOnce(String) -> Option<Event>
 }
 
 /// Lists the encoders with those that were trained in the project.
-fn list(project: &Project) -> Vec<histokin_project::project::ListedEncoder> {
+fn list(project: &Project) -> Vec<ListedEncoder> {
     let model = |run: Run| match run.card.status {
         RunStatus::Finished { model, .. } if model.is_file() => Some(model),
         _ => None,
@@ -58,12 +56,8 @@ fn examine(which: &str) -> Result<EncoderOffer, EncoderError> {
 fn change(change: &EncoderChange) -> Result<(), EncoderError> {
     match change {
         EncoderChange::Add { which, name } => {
-            let Described { mut file, .. } = encoder::describe(which)?;
+            let mut file = encoder::describe(which)?.file;
             file.name.clone_from(name);
-            // One that cannot work is not added.
-            let mut encoder = encoder::load_embedded(file.clone(), Path::new(""), DeviceChoice::Cpu)?;
-            let edge = file.preprocessing.tile_px;
-            encoder.encode(&[RgbImage::from_pixel(edge, edge, image::Rgb([200, 170, 190]))])?;
             user_models::add(&file).map(drop)
         }
         EncoderChange::Rename { from, to } => user_models::rename(from, to),

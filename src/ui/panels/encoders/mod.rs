@@ -48,6 +48,12 @@ enum Editing {
 }
 
 impl EncodersPage {
+    /// Forgets all pictures, whose textures were lost with the graphics device.
+    pub fn drop_pictures(&mut self) {
+        self.pictures = PreviewPictures::default();
+        self.trial = TrialPictures::default();
+    }
+
     /// Begins to do something with the encoder `which`, whose present name is `name`.
     fn edit(&mut self, editing: Editing, which: &str, name: String) {
         (self.editing, self.edited, self.name) = (editing, which.to_owned(), name);

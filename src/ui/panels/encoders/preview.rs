@@ -10,7 +10,7 @@ use egui::{
 
 use super::list::rate;
 use crate::evaluation::preview::EncoderPreview;
-use crate::number_format::counted;
+use crate::number_format::{counted, grouped};
 use crate::session::{EmbeddingCommand, PreviewState, Session, ViewCommand};
 use crate::ui::app::{Requests, slide_name};
 use crate::ui::panels::{picture_ui, progress_ui, waiting_time};
@@ -114,7 +114,7 @@ fn explanation(preview: &EncoderPreview, session: &Session) -> String {
         counted(preview.slides as u64, "slide"),
         rate(preview.tiles_per_second),
         preview.device,
-        tiles.round(),
+        grouped(tiles.round() as u64),
         waiting_time(tiles / preview.tiles_per_second.max(1e-9)),
     )
 }

@@ -36,10 +36,19 @@ impl Session {
     }
 
     pub(super) fn change_encoders(&mut self, change: EncoderChange) -> Vec<Job> {
-        if let EncoderChange::Add { which, .. } = &change {
-            // It is loaded and tried first.
-            self.forget_trials();
-            self.embedding.choice = EncoderChoice::Reading(which.clone());
+        match &change {
+            EncoderChange::Add { which, .. } => {
+                // It is loaded and tried first.
+                self.forget_trials();
+                self.embedding.choice = EncoderChoice::Reading(which.clone());
+            }
+            EncoderChange::Remove(name) if self.project.encoder_name() == *name => {
+                self.messages.error(format!(
+                    "{name} is in use by this project; choose another encoder for it, then remove this one."
+                ));
+                return Vec::new();
+            }
+            EncoderChange::Rename { .. } | EncoderChange::Remove(_) => {}
         }
         vec![Job::Encoders(EncoderJob::Change(change))]
     }
@@ -61,6 +70,8 @@ impl Session {
                     let kept = self.project.settings().clone();
                     self.project.set_settings(ProjectSettings { encoder: Some(to.clone()), ..kept });
                     jobs.push(self.save_project());
+                    // The embedder loads it by its name.
+                    jobs.extend(self.embed_plan());
                 }
                 jobs.extend(self.examine_encoder(to));
             }
@@ -114,5 +125,16 @@ mod tests {
         assert_eq!(session.project().encoder_name(), "ours");
         assert!(jobs.iter().any(|job| matches!(job, Job::SaveProject(_))));
         assert!(jobs.iter().any(|job| matches!(job, Job::Encoders(EncoderJob::List(_)))));
+    }
+
+    #[test]
+    fn an_encoder_that_the_project_uses_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut session = Session::new(Project::open_or_create(folder.path()).unwrap());
+        session.project.settings_mut().encoder = Some("mine".into());
+        let mut remove = |name: &str| session.change_encoders(EncoderChange::Remove(name.into()));
+        assert!(remove("mine").is_empty());
+        assert!(matches!(&remove("another")[..], [Job::Encoders(EncoderJob::Change(_))]));
+        assert!(session.messages().iter().any(|message| message.text.contains("in use")));
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::{EmbedTarget, EmbeddingJob, EvaluationJob, Job, Session, TrialRequest, TrialState};
+use super::super::{EmbedTarget, EmbeddingJob, EvaluationJob, Job, Session, TrialState, TrialSubject};
 use super::{EncoderChoice, EncoderOffer, EncoderState};
 use histokin_evaluation::preview::EncoderPreview;
 use histokin_evaluation::trial::Trial;
@@ -100,14 +100,10 @@ impl Session {
             self.embedding.comparison = Some(TrialState::Failed(reason));
             return Vec::new();
         }
-        let stop = Arc::new(AtomicBool::new(false));
-        let request = TrialRequest::of_encoder(
-            offer.which.clone(),
-            self.with_offered(offer),
-            present.as_ref().clone(),
-            stop.clone(),
-        );
-        let request = TrialRequest { project: self.project.clone(), ..request };
+        let which = offer.which.clone();
+        let subject = TrialSubject::Encoder(which.clone());
+        let request = self.trial_of(subject, which, self.with_offered(offer), present);
+        let stop = request.stop.clone();
         self.stop_comparison();
         let doing = "Waiting for the evaluator".to_owned();
         self.embedding.comparison = Some(TrialState::Running { share: 0.0, doing, stop });
@@ -178,5 +174,43 @@ impl Session {
                 Err(reason) => TrialState::Failed(reason),
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use histokin_core::slide::SlideSource;
+    use histokin_core::slide::test_slide::TestSlide;
+    use histokin_core::stain::{LabStatistics, SlideStain, StainSetting, StainType};
+    use histokin_core::tiling::TileSettings;
+    use histokin_encoder::{EncoderId, EncoderSpec};
+
+    #[test]
+    fn an_encoder_is_compared_on_the_tiles_and_colours_that_the_project_would_give_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut session = Session::new(Project::open_or_create(folder.path()).unwrap());
+        let slide = TestSlide::new(400, 300);
+        session.project.add_or_update(slide.info());
+        let tiles = TileSettings { tile_px: 256, mpp: 0.5 };
+        let offer = EncoderOffer { which: "other".into(), name: "other".into(), tiles, facts: Vec::new() };
+        let spec = EncoderSpec {
+            id: EncoderId("1".into()),
+            name: "other".into(),
+            width: 8,
+            tiles,
+            stain: StainSetting::Lab,
+            stain_reference: LabStatistics { mean: [70.0, 10.0, -10.0], std: [10.0, 5.0, 5.0] },
+        };
+        let recipe = |session: &Session| {
+            let subject = TrialSubject::Encoder("other".into());
+            let changed = session.with_offered(&offer);
+            session.trial_of(subject, "other".into(), changed, &spec).recipe(&spec)
+        };
+        assert_eq!((recipe(&session).tiles, recipe(&session).stain), (tiles, StainSetting::Lab));
+        // The reference colours are those of H&E.
+        let fluorescence = SlideStain::usual(StainType::Fluorescence);
+        session.project.set_stain(&slide.info().id, Some(fluorescence));
+        assert_eq!(recipe(&session).stain, StainSetting::None);
     }
 }

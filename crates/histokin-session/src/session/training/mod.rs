@@ -6,6 +6,7 @@ mod jobs;
 mod state;
 mod trial;
 
+use std::path::Path;
 use std::sync::Arc;
 
 pub use commands::TrainingCommand;
@@ -217,16 +218,20 @@ impl Session {
             self.messages.error(text);
             return Vec::new();
         };
-        let which = model.to_string_lossy().into_owned();
-        let settings = ProjectSettings {
-            encoder: Some(which),
-            tiles: view.config.tiles(),
-            stain: view.config.stain,
-            tissue: self.project.settings().tissue.clone(),
-        };
+        let settings = self.settings_with(view, &model);
         let text = format!(
             "{run}: embedding the slides with its encoder; until that is done the old descriptors are searched"
         );
         self.embed_again(settings, text)
+    }
+
+    /// The project's settings with `model`, the encoder of a run, and the tiles and stain that it was trained on.
+    fn settings_with(&self, run: &RunView, model: &Path) -> ProjectSettings {
+        ProjectSettings {
+            encoder: Some(model.to_string_lossy().into_owned()),
+            tiles: run.config.tiles(),
+            stain: run.config.stain,
+            tissue: self.project.settings().tissue.clone(),
+        }
     }
 }

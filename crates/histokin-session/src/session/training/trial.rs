@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::{EncoderState, EvaluationJob, Job, Session};
 use histokin_core::descriptors::Recipe;
-use histokin_core::stain::StainSetting;
-use histokin_core::tiling::TileSettings;
 use histokin_encoder::EncoderSpec;
 use histokin_evaluation::addr::AddrSettings;
 use histokin_evaluation::comparison::ComparisonSettings;
@@ -47,10 +45,8 @@ pub struct TrialRequest {
     pub subject: TrialSubject,
     /// Name or path of the other encoder.
     pub model: String,
-    /// Tiles that it embeds.
-    pub tiles: TileSettings,
-    /// Stain normalisation of these, where the encoder has it.
-    pub stain: StainSetting,
+    /// The project as it would be with the other encoder.
+    pub changed: Project,
     /// What is measured.
     pub settings: ComparisonSettings,
     /// Set to true to stop it.
@@ -67,22 +63,9 @@ pub enum TrialSubject {
 }
 
 impl TrialRequest {
-    /// Requests the comparison of the encoder `which` with `present`; `project` has the settings for it.
-    pub(in crate::session) fn of_encoder(
-        which: String,
-        project: Project,
-        present: EncoderSpec,
-        stop: Arc<AtomicBool>,
-    ) -> Self {
-        let (tiles, stain) = (project.settings().tiles, project.settings().stain);
-        let subject = TrialSubject::Encoder(which.clone());
-        Self { project, present, subject, model: which, tiles, stain, settings: settings(), stop }
-    }
-
     /// Returns the recipe of descriptors by the other encoder, whose properties are `spec`.
     pub fn recipe(&self, spec: &EncoderSpec) -> Recipe {
-        let stain = if self.stain.is_lab() { spec.stain } else { self.stain };
-        Recipe { encoder_id: spec.id.clone(), encoder_name: spec.name.clone(), tiles: self.tiles, stain }
+        self.changed.recipe(spec)
     }
 }
 
@@ -117,21 +100,28 @@ impl Session {
         if self.index.is_empty() {
             return Vec::new();
         }
-        let stop = Arc::new(AtomicBool::new(false));
-        let request = TrialRequest {
-            project: self.project.clone(),
-            present: present.as_ref().clone(),
-            subject: TrialSubject::Run(run.to_owned()),
-            model: model.to_string_lossy().into_owned(),
-            tiles: view.config.tiles(),
-            stain: view.config.stain,
-            settings: settings(),
-            stop: stop.clone(),
-        };
+        let mut changed = self.project.clone();
+        changed.set_settings(self.settings_with(view, model));
+        let subject = TrialSubject::Run(run.to_owned());
+        let request = self.trial_of(subject, model.to_string_lossy().into_owned(), changed, present);
+        let stop = request.stop.clone();
         self.stop_trial();
         let state = TrialState::Running { share: 0.0, doing: "waiting".to_owned(), stop };
         self.training.trial = Some((run.to_owned(), state));
         vec![Job::Evaluation(EvaluationJob::Try(Box::new(request)))]
+    }
+
+    /// Requests the comparison of the encoder `model`, with which the project would be as `changed`, with the `present`
+    /// one.
+    pub(in crate::session) fn trial_of(
+        &self,
+        subject: TrialSubject,
+        model: String,
+        changed: Project,
+        present: &EncoderSpec,
+    ) -> TrialRequest {
+        let (project, present) = (self.project.clone(), present.clone());
+        TrialRequest { project, present, subject, model, changed, settings: settings(), stop: Arc::default() }
     }
 
     /// Stops a running comparison; its worker reports nothing more of it.
