@@ -262,10 +262,17 @@ fn a_query_becomes_a_concept_that_is_found_taught_on_renamed_and_removed() {
     let concept = test.session.concept("Glands").unwrap();
     assert_eq!(concept.counts(), [2, 2]);
     assert!(concept.tiles.iter().all(|tile| tile.slide.is_some()), "the direction is no tile");
+    // The query now looks for the concept as it is taught by then, so that a further mark is added to the others.
+    assert!(judge(&mut test, 8, Judgement::Different));
+    let jobs = test.session.handle(teach());
+    keep(&mut test, jobs);
+    let concept = test.session.concept("Glands").unwrap();
+    assert_eq!(concept.counts(), [2, 3]);
+    assert!(concept.tiles.iter().all(|tile| tile.slide.is_some()));
     let jobs = test.session.handle(ConceptCommand::GoOnTeaching("Glands".to_owned()));
     assert!(answer(&mut test, &jobs));
     let query = test.session.query().unwrap();
-    assert_eq!((query.positives.len(), query.marks.len()), (1, 3));
+    assert_eq!((query.positives.len(), query.marks.len()), (1, 4));
     assert!(query.marks.iter().all(|mark| mark.shown.position.is_some()));
 
     let set = ConceptCommand::SetThreshold { name: "Glands".to_owned(), distance: Some(0.5) };

@@ -312,7 +312,9 @@ fn a_concept_is_kept_and_applies_to_slides_that_come_later() {
         assert!((slide.found.mm2 - slide.rows.len() as f64 * 0.224 * 0.224).abs() < 1e-6);
         assert_eq!(slide.of.tiles, TILES as usize);
     }
-    let found = ask(&later, &kept.query());
+    let mut query = Query { positives: vec![kept.example()], ..Query::default() };
+    query.settings.max_distance = kept.threshold;
+    let found = ask(&later, &query);
     assert!(found.matches.iter().all(|found| found.distance <= kept.threshold.unwrap()));
     let patients = concept::by_patient(&areas, |_| Some("P1".to_owned()));
     assert_eq!((patients.len(), patients[0].slides), (1, 2));
@@ -353,6 +355,10 @@ fn concepts_with_too_few_marks_or_of_another_encoder_are_not_applied() {
     assert_eq!((concept.threshold, concept.estimate), (None, None));
     let error = concept::areas(&index, &concept).unwrap_err();
     assert!(error.to_string().contains("it has 1 and 0"), "{error}");
+    let set = Concept { threshold: Some(0.7), ..concept.clone() };
+    let more = Query { positives: vec![tile("b", 4)], ..Query::default() };
+    let more = set.with_marks(&index, &more, &HashMap::new()).unwrap();
+    assert_eq!((more.counts(), more.threshold), ([2, 0], Some(0.7)), "what was set stays");
     let mut other = Concept { threshold: Some(1.0), ..concept };
     assert!(concept::areas(&index, &other).is_ok());
     other.recipe.tiles.mpp = 0.5;

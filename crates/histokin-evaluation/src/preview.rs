@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use histokin_core::descriptors::Recipe;
 use histokin_core::geometry::Level0Rect;
+use histokin_core::index::squared_distance;
 use histokin_core::slide::{SlideError, SlideId, SlideSource};
 use histokin_core::stain::{LabNormaliser, LabStatistics};
 use histokin_core::tiling::{TileGrid, TileIndex, read_tile};
@@ -131,7 +132,7 @@ pub fn preview(
     if let (true, Some(error)) = (sampled.is_empty(), failed) {
         return Err(error.into());
     }
-    let Some((tiles, descriptors, seconds)) = embed(&mut sampled, encoder, recipe, progress)? else {
+    let Some((tiles, descriptors, batches)) = embed(&mut sampled, encoder, recipe, progress)? else {
         return Ok(None);
     };
     if tiles.is_empty() {
@@ -142,7 +143,7 @@ pub fn preview(
         queries,
         selected,
         slides: sampled.len(),
-        tiles_per_second: tiles.len() as f64 / seconds.max(1e-9),
+        tiles_per_second: speed(&batches),
         device: encoder.device(),
         tiles,
     }))
@@ -184,8 +185,11 @@ fn sample<'a>(
     Ok((count, Some(Sampled { slide: one.slide, grid, tiles, normaliser })))
 }
 
-/// Sampled tiles, their descriptors, and the seconds that the encoder took.
-type Embedded = (Vec<PreviewTile>, Vec<f32>, f64);
+/// Tiles of a batch, and the seconds that the encoder took.
+type TimedBatch = (usize, f64);
+
+/// Sampled tiles, their descriptors, and the batches in which they were encoded.
+type Embedded = (Vec<PreviewTile>, Vec<f32>, Vec<TimedBatch>);
 
 /// Embeds tiles of all slides in turn, until there are none or it takes too long.
 fn embed(
@@ -196,12 +200,12 @@ fn embed(
 ) -> Result<Option<Embedded>, EmbedError> {
     let begun = Instant::now();
     let all: usize = sampled.iter().map(|one| one.tiles.len()).sum();
-    let (mut tiles, mut values, mut seconds) = (Vec::new(), Vec::new(), 0.0);
+    let (mut tiles, mut values, mut batches) = (Vec::new(), Vec::new(), Vec::new());
     while sampled.iter().any(|one| !one.tiles.is_empty()) {
         for one in sampled.iter_mut() {
             let is_enough = tiles.len() >= FEWEST.min(all) && begun.elapsed() > LONGEST;
             if is_enough {
-                return Ok(Some((tiles, values, seconds)));
+                return Ok(Some((tiles, values, batches)));
             }
             if !progress(tiles.len() as f64 / all as f64, &format!("Embedding {all} sampled tiles")) {
                 return Ok(None);
@@ -226,12 +230,21 @@ fn embed(
             let encoded = encoder
                 .encode(&pictures)
                 .map_err(|source| EmbedError::Encoder { path: one.slide.info().path.clone(), source })?;
-            seconds += started.elapsed().as_secs_f64();
+            batches.push((read.len(), started.elapsed().as_secs_f64()));
             values.extend(encoded.values);
             tiles.extend(read);
         }
     }
-    Ok(Some((tiles, values, seconds)))
+    Ok(Some((tiles, values, batches)))
+}
+
+/// Returns the speed of an encoder in tiles per second. The first batch prepares the device as well, and is left out
+/// if there are others.
+fn speed(batches: &[TimedBatch]) -> f64 {
+    let timed = if batches.len() > 1 { &batches[1..] } else { batches };
+    let tiles: usize = timed.iter().map(|(tiles, _)| tiles).sum();
+    let seconds: f64 = timed.iter().map(|(_, seconds)| seconds).sum();
+    tiles as f64 / seconds.max(1e-9)
 }
 
 /// Answers some queries, of each slide in turn.
@@ -249,8 +262,6 @@ fn answer(tiles: &[PreviewTile], values: &[f32], width: usize, random: &mut ChaC
         asked.push(tile);
     }
     let row = |tile: usize| &values[tile * width..][..width];
-    let distance =
-        |a: usize, b: usize| -> f32 { row(a).iter().zip(row(b)).map(|(a, b)| (a - b).powi(2)).sum() };
     let may_match = |query: &PreviewTile, other: &PreviewTile| match several {
         true => query.slide != other.slide,
         // Tiles beside the query are alike in any encoder.
@@ -262,7 +273,7 @@ fn answer(tiles: &[PreviewTile], values: &[f32], width: usize, random: &mut ChaC
     let nearest = |tile: usize| {
         let mut others: Vec<(usize, f32)> = (0..tiles.len())
             .filter(|other| may_match(&tiles[tile], &tiles[*other]))
-            .map(|other| (other, distance(tile, other)))
+            .map(|other| (other, squared_distance(row(tile), row(other))))
             .collect();
         others.sort_by(|a, b| a.1.total_cmp(&b.1));
         others.into_iter().take(NEAREST).map(|(other, _)| other).collect()
@@ -280,6 +291,13 @@ mod tests {
             rect: Level0Rect::new(100 * column, 0, 100, 100),
             picture: RgbImage::new(1, 1),
         }
+    }
+
+    #[test]
+    fn the_first_batch_does_not_count_for_the_speed() {
+        assert_eq!(speed(&[(8, 4.0), (8, 0.5), (4, 0.5)]), 12.0);
+        assert_eq!(speed(&[(8, 4.0)]), 2.0);
+        assert_eq!(speed(&[]), 0.0);
     }
 
     #[test]

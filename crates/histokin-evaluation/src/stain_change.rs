@@ -192,8 +192,8 @@ struct Restained<'a> {
 impl<'a> Restained<'a> {
     fn new(slide: &'a dyn SlideSource, haematoxylin: f32, eosin: f32) -> Self {
         let added = [
-            (Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, 0), haematoxylin - 1.0),
-            (Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, 1), eosin - 1.0),
+            (Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, 0, true), haematoxylin - 1.0),
+            (Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, 1, true), eosin - 1.0),
         ];
         let densities = std::array::from_fn(|value| -(value.max(1) as f32 / 255.0).ln());
         Self { slide, added, densities }

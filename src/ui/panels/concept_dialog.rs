@@ -59,7 +59,11 @@ pub fn concept_ui(
     let is_known = session.concept(&name).is_some();
     let is_taken = is_known && form.renamed.is_some() && form.renamed.as_deref() != Some(name.as_str());
     if is_known && form.renamed.is_none() {
-        let text = format!("Replaces the concept {name}.");
+        let is_asked = session.asked_concept().is_some_and(|concept| concept.name == name);
+        let text = match is_asked {
+            true => format!("Adds to the marks of the concept {name}."),
+            false => format!("Replaces the concept {name}."),
+        };
         ui.label(RichText::new(text).small().color(palette.query));
     }
     if is_taken {

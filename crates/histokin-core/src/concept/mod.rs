@@ -146,8 +146,8 @@ impl Concept {
     }
 
     /// Returns the concept taught with the examples and marks of a query as well; of a tile that it has already, what
-    /// the query says counts. A query that looks for the concept ([`Self::query`]) has it as an example, which is no
-    /// tile and teaches nothing.
+    /// the query says counts. A query that looks for the concept has [`Self::example`], which is no tile and teaches
+    /// nothing. While the marks give no threshold, the one that was set stays.
     ///
     /// # Errors
     /// As [`Self::taught`], and [`ConceptError::OtherRecipe`].
@@ -158,7 +158,7 @@ impl Concept {
         patients: &HashMap<SlideId, String>,
     ) -> Result<Self, ConceptError> {
         let mut marked = query.clone();
-        marked.positives.retain(|example| !self.is(example));
+        marked.positives.retain(|example| !self.is_example(example));
         let (recipe, new) = tiles_of(index, &marked)?;
         self.require(&recipe)?;
         let is_again = |tile: &&ConceptTile| {
@@ -167,8 +167,10 @@ impl Concept {
         let mut tiles: Vec<ConceptTile> = self.tiles.iter().filter(|tile| !is_again(tile)).cloned().collect();
         tiles.extend(new);
         let learning = Learning { rank_by: query.settings.rank_by, statistics: index.statistics() };
-        Self::of_tiles(&self.name, self.class.clone(), recipe, tiles, learning, patients)
-            .ok_or(ConceptError::Query(QueryError::Nothing))
+        let taught = Self::of_tiles(&self.name, self.class.clone(), recipe, tiles, learning, patients)
+            .ok_or(ConceptError::Query(QueryError::Nothing))?;
+        let threshold = taught.threshold.or(self.threshold);
+        Ok(Self { threshold, ..taught })
     }
 
     /// Makes a concept of tiles; `None` if none of them shows what is taught.
@@ -223,25 +225,19 @@ impl Concept {
         })
     }
 
-    /// Returns the concept as a query: its direction is the only example, and tiles beyond the threshold are
-    /// left out.
-    pub fn query(&self) -> Query {
+    /// Returns the direction of the concept as an example, by which a query looks for it.
+    pub fn example(&self) -> Example {
         let (name, descriptors) = (self.name.clone(), vec![self.direction.clone()]);
-        let mut query = Query {
-            positives: vec![Example::Descriptors { name, position: None, descriptors, file: None }],
-            ..Query::default()
-        };
-        query.settings.max_distance = self.threshold;
-        query
+        Example::Descriptors { name, position: None, descriptors, file: None }
     }
 
-    /// Returns whether a query looks for the concept, as [`Self::query`] does.
+    /// Returns whether a query looks for the concept: has its direction as an example.
     pub fn is_asked_by(&self, query: &Query) -> bool {
-        query.positives.iter().any(|example| self.is(example))
+        query.positives.iter().any(|example| self.is_example(example))
     }
 
     /// Returns whether an example is the direction of the concept.
-    fn is(&self, example: &Example) -> bool {
+    pub fn is_example(&self, example: &Example) -> bool {
         matches!(example, Example::Descriptors { position: None, descriptors, .. }
             if descriptors.len() == 1 && descriptors[0] == self.direction)
     }

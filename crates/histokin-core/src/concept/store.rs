@@ -447,7 +447,8 @@ mod tests {
         };
         let image = ConceptTile { slide: None, ..tile(3.0, true) };
         let tiles = vec![tile(1.0, true), tile(2.0, false), image];
-        let learning = Learning { rank_by: RankBy::default(), statistics: &DescriptorStatistics::default() };
+        let learning =
+            Learning { rank_by: RankBy::default(), statistics: &DescriptorStatistics::of_sets(&[]) };
         let class = AnnotationClass::named("Liver");
         Concept::of_tiles(name, class, recipe, tiles, learning, &HashMap::new()).unwrap()
     }

@@ -43,7 +43,7 @@ impl Basis {
     /// Fits axes to a sample of all rows of `sets`, which have equal `width` and at least one row. `None`
     /// when the sample contains non-finite numbers.
     pub fn fit(sets: &[Arc<DescriptorSet>], width: usize) -> Option<Self> {
-        let Moments { mean, covariance, .. } = Moments::of_sample(sets, width)?;
+        let Moments { mean, covariance, .. } = Moments::of_sample(sets, width, 1)?;
         let (axes, spread) = first_axes(&covariance, CODE_AXES.min(width));
         Some(Self { mean, axes, spread })
     }

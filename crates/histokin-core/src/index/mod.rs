@@ -37,7 +37,8 @@ pub use cache::IndexCache;
 pub use distance::{squared_distance, squared_distances};
 pub use filter::{Exclusion, RowMask, TileFilter};
 pub use snapshot::Snapshot;
-pub use statistics::{DescriptorStatistics, UNIT_TOLERANCE, is_unit};
+pub use statistics::DescriptorStatistics;
+pub(crate) use statistics::UNIT_TOLERANCE;
 
 /// Reference to a tile in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -9,8 +9,9 @@ use super::basis::BLOCK;
 use super::distance::centre;
 use crate::descriptors::DescriptorSet;
 
-/// Size of the sample, in numbers: 20,000 descriptors of 128 numbers, which give the covariance to about 1 %.
-const SAMPLED_NUMBERS: usize = 20_000 * 128;
+/// Largest size of a sample, in numbers, unless more rows are wanted: 20,000 descriptors of 128 numbers, which give the
+/// covariance to about 1 %.
+pub(super) const SAMPLED_NUMBERS: usize = 20_000 * 128;
 
 /// Mean and covariance of descriptors.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,11 +23,13 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Computes the moments of an even sample of all rows of `sets`, which have equal `width`. `None` when there
-    /// are no rows, or when they contain non-finite numbers.
-    pub fn of_sample(sets: &[Arc<DescriptorSet>], width: usize) -> Option<Self> {
+    /// Computes the moments of an even sample of all rows of `sets`, which have equal `width`: of at least `fewest`
+    /// rows where there are as many. `None` when there are no rows, or when they contain non-finite numbers.
+    ///
+    /// It is computed on all cores: other work of the thread pool must not wait for it.
+    pub fn of_sample(sets: &[Arc<DescriptorSet>], width: usize, fewest: usize) -> Option<Self> {
         let len: usize = sets.iter().map(|set| set.len()).sum();
-        let step = (len * width).div_ceil(SAMPLED_NUMBERS).max(1);
+        let step = step(len, width, fewest);
         let rows = sets.iter().flat_map(|set| set.features().chunks_exact(width)).step_by(step);
         let sample: Vec<f32> = rows.flatten().copied().collect();
         Self::of(&sample, width)
@@ -57,9 +60,27 @@ impl Moments {
     }
 }
 
+/// Returns of how many rows one is taken into the sample of `len` rows.
+fn step(len: usize, width: usize, fewest: usize) -> usize {
+    (len * width).div_ceil(SAMPLED_NUMBERS).min(len / fewest.max(1)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_have_enough_rows_and_not_many_more_numbers() {
+        for width in [2, 128, 566, 768, 800] {
+            let fewest = 4 * width;
+            for len in (1..200_usize).map(|part| part * fewest / 10) {
+                let sampled = len.div_ceil(step(len, width, fewest));
+                assert!(sampled >= fewest.min(len), "{width} numbers, {len} rows: {sampled}");
+                assert!(sampled * width <= 2 * SAMPLED_NUMBERS, "{width} numbers, {len} rows: {sampled}");
+            }
+        }
+        assert_eq!(step(40_000, 128, 512), 2);
+    }
 
     #[test]
     fn moments_are_those_of_the_definition() {

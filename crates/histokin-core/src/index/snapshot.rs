@@ -1,6 +1,6 @@
 //! Immutable state of the whole index.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::best::Best;
 use super::brute_force::compare_all;
@@ -25,8 +25,7 @@ pub struct Snapshot {
     segments: Vec<IndexedSegment>,
     /// Indices of the sets that are in no segment.
     tail: Vec<u32>,
-    /// Computed when first asked for.
-    statistics: Arc<OnceLock<DescriptorStatistics>>,
+    statistics: Arc<DescriptorStatistics>,
 }
 
 /// A segment, and the indices of its sets in the snapshot; `None` for a set that has been removed.
@@ -127,7 +126,8 @@ impl Snapshot {
         let in_segments =
             |set_index: &u32| held.iter().any(|held| held.set_indices.contains(&Some(*set_index)));
         let tail = (0..sets.len() as u32).filter(|set_index| !in_segments(set_index)).collect();
-        Self { sets, segments: held, tail, statistics: Arc::default() }
+        let statistics = Arc::new(DescriptorStatistics::of_sets(&sets));
+        Self { sets, segments: held, tail, statistics }
     }
 
     /// Returns a snapshot without one slide, without reindexing.
@@ -147,14 +147,12 @@ impl Snapshot {
     pub fn with_more(&self, more: impl IntoIterator<Item = Arc<DescriptorSet>>) -> Self {
         let sets = self.sets.iter().cloned().chain(more).collect();
         let segments: Vec<_> = self.segments.iter().map(|held| held.segment.clone()).collect();
-        // Computed now, or else it would be of the additional sets as well.
-        self.statistics();
         Self { statistics: self.statistics.clone(), ..Self::with_segments(sets, &segments) }
     }
 
-    /// Returns the statistics of all tiles, from an even sample of at most 20,000 (of 128 numbers).
+    /// Returns the statistics of all tiles, from an even sample.
     pub fn statistics(&self) -> &DescriptorStatistics {
-        self.statistics.get_or_init(|| DescriptorStatistics::of_sets(&self.sets))
+        &self.statistics
     }
 
     /// Returns the descriptor sets, one per slide.
@@ -167,11 +165,10 @@ impl Snapshot {
         (0..).zip(&self.sets).find(|(_, set)| set.header.slide_id == *slide).map(|(set_index, _)| set_index)
     }
 
-    /// Builds the missing trees, which are those of segments that were just built or mapped, and computes the
-    /// statistics. Searches do not have to wait for this; they are faster afterwards.
+    /// Builds the missing trees, which are those of segments that were just built or mapped. Searches do not
+    /// have to wait for this; they are faster afterwards.
     pub fn grow_trees(&self) {
         self.segments().for_each(Segment::grow_tree);
-        self.statistics();
     }
 
     /// Returns the sealed segments.

@@ -69,7 +69,7 @@ fn mean<'a>(descriptors: impl IntoIterator<Item = &'a [f32]>) -> Option<Vec<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::{is_unit, squared_distance};
+    use crate::index::squared_distance;
 
     /// The score of Rocchio's formula.
     fn score(tile: &[f32], same: &[f32], different: &[f32]) -> f32 {
@@ -107,7 +107,7 @@ mod tests {
         let unit = few(&[1.0, 0.0]);
         let same: [&[f32]; 2] = [&[1.0, 0.0], &[0.6, 0.8]];
         let point = direction(same, [&[0.0, 1.0][..]], RankBy::Direction, &unit).unwrap();
-        assert!(is_unit([&point[..]]));
+        assert!(few(&point).is_unit());
         // 0.8 and 0.4 are the mean of the same tiles; half of the different one is taken off.
         assert!(point[0] > 0.98 && point[1] < 0.0, "{point:?}");
         let alone = direction(same[..1].iter().copied(), [], RankBy::Discriminant, &unit);

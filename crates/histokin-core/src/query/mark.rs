@@ -43,7 +43,7 @@ pub enum RankBy {
 }
 
 impl RankBy {
-    /// Returns whether marks change the ranking.
+    /// Returns whether the examples and marks make one direction, so that judging a match ranks the others again.
     pub fn learns(self) -> bool {
         self != Self::Nearest
     }

@@ -15,7 +15,12 @@ impl<'a> Ranker<'a> {
     /// Prepares the ranking of the tiles in `pool`.
     pub fn new(descriptors: Descriptors<'a>, pool: &[usize], rank_by: RankBy) -> Self {
         let rows: Vec<f32> = pool.iter().flat_map(|row| descriptors.row(*row)).copied().collect();
-        Self { descriptors, rank_by, statistics: DescriptorStatistics::of_rows(&rows, descriptors.width()) }
+        let statistics = DescriptorStatistics::of_rows(&rows, descriptors.width());
+        if rank_by == RankBy::Discriminant {
+            // Tiles are ranked on the thread pool.
+            statistics.prepare();
+        }
+        Self { descriptors, rank_by, statistics }
     }
 
     /// Returns a score for each of `tiles`; the greatest is the best. `same` is not empty.

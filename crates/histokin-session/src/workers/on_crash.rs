@@ -69,7 +69,10 @@ pub(super) fn load(job: &LoadJob) -> Answer {
 
 pub(super) fn picture(job: &PictureJob) -> Answer {
     let (slide, rect) = match job {
-        PictureJob::ReadThumbnail { .. } => return Box::new(|_| None),
+        PictureJob::ReadThumbnail { slide, .. } => {
+            let slide = slide.info().id.clone();
+            return Box::new(|_| Some(Event::Slides(SlideEvent::NoThumbnail { slide })));
+        }
         PictureJob::ReadTilePicture { slide, rect } => (slide.info().id.clone(), *rect),
         PictureJob::ReadQueryPicture { position, .. } => (position.slide.clone(), position.rect),
     };

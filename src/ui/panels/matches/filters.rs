@@ -63,8 +63,8 @@ pub fn filters_ui(
             ui.add(Slider::new(&mut settings.diversity, 0.0..=0.9).show_value(false));
         });
         let hint = "After marks, compare tiles with the direction of all marks; with their linear discriminant, which finds more in \
-                    patients with marks and less in others; or with the nearest example only, so that marks do not change the \
-                    ranking";
+                    patients with marks and less in others; or with the nearest example or marked area only, so that judgements of \
+                    matches do not change the ranking";
         setting_ui(ui, "Rank by", hint, palette, |ui| {
             let name = |rank_by: RankBy| match rank_by {
                 RankBy::Direction => "all marks",

@@ -39,6 +39,12 @@ impl Session {
         self.concepts.list.iter().find(|concept| concept.name == name)
     }
 
+    /// Returns the concept that the current query looks for, whose marks are kept when the query is saved.
+    pub fn asked_concept(&self) -> Option<&Arc<Concept>> {
+        let query = self.current_query()?;
+        self.concepts.list.iter().find(|concept| concept.is_asked_by(&query))
+    }
+
     /// Where the concept that was applied last is found, or why it could not be applied.
     pub fn concept_areas(&self) -> Option<&Result<ConceptAreas, String>> {
         self.concepts.areas.as_ref()
@@ -57,7 +63,7 @@ impl Session {
         match command {
             ConceptCommand::Teach { name, class } => {
                 let Some(query) = self.current_query() else { return Vec::new() };
-                let known = self.concepts.list.iter().find(|concept| concept.is_asked_by(&query)).cloned();
+                let known = self.asked_concept().cloned();
                 let (index, patients) = (self.index().clone(), self.patients_by_slide());
                 let teach = ConceptJob::Teach { name, class: class.clone(), index, query, known, patients };
                 let mut jobs = vec![self.keep(teach)];
@@ -111,8 +117,21 @@ impl Session {
                     let before = before.iter().find(applied);
                     before.is_some() && before == self.concepts.list.iter().find(applied)
                 });
+                self.follow_taught(&before);
             }
             ConceptEvent::Applied(areas) => self.concepts.areas = Some(areas),
+        }
+    }
+
+    /// Makes a query that looks for one of the concepts `before` look for what that has been taught since. Otherwise
+    /// it would not be known any more whose marks the query's are to be added to.
+    fn follow_taught(&mut self, before: &[Arc<Concept>]) {
+        let Some(query) = &mut self.query.current else { return };
+        for known in before {
+            let Some(now) = self.concepts.list.iter().find(|now| now.name == known.name) else { continue };
+            for shown in query.positives.iter_mut().filter(|shown| known.is_example(&shown.example)) {
+                shown.example = now.example();
+            }
         }
     }
 
@@ -125,9 +144,8 @@ impl Session {
             self.messages.error(error.to_string());
             return Vec::new();
         }
-        let examples = concept.query().positives.into_iter();
-        let examples = examples.map(|example| ShownExample { example, position: None }).collect();
-        self.ask_with_marks(examples, Vec::new(), Vec::new())
+        let example = ShownExample { example: concept.example(), position: None };
+        self.ask_with_marks(vec![example], Vec::new(), Vec::new())
     }
 
     /// Shows the query by which a concept was taught, with all of its marks.

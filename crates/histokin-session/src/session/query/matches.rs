@@ -226,7 +226,7 @@ impl Session {
             return Vec::new();
         };
         let slides =
-            self.slides.list.iter().map(|state| (state.id().clone(), state.source.clone())).collect();
+            self.slides.list.iter().map(|state| (state.id().clone(), state.shown().clone())).collect();
         let (answer, query_history) =
             (Box::new(Answer::clone(&answer)), Box::new(self.query.history.clone()));
         let reports = self.project.root().join("reports");
