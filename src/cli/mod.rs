@@ -91,7 +91,7 @@ pub struct WindowArgs {
     /// Memory for caches in MiB [default: a quarter of the computer's memory, at most 4096].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
     pub cache_mb: Option<u32>,
-    /// Open another window even if one is open. Without it, and without a project, an open window takes the files.
+    /// Open another window even if one is open. Without this or another option, an open window takes the files.
     #[arg(long)]
     pub new_window: bool,
     /// Draw with OpenGL instead of Vulkan, for computers whose Vulkan driver fails or draws incorrectly.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
-use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, html};
+use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html};
 
 use super::shipped;
 use crate::durable;
@@ -62,12 +62,12 @@ fn open() -> Result<(), String> {
          project's page on the web",
     )?;
     let docs = guide.parent().unwrap_or(&guide);
-    let folders = directories::ProjectDirs::from("", "", "histokin");
-    let pages =
-        folders.map_or_else(std::env::temp_dir, |folders| folders.cache_dir().to_owned()).join("guide");
-    let first = make_pages(docs, &pages).map_err(|error| {
-        format!("The pages of the guide could not be made: {error}. Its text is in {}", guide.display())
-    })?;
+    let not_made = |reason: &dyn std::fmt::Display| {
+        format!("The pages of the guide could not be made: {reason}. Its text is in {}", guide.display())
+    };
+    let folders = directories::ProjectDirs::from("", "", "histokin")
+        .ok_or_else(|| not_made(&"your home folder is unknown"))?;
+    let first = make_pages(docs, &folders.cache_dir().join("guide")).map_err(|error| not_made(&error))?;
     start_browser(&first).map_err(|reason| {
         format!("The guide could not be opened: {reason}. Open it in a browser: {}", first.display())
     })
@@ -144,7 +144,8 @@ fn parse<'a>(text: &'a str, lead: &dyn Fn(&str) -> String) -> impl Iterator<Item
     for index in 0..events.len() {
         let words = match &events[index] {
             Event::Start(Tag::Heading { .. }) => {
-                let inside = events[index + 1..].iter().take_while(|event| !matches!(event, Event::End(_)));
+                let is_end = |event: &Event<'_>| matches!(event, Event::End(TagEnd::Heading(_)));
+                let inside = events[index + 1..].iter().take_while(|event| !is_end(event));
                 inside
                     .filter_map(|event| match event {
                         Event::Text(text) | Event::Code(text) => Some(text.as_ref()),
@@ -214,16 +215,21 @@ mod tests {
                 continue;
             }
             let text = std::fs::read_to_string(&page).unwrap();
-            for link in text.split("href=\"").chain(text.split("src=\"")).skip(1) {
+            for link in ["href=\"", "src=\""].into_iter().flat_map(|name| text.split(name).skip(1)) {
                 let Some(link) = link.split('"').next().filter(|link| !link.starts_with("http")) else {
                     continue;
                 };
-                let target = link.split('#').next().unwrap();
-                let exists = match target.strip_prefix("file://") {
-                    Some(path) => Path::new(&path.replace("%20", " ")).exists(),
-                    None => target.is_empty() || page.parent().unwrap().join(target).exists(),
+                let (target, heading) = link.split_once('#').unwrap_or((link, ""));
+                let target = match target.strip_prefix("file://") {
+                    Some(path) => PathBuf::from(path.replace("%20", " ")),
+                    None if target.is_empty() => page.clone(),
+                    None => page.parent().unwrap().join(target),
                 };
-                assert!(exists || !target.contains('.'), "{link} in {}", page.display());
+                assert!(target.exists(), "{link} in {}", page.display());
+                if !heading.is_empty() {
+                    let there = std::fs::read_to_string(&target).unwrap();
+                    assert!(there.contains(&format!("id=\"{heading}\"")), "{link} in {}", page.display());
+                }
                 links += 1;
             }
         }
@@ -232,11 +238,11 @@ mod tests {
 
     #[test]
     fn pages_have_names_for_headings_and_images_from_where_they_lie() {
-        let text = "# A title\n\n## Grid & *cross-hair*\n\n[there](b.md#grid--cross-hair) ![x](images/a b.jpg)\n\
+        let text = "# A title\n\n## Grid & *cross-hair* lines\n\n[there](b.md#grid--cross-hair) ![x](images/a b.jpg)\n\
                     ![y](<images/a b.jpg>) [web](https://example.org)\n";
         let page = page(text, "- [B](guide/b.md)\n", Path::new("/docs/guide"), "../");
         assert!(
-            page.contains("<title>A title</title>") && page.contains("id=\"grid--cross-hair\""),
+            page.contains("<title>A title</title>") && page.contains("id=\"grid--cross-hair-lines\""),
             "{page}"
         );
         assert!(

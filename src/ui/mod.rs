@@ -67,10 +67,11 @@ pub struct WindowOptions {
     pub listens_at: Option<PathBuf>,
 }
 
-/// Hands the paths to a window that is open already, unless the options name a project or ask for a window of
-/// their own. Returns whether there was one.
+/// Hands the paths to a window that is open already, unless the options ask for a window of their own or say what
+/// an open one cannot take: a project, the device, the memory, the driver. Returns whether there was one.
 pub fn hand_over(options: &WindowOptions) -> bool {
-    if options.new_window || options.project.is_some() {
+    let WindowOptions { project, device, cache_mib, safe_gpu, new_window, .. } = options;
+    if *new_window || *safe_gpu || project.is_some() || cache_mib.is_some() || *device != DeviceChoice::Auto {
         return false;
     }
     single_instance::address().is_some_and(|address| single_instance::hand_over(&address, &options.paths))

@@ -1,6 +1,6 @@
 //! Slide names in little room: what a name shares with the other names is left out, not what tells them apart.
 
-use egui::{FontId, Ui};
+use egui::{FontId, Id, Ui};
 
 use crate::session::Session;
 use crate::slide::SlideId;
@@ -11,6 +11,9 @@ const KEPT_START: usize = 6;
 
 /// Shared characters kept before the first one that differs from another name.
 const KEPT_SHARED: usize = 2;
+
+/// What a shortened name depends on: the name, the bits of the width, and the number of slides in the list.
+type Key = (String, u32, usize);
 
 /// Where other names begin to differ from `name`, in characters from 0, ascending.
 fn telling<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
@@ -69,9 +72,19 @@ pub fn slide_name_within(ui: &Ui, session: &Session, slide: &SlideId, font: &Fon
     if measured(&name) <= width {
         return name;
     }
+    // Lists are drawn in every frame, and shortening measures many candidates.
+    let slot = Id::unique(("short name", slide, font.size.to_bits(), &font.family));
+    let key = (name, width.to_bits(), session.slides().len());
+    let known = ui.ctx().data(|data| data.get_temp::<(Key, String)>(slot));
+    if let Some((_, short)) = known.filter(|(known, _)| *known == key) {
+        return short;
+    }
+    let name = &key.0;
     let others: Vec<String> = session.slides().iter().map(|slide| slide.source.info().name()).collect();
-    let telling = telling(&name, others.iter().map(String::as_str));
-    shortened(&name, &telling, |text| measured(text) <= width)
+    let telling = telling(name, others.iter().map(String::as_str));
+    let short = shortened(name, &telling, |text| measured(text) <= width);
+    ui.ctx().data_mut(|data| data.insert_temp(slot, (key, short.clone())));
+    short
 }
 
 #[cfg(test)]

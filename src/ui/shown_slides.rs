@@ -98,22 +98,23 @@ impl ShownSlides {
             let shown = match shown {
                 std::collections::hash_map::Entry::Occupied(known) => {
                     let known = known.into_mut();
-                    let (before, now) = (known.pyramid.source().clone(), state.shown());
-                    if display_id(&before.info().channels) != display_id(&now.info().channels) {
-                        // Other pixels, so a new key: tiles of the old ones may still arrive.
-                        self.keys_given += 1;
-                        let (old, key) = (known.pyramid.key(), SlideKey(self.keys_given));
-                        loader.remove_slide(old);
-                        renderer.atlas.remove_slide(old);
-                        known.pyramid = Arc::new(DisplayPyramid::new(key, now.clone()));
-                        known.thumbnail = None;
+                    let (before, now) = (known.pyramid.source(), state.shown());
+                    if !Arc::ptr_eq(before, now) {
+                        if display_id(&before.info().channels) == display_id(&now.info().channels) {
+                            // Reopened: the same pixels under the same key, which may be readable now.
+                            known.pyramid = Arc::new(DisplayPyramid::new(known.pyramid.key(), now.clone()));
+                            renderer.atlas.forget_gaps(known.pyramid.key());
+                        } else {
+                            // Other pixels, so a new key: tiles of the old ones may still arrive.
+                            self.keys_given += 1;
+                            let (old, key) = (known.pyramid.key(), SlideKey(self.keys_given));
+                            loader.remove_slide(old);
+                            renderer.atlas.remove_slide(old);
+                            known.pyramid = Arc::new(DisplayPyramid::new(key, now.clone()));
+                            known.thumbnail = None;
+                            followed.renamed.push((old, key));
+                        }
                         loader.add_slide(known.pyramid.clone());
-                        followed.renamed.push((old, key));
-                    } else if !Arc::ptr_eq(&before, now) {
-                        // Reopened: the same pixels under the same key, which may be readable now.
-                        known.pyramid = Arc::new(DisplayPyramid::new(known.pyramid.key(), now.clone()));
-                        loader.add_slide(known.pyramid.clone());
-                        renderer.atlas.forget_gaps(known.pyramid.key());
                     }
                     known
                 }

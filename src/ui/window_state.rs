@@ -1,5 +1,6 @@
 //! The window's state between starts: panels, theme, views, recent paths.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -113,11 +114,25 @@ impl Default for WindowState {
 
 impl WindowState {
     /// Loads the state from `file`, or the default if the file is missing or invalid. That is no error: the
-    /// window then opens as for the first time.
+    /// window then opens as for the first time. An invalid file is set aside, since it holds the user's settings.
     pub fn load(file: &Path) -> Self {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        let mut state: Self = toml::from_str(&text).unwrap_or_else(|error| {
-            tracing::warn!(file = %file.display(), %error, "the window's state file cannot be parsed");
+        let text = std::fs::read(file).unwrap_or_else(|error| {
+            if error.kind() != ErrorKind::NotFound {
+                tracing::warn!(file = %file.display(), %error, "the window's state file cannot be read");
+            }
+            Vec::new()
+        });
+        let mut state: Self = toml::from_slice(&text).unwrap_or_else(|error| {
+            match durable::set_aside(file) {
+                Ok(aside) => tracing::warn!(
+                    file = %file.display(), aside = %aside.display(), %error,
+                    "the window's state file cannot be parsed and was set aside"
+                ),
+                Err(aside) => tracing::warn!(
+                    file = %file.display(), %aside, %error,
+                    "the window's state file can be neither parsed nor set aside"
+                ),
+            }
             Self::default()
         });
         if !(0.5..=3.0).contains(&state.text_scale) {
@@ -245,7 +260,12 @@ mod tests {
         std::fs::write(&file, turned_before).unwrap();
         assert_eq!(WindowState::load(&file).view_of(&slide), Some((Level0Rect::new(1, 2, 3, 4), turned)));
 
-        std::fs::write(&file, "slides_open = 7").unwrap();
-        assert_eq!(WindowState::load(&file), WindowState::default());
+        for (number, odd) in [&b"slides_open = 7"[..], b"\xff"].into_iter().enumerate() {
+            std::fs::write(&file, odd).unwrap();
+            assert_eq!(WindowState::load(&file), WindowState::default());
+            let aside = file.with_file_name(format!("window.toml.damaged-{}", number + 1));
+            assert_eq!(std::fs::read(aside).unwrap(), odd, "nothing writes over the user's settings");
+        }
+        assert!(!file.exists());
     }
 }

@@ -154,7 +154,7 @@ fn a_later_start_hands_its_files_to_the_window() {
         for variable in ["XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_STATE_HOME"] {
             command.env_remove(variable);
         }
-        command.env("HOME", folder.path()).stdout(Stdio::null());
+        command.env_remove("HISTOKIN_LOG").env("HOME", folder.path()).stdout(Stdio::null());
         command
     };
     let mut first = histokin().arg("--project").arg(&project).stderr(Stdio::null()).spawn().unwrap();
@@ -172,6 +172,10 @@ fn a_later_start_hands_its_files_to_the_window() {
         }
     };
     wait("the window listens", &|| sockets() == 1);
+    // It takes files in its frames; the first one may take long here.
+    let log = folder.path().join(".local/state/histokin/histokin.log");
+    let logged = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait("the window is drawn", &|| logged().contains("first frame painted"));
     let second = histokin().arg(asset("slides/CMU-1-Small-Region.svs")).output().unwrap();
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(second.status.success() && said.contains("--new-window"), "{said}");

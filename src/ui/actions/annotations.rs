@@ -92,7 +92,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::Tool(Tool::Brush)),
         ICON_BRUSH,
         "Brush",
-        "Paint an area, or add to the selected area that the brush touches; [ and ] change its size",
+        "Paint an area, or add to the selected area that the brush touches; “Smaller brush” and “Larger brush” resize it",
         [plain(Key::B)]
     ),
     entry!(
@@ -106,7 +106,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::Tool(Tool::Eraser)),
         ICON_INK_ERASER,
         "Eraser",
-        "Erase from the selected areas, or from every area that the eraser touches; [ and ] change its size",
+        "Erase from the selected areas, or from all that it touches; “Smaller brush” and “Larger brush” resize it",
         [plain(Key::E)]
     ),
     entry!(

@@ -54,9 +54,10 @@ impl Preset {
 pub struct Keys {
     /// The keys of commands that are not changed.
     pub preset: Preset,
-    /// The shortcuts of changed commands, by the command's name. An empty list is a command without keys.
+    /// The shortcuts of changed commands, by the command's name. An empty list is a command without keys. The
+    /// settings file has the action's [`Action::id`] in place of the name.
     #[serde(with = "as_text", skip_serializing_if = "BTreeMap::is_empty")]
-    changed: BTreeMap<String, Vec<KeyboardShortcut>>,
+    changed: BTreeMap<&'static str, Vec<KeyboardShortcut>>,
 }
 
 impl Keys {
@@ -134,7 +135,7 @@ impl Keys {
         if shortcuts == self.preset.of(entry) {
             self.changed.remove(entry.name);
         } else {
-            self.changed.insert(entry.name.to_owned(), shortcuts);
+            self.changed.insert(entry.name, shortcuts);
         }
     }
 
@@ -207,26 +208,28 @@ fn from_text(text: &str) -> Option<KeyboardShortcut> {
     Some(KeyboardShortcut::new(modifiers, key))
 }
 
-/// Shortcuts as text in the settings file. What cannot be read is left out, so that one wrong word does not
-/// cost all settings.
+/// Commands by their ids and shortcuts as text in the settings file. What cannot be read is left out, so that one
+/// wrong word does not cost all settings.
 mod as_text {
     use std::collections::BTreeMap;
 
     use egui::KeyboardShortcut;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{from_text, to_text};
+    use super::{from_text, table, to_text};
 
-    type Changed = BTreeMap<String, Vec<KeyboardShortcut>>;
+    type Changed = BTreeMap<&'static str, Vec<KeyboardShortcut>>;
 
     /// Writes each shortcut as text.
     ///
     /// # Errors
     /// If the serializer fails.
     pub fn serialize<S: Serializer>(changed: &Changed, serializer: S) -> Result<S::Ok, S::Error> {
-        let text: BTreeMap<&str, Vec<String>> = changed
-            .iter()
-            .map(|(name, shortcuts)| (name.as_str(), shortcuts.iter().map(to_text).collect()))
+        let text: BTreeMap<String, Vec<String>> = table()
+            .filter_map(|entry| {
+                let shortcuts = changed.get(entry.name)?;
+                Some((entry.action.id(), shortcuts.iter().map(to_text).collect()))
+            })
             .collect();
         text.serialize(serializer)
     }
@@ -247,7 +250,16 @@ mod as_text {
             });
             read.collect()
         };
-        Ok(text.into_iter().map(|(name, shortcuts)| (name, read(shortcuts))).collect())
+        let names: BTreeMap<String, &'static str> =
+            table().map(|entry| (entry.action.id(), entry.name)).collect();
+        let kept = text.into_iter().filter_map(|(id, shortcuts)| {
+            let name = names.get(&id);
+            if name.is_none() {
+                tracing::warn!(%id, "this is not a command and is left out of the settings");
+            }
+            Some((*name?, read(shortcuts)))
+        });
+        Ok(kept.collect())
     }
 }
 
@@ -255,6 +267,7 @@ mod as_text {
 mod tests {
     use super::super::{AnnotationAction, SearchAction, SlideAction, ViewAction, entry};
     use super::*;
+    use crate::query::Judgement;
     use crate::ui::slide_view::Tool;
     use egui::Key;
 
@@ -356,6 +369,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn keys_are_kept_by_the_action_and_not_by_the_name_that_is_shown() {
+        let ids: std::collections::BTreeSet<String> = table().map(|entry| entry.action.id()).collect();
+        assert_eq!(ids.len(), table().count(), "each command has an id of its own");
+        // As in files that users have: these ids stay, whatever the commands are called.
+        let kept = "preset = \"qupath\"\n\n[changed]\n\
+                    \"Annotations(Tool(Rectangle))\" = [\"J\"]\n\
+                    \"Search(Judge(Unsure))\" = []\n\
+                    \"View(Turn(-90))\" = [\"F9\", \"Alt+F9\"]\n\
+                    \"View(ZoomTo(1.25))\" = [\"F8\"]\n\
+                    \"Window(NoSuchCommand)\" = [\"F10\"]\n";
+        let keys: Keys = toml::from_str(kept).unwrap();
+        let plain = |key| KeyboardShortcut::new(Modifiers::NONE, key);
+        assert_eq!(keys.of(rectangle()), [plain(Key::J)]);
+        assert!(keys.of(entry(SearchAction::Judge(Judgement::Unsure))).is_empty());
+        let second = KeyboardShortcut::new(Modifiers::ALT, Key::F9);
+        assert_eq!(keys.of(entry(ViewAction::Turn(-90))), [plain(Key::F9), second]);
+        assert_eq!(keys.of(entry(ViewAction::ZoomTo(1.25))), [plain(Key::F8)]);
+        assert_eq!(keys.performed_by(plain(Key::F10)).count(), 0);
+        let read: Keys = toml::from_str(&toml::to_string(&keys).unwrap()).unwrap();
+        assert_eq!(read, keys);
     }
 
     #[test]

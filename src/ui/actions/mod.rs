@@ -221,6 +221,12 @@ impl Busy {
 }
 
 impl Action {
+    /// Name of the action in settings files. It is that of the variants, so that the name that is shown can be
+    /// reworded without costing users their keys; who renames a variant has to read the former id as well.
+    pub fn id(self) -> String {
+        format!("{self:?}")
+    }
+
     /// Whether the action repeats while its key is held; toggles do not.
     fn repeats(self) -> bool {
         matches!(

@@ -47,6 +47,8 @@ use crate::workers::tile_loader::LoaderCounts;
 
 /// The window.
 pub struct App {
+    /// Dropped first: a window that is closing takes no more files, while its workers still save.
+    listener: Option<Listener>,
     session: Session,
     workers: Workers,
     window: Window,
@@ -58,7 +60,6 @@ pub struct App {
     window_state: WindowState,
     state_file: Option<StateFile>,
     state_file_path: Option<PathBuf>,
-    listener: Option<Listener>,
 }
 
 /// The window itself and its graphics device.

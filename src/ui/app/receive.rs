@@ -101,7 +101,7 @@ impl App {
             context
                 .send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Informational));
             if !paths.is_empty() {
-                self.chrome.report_open = false;
+                (self.chrome.report_open, self.chrome.encoders_open) = (false, false);
                 self.command(SlideCommand::Open(paths));
             }
         }

@@ -75,12 +75,14 @@ fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, p
         let (decimals, smallest) = if room > 20.0 { (0, 1.0) } else { (3, room / 1000.0) };
         let step = f64::from(room) / 500.0;
         let [low, high] = &mut shown.window;
-        let lower = DragValue::new(low).range(least - room..=*high - smallest);
+        // A window that is narrower, as an automatic one may be, stays until the user changes it.
+        let lower = DragValue::new(low).range(least - room..=*high - smallest).clamp_existing_to_range(false);
         ui.add(lower.speed(step).max_decimals(decimals))
             .on_hover_text("Value that is shown as black")
             .accessible_name(format!("Black value of {name}"));
         ui.label(RichText::new("to").small().color(palette.weak));
         let upper = DragValue::new(high).range(*low + smallest..=greatest + 4.0 * room);
+        let upper = upper.clamp_existing_to_range(false);
         ui.add(upper.speed(step).max_decimals(decimals))
             .on_hover_text("Value that is shown in full colour")
             .accessible_name(format!("Full value of {name}"));

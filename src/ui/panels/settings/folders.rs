@@ -30,15 +30,21 @@ impl FoldersPage {
         heading_ui(ui, "From the next start", palette);
         let default = default_project(None).map(|folder| folder.display().to_string()).unwrap_or_default();
         let hint = "The project that opens when none is named and none was open before";
+        let mut is_edited = false;
         if row_ui(ui, "Default project", hint, settings.project_folder.is_none(), palette, |ui, name| {
             let edit = TextEdit::singleline(&mut self.typed).hint_text(default.as_str());
-            ui.add(edit.desired_width(400.0).margin(Margin::symmetric(8, 6))).labelled_by(name);
+            let edit = ui.add(edit.desired_width(400.0).margin(Margin::symmetric(8, 6))).labelled_by(name);
+            is_edited = edit.changed();
         }) {
             self.typed.clear();
+            is_edited = true;
         }
         let typed = PathBuf::from(self.typed.trim().trim_matches('"'));
         let is_absolute = typed.is_absolute();
-        settings.project_folder = is_absolute.then_some(typed);
+        // What is shown of a name that is not UTF-8 is not the folder.
+        if is_edited {
+            settings.project_folder = is_absolute.then_some(typed);
+        }
         if !is_absolute && !self.typed.trim().is_empty() {
             let text = "Enter the whole path, from the root of the disk.";
             ui.label(RichText::new(text).small().color(palette.error));
