@@ -61,11 +61,11 @@ pub fn start(level: Option<&str>) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the filter for `requested`, or else for `default`. Only a filter for parts of the program says itself what is
-/// logged of graphics drivers.
+/// Returns the filter for `requested`, or else for `default`. Only `off` and a filter for parts of the program say
+/// themselves what is logged of graphics drivers.
 fn filter_text(requested: Option<&str>, default: &str) -> String {
     match requested {
-        Some(parts) if parts.contains(['=', ',']) => parts.to_owned(),
+        Some(parts) if parts.contains(['=', ',']) || parts == "off" => parts.to_owned(),
         requested => format!("{},{DRIVERS}", requested.unwrap_or(default)),
     }
 }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_plain_text_without_the_chatter_of_drivers() {
+    fn the_file_is_plain_text_without_what_drivers_report_in_vain() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("histokin.log");
         for requested in [None, Some("info")] {
@@ -170,7 +170,9 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("cannot be read") && !text.contains('\u{1b}'), "{text:?}");
-        assert_eq!(filter_text(Some("warn,wgpu_hal=debug"), FILE_LEVEL), "warn,wgpu_hal=debug");
+        for exact in ["warn,wgpu_hal=debug", "off"] {
+            assert_eq!(filter_text(Some(exact), FILE_LEVEL), exact);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use image::RgbImage;
 
 use crate::geometry::{Level0Rect, MicronsPerPixel, Stretch};
 use crate::slide::{self, SlideSource};
-use crate::stain::separation::{Separation, ShownAs};
+use crate::stain::separation::ShownAs;
 use crate::stain::{self, SlideStain, StainType, StainVectors};
 
 /// Options of `histokin render`.
@@ -149,8 +149,7 @@ fn on_processor(args: &RenderArgs, source: &dyn SlideSource) -> anyhow::Result<R
     let (width, height) = args.size;
     let mut picture = crate::pipeline::render(source, &args.rect, width, height)?;
     if let Some((stain, index)) = separated(args, source)? {
-        let vectors = stain.separated_by().context(NO_STAINS)?;
-        Separation::new(&vectors, index).show(&mut picture, shown_as(args));
+        stain.separation(index).context(NO_STAINS)?.show(&mut picture, shown_as(args));
     }
     Ok(picture)
 }

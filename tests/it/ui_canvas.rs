@@ -120,7 +120,7 @@ fn largest_difference(shown: &RgbaImage, expected: impl Fn([u8; 3]) -> [u8; 3], 
 }
 
 fn one_stain(stain: usize) -> impl Fn([u8; 3]) -> [u8; 3] {
-    let separation = Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, stain);
+    let separation = Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, stain, true);
     move |rgb| {
         let alone = separation.apply(rgb.map(|value| f32::from(value) / 255.0));
         alone.map(|value| (value * 255.0).round() as u8)

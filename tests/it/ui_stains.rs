@@ -42,7 +42,7 @@ fn at_one_to_one(harness: &mut Harness<'_, App>) {
 
 /// Largest difference in grey levels between the left half of the canvas and what `expected` has there.
 fn difference(shown: &RgbaImage, expected: &RgbImage, field: Level0Rect) -> u8 {
-    let mut largest = 0;
+    let (mut largest, mut compared) = (0, 0);
     for (x, y, pixel) in shown.enumerate_pixels() {
         let (slide_x, slide_y) = (field.x + i64::from(x), field.y + i64::from(y));
         let is_on_slide = (0..i64::from(expected.width())).contains(&slide_x)
@@ -52,7 +52,9 @@ fn difference(shown: &RgbaImage, expected: &RgbImage, field: Level0Rect) -> u8 {
         }
         let expected = expected.get_pixel(slide_x as u32, slide_y as u32);
         largest = (0..3).map(|i| pixel[i].abs_diff(expected[i])).max().unwrap().max(largest);
+        compared += 1;
     }
+    assert!(compared > 1000, "only {compared} pixels of the slide are seen");
     largest
 }
 
@@ -81,7 +83,7 @@ fn a_slide_of_dab_is_recognised_and_its_stains_are_shown_alone() {
             harness.get_by_label(button).click();
             harness.run_steps(4);
             let mut expected = pixels.clone();
-            Separation::new(&StainVectors::HAEMATOXYLIN_DAB, index).show(&mut expected, shown_as);
+            Separation::new(&StainVectors::HAEMATOXYLIN_DAB, index, false).show(&mut expected, shown_as);
             let off = difference(&canvas(&mut harness), &expected, field);
             assert!(off <= 1, "{name} as {button}: off by {off}");
         }
@@ -170,8 +172,8 @@ fn channels_are_set_in_the_window_and_kept() {
     };
     wait(&mut harness, "they are shown", are_shown);
     wait_until_sharp(&mut harness);
-    let expected =
-        RgbImage::from_fn(300, 200, |x, _| image::Rgb([0, 0, (x as f32 * 10.0 / 10.0).min(255.0) as u8]));
+    // Values of 10 x in a window from 0 to 2550.
+    let expected = RgbImage::from_fn(300, 200, |x, _| image::Rgb([0, 0, x.min(255) as u8]));
     let off = difference(&canvas(&mut harness), &expected, harness.state().field().unwrap());
     assert!(off <= 1, "off by {off}");
     let embedded = harness.state().session().active().unwrap().source.info().channels.clone();

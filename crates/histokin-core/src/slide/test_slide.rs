@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use image::{Rgba, RgbaImage};
 
+use super::channel::SlideChannel;
 use super::{Level, MppSource, Reader, SlideError, SlideId, SlideInfo, SlideSource};
 use crate::geometry::{Downsample, Level0Point, Level0Rect, LevelRect, MicronsPerPixel};
 
@@ -25,7 +26,7 @@ impl TestSlide {
             vendor: "test".into(),
             reader: Reader::OpenSlide,
             levels: vec![Level::finest(width, height)],
-            mpp: Some(MicronsPerPixel::square(0.5).unwrap()),
+            mpp: Some(MicronsPerPixel::square(0.5).expect("0.5 is a pixel size")),
             mpp_source: MppSource::Slide,
             objective_power: None,
             associated: Vec::new(),
@@ -34,6 +35,12 @@ impl TestSlide {
             warnings: Vec::new(),
         };
         Self { info, unreadable: None }
+    }
+
+    /// Returns the same image, said to be the sum of these channels.
+    pub fn with_channels(mut self, channels: Vec<SlideChannel>) -> Self {
+        self.info.channels = channels;
+        self
     }
 
     /// Returns the same image with levels of these downsamples.

@@ -3,7 +3,7 @@
 use image::{Rgba, RgbaImage};
 use serde::{Deserialize, Serialize};
 
-use super::separation::densities;
+use super::separation::{Separation, densities};
 use super::vectors::StainVectors;
 
 /// What a slide is stained with.
@@ -77,6 +77,13 @@ impl SlideStain {
             StainType::HaematoxylinEosin | StainType::Other => StainVectors::HAEMATOXYLIN_EOSIN,
         };
         Some(self.vectors.unwrap_or(usual))
+    }
+
+    /// The extraction of the stain of this index (0 to 2). `None` for fluorescence.
+    pub fn separation(&self, index: usize) -> Option<Separation> {
+        // Ink and dirt stay dark, but for DAB, which is nearly black itself where it is dense.
+        let keeps_black = self.kind != StainType::HaematoxylinDab;
+        self.separated_by().map(|vectors| Separation::new(&vectors, index, keeps_black))
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Separation {
 
 impl Separation {
     /// Computes the extraction of the stain of this index (0 to 2).
-    pub fn new(vectors: &StainVectors, index: usize) -> Self {
+    pub fn new(vectors: &StainVectors, index: usize, keeps_black: bool) -> Self {
         let [first, second, third] = vectors.unit_vectors();
         // Rows of the inverse of the matrix with the stains as columns: cross products over the determinant.
         let determinant = dot(first, cross(second, third));
@@ -52,11 +52,7 @@ impl Separation {
             1 => (second, cross(third, first)),
             _ => (third, cross(first, second)),
         };
-        Self {
-            amount: row.map(|value| value / determinant),
-            colour,
-            keeps_black: *vectors == StainVectors::HAEMATOXYLIN_EOSIN,
-        }
+        Self { amount: row.map(|value| value / determinant), colour, keeps_black }
     }
 
     /// Returns the amount of the stain in a pixel (sRGB, 0 to 1), as the length of its vector of optical densities to the
@@ -129,14 +125,14 @@ mod tests {
         for vectors in [StainVectors::HAEMATOXYLIN_EOSIN, StainVectors::HAEMATOXYLIN_DAB] {
             for [a, b] in [[0.0, 0.0], [1.2, 0.0], [0.0, 0.8], [0.7, 0.5], [1.5, 1.0]] {
                 for (index, alone) in [[a, 0.0], [0.0, b]].into_iter().enumerate() {
-                    let separation = Separation::new(&vectors, index);
+                    let separation = Separation::new(&vectors, index, false);
                     let found = separation.apply(mixed(&vectors, [a, b]));
                     for (found, alone) in found.into_iter().zip(mixed(&vectors, alone)) {
                         assert!((found - alone).abs() < 1e-4, "{index} of {a} and {b}: {found} for {alone}");
                     }
                     assert!((separation.amount_in(mixed(&vectors, [a, b])) - alone[index]).abs() < 1e-4);
                 }
-                let residual = Separation::new(&vectors, 2).amount_in(mixed(&vectors, [a, b]));
+                let residual = Separation::new(&vectors, 2, false).amount_in(mixed(&vectors, [a, b]));
                 assert!(residual < 1e-4, "{residual}");
             }
         }
@@ -145,7 +141,7 @@ mod tests {
     #[test]
     fn glass_stays_light_and_black_stays_dark() {
         for index in 0..2 {
-            let separation = Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, index);
+            let separation = Separation::new(&StainVectors::HAEMATOXYLIN_EOSIN, index, true);
             assert_eq!(separation.apply([1.0; 3]), [1.0; 3]);
             assert_eq!(separation.apply([0.0; 3]), [0.0; 3]);
             assert!(separation.apply([0.07, 0.05, 0.09]).iter().all(|value| *value < 0.1));
@@ -163,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_density_is_shown_from_white_to_black() {
-        let dab = Separation::new(&StainVectors::HAEMATOXYLIN_DAB, 1);
+        let dab = Separation::new(&StainVectors::HAEMATOXYLIN_DAB, 1, false);
         let grey = |density: f32| {
             dab.grey(mixed(&StainVectors::HAEMATOXYLIN_DAB, [0.4, density * std::f32::consts::LN_10]))
         };

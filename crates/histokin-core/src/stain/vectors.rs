@@ -60,7 +60,8 @@ impl StainVectors {
     pub fn of_two(first: [f32; 3], second: [f32; 3]) -> Result<Self, VectorError> {
         for vector in [first, second] {
             let is_density = |value: &f32| value.is_finite() && *value >= 0.0;
-            if !vector.iter().all(is_density) || dot(vector, vector) == 0.0 {
+            // The length of a vector of tiny or huge numbers is 0 or infinite.
+            if !vector.iter().all(is_density) || !dot(vector, vector).is_normal() {
                 return Err(VectorError::NoStain(vector));
             }
         }
@@ -140,6 +141,10 @@ mod tests {
         assert!(matches!(StainVectors::of_two(h, [0.0; 3]), Err(VectorError::NoStain(_))));
         assert!(matches!(StainVectors::of_two([f32::NAN, 1.0, 1.0], dab), Err(VectorError::NoStain(_))));
         assert!(matches!(StainVectors::of_two([-0.1, 1.0, 1.0], dab), Err(VectorError::NoStain(_))));
+        for length in [1e-30, 1e30] {
+            let direction_lost = StainVectors::of_two(h.map(|value| value * length), dab);
+            assert!(matches!(direction_lost, Err(VectorError::NoStain(_))), "{length}");
+        }
         let two = StainVectors::of_two(h, dab).unwrap();
         assert!(two.with_third([0.07, 0.99, 0.11]).is_ok());
         let mixture: [f32; 3] = std::array::from_fn(|i| h[i] + dab[i]);

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbaImage};
 
@@ -57,11 +57,28 @@ impl ThumbnailCache {
                 fs::create_dir_all(&self.folder)?;
                 durable::write(&path, &bytes)
             });
-            if let Err(error) = written {
-                tracing::debug!("{}: a thumbnail was not stored: {error}", path.display());
+            match written {
+                Ok(()) => self.remove_others(slide, &path),
+                Err(error) => tracing::debug!("{}: a thumbnail was not stored: {error}", path.display()),
             }
         }
         Ok(thumbnail)
+    }
+
+    /// Removes the thumbnails of a slide with its channels shown in other ways than in the one at `kept` and by default;
+    /// every change that a user makes would leave one.
+    fn remove_others(&self, slide: &dyn SlideSource, kept: &Path) {
+        if display_id(&slide.info().channels).is_none() {
+            return;
+        }
+        let prefix = format!("{}-", slide.info().id);
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_other = path != kept && entry.file_name().to_string_lossy().starts_with(&prefix);
+            if is_other && let Err(error) = fs::remove_file(&path) {
+                tracing::debug!("{}: a former thumbnail was not removed: {error}", path.display());
+            }
+        }
     }
 
     fn path(&self, slide: &dyn SlideSource) -> PathBuf {
@@ -73,6 +90,7 @@ impl ThumbnailCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use histokin_core::slide::channel::{ChannelDisplay, SlideChannel};
     use histokin_core::slide::test_slide::TestSlide;
 
     #[test]
@@ -92,6 +110,28 @@ mod tests {
         assert!(cache.get(&slide).is_none());
         fs::write(&path, "no picture").unwrap();
         assert!(cache.get(&slide).is_none());
+    }
+
+    #[test]
+    fn of_channels_only_the_last_way_to_show_them_is_kept_beside_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = ThumbnailCache::new(folder.path().to_owned(), 64, true);
+        let automatic =
+            ChannelDisplay { name: "DAPI".into(), colour: [0, 0, 255], visible: true, window: [0.0, 900.0] };
+        let with_window = |high: f32| {
+            let shown = ChannelDisplay { window: [0.0, high], ..automatic.clone() };
+            let channel = SlideChannel { shown, automatic: automatic.clone(), values: [0.0, 1000.0] };
+            TestSlide::new(64, 48).with_channels(vec![channel])
+        };
+        let other = TestSlide::new(64, 49);
+        cache.make(&other).unwrap();
+        let [default, first, last] = [900.0, 800.0, 700.0].map(with_window);
+        for slide in [&default, &first, &last] {
+            cache.make(slide).unwrap();
+        }
+        assert!(cache.get(&first).is_none());
+        assert!([&default, &last, &other].into_iter().all(|slide| cache.get(slide).is_some()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Project {
         };
         if self.read_only().is_none() {
             // The index folder is left out: programs that only search also write to it.
-            for folder in [".", "descriptors", "annotations", "concepts", "models", "reports"] {
+            for folder in [".", "thumbnails", "descriptors", "annotations", "concepts", "models", "reports"] {
                 durable::sweep(&self.root.join(folder));
             }
             for run in fs::read_dir(self.root.join("runs")).into_iter().flatten().flatten() {

@@ -282,8 +282,9 @@ impl Project {
         let tiles = if encoder.id.is_imported() { encoder.tiles } else { settings.tiles };
         let is_normalisable =
             |entry: &SlideEntry| entry.stain.is_none_or(|stain| stain.kind.can_be_normalised());
-        let is_normalised = settings.stain.is_lab() && self.file.slides.iter().all(is_normalisable);
-        let stain = if is_normalised { encoder.stain } else { StainSetting::None };
+        let is_wanted = settings.stain.is_lab() && encoder.stain.is_lab();
+        let is_normalised = is_wanted && self.file.slides.iter().all(is_normalisable);
+        let stain = if is_normalised { StainSetting::Lab } else { StainSetting::None };
         Recipe { encoder_id: encoder.id.clone(), encoder_name: encoder.name.clone(), tiles, stain }
     }
 

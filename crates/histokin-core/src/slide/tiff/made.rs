@@ -36,7 +36,7 @@ pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
 /// A complete JPEG stream with JFIF header and its own tables.
 pub(crate) fn jpeg(picture: &RgbImage) -> Vec<u8> {
     let mut stream = Vec::new();
-    JpegEncoder::new_with_quality(&mut stream, 90).encode_image(picture).expect("memory");
+    JpegEncoder::new_with_quality(&mut stream, 90).encode_image(picture).expect("a Vec takes all bytes");
     stream
 }
 

@@ -78,6 +78,7 @@ impl Session {
     /// Adds a slide to the project's list, and updates everything that refers to one of its former IDs.
     fn list(&mut self, info: &SlideInfo, there: Option<&SlideInfo>) -> Vec<Job> {
         let shared_before = self.project.shared_ids().len();
+        let normalised_before = self.normalisation();
         for note in self.project.add_slide(info, there) {
             self.messages.note(note);
         }
@@ -85,7 +86,7 @@ impl Session {
         // Descriptors that could belong to either of two slides are used for neither.
         let shared = self.project.shared_ids().get(shared_before..).unwrap_or_default().to_vec();
         let owners: Vec<SlideId> = shared.iter().map(|id| self.project.current_id(id)).collect();
-        let mut jobs = Vec::new();
+        let mut jobs = self.embed_again_unless_normalised_as(normalised_before);
         for owner in owners {
             self.index.remove(&owner);
             self.slides.set_status(&owner, SlideStatus::Checking);
@@ -101,11 +102,13 @@ impl Session {
     pub(super) fn remove(&mut self, slide: &SlideId) -> Vec<Job> {
         self.slides.list.retain(|state| state.id() != slide);
         self.slides.associated.retain(|(owner, _), _| owner != slide);
+        let normalised_before = self.normalisation();
         self.project.remove_slide(slide);
         self.view.forget(slide, self.slides.list.first().map(|state| state.id().clone()));
         self.forget_slide_in_query(slide);
         self.index.remove(slide);
         let mut jobs = vec![self.save_project()];
+        jobs.extend(self.embed_again_unless_normalised_as(normalised_before));
         jobs.extend(self.embed_plan());
         jobs.extend(self.search());
         jobs.extend(self.index_if_stale());

@@ -6,7 +6,7 @@ use super::super::{Job, OpenJob, ScanJob, Session};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::slide::channel::{self, ChannelDisplay};
 use histokin_core::slide::{SlideId, SlideSource};
-use histokin_core::stain::{SlideStain, StainType, StainVectors};
+use histokin_core::stain::{SlideStain, StainSetting, StainType, StainVectors};
 
 impl Session {
     /// Returns what a slide is stained with, as set by the user or else as guessed; H&E until it is guessed.
@@ -30,11 +30,23 @@ impl Session {
     /// Sets what a slide is stained with. If that decides whether tiles are stain-normalised, all slides are embedded
     /// again.
     pub(super) fn set_stain(&mut self, slide: &SlideId, stain: Option<SlideStain>) -> Vec<Job> {
-        let before = self.recipe().map(|recipe| recipe.stain);
+        let before = self.normalisation();
         self.project.set_stain(slide, stain);
-        let now = self.recipe().map(|recipe| recipe.stain);
+        let mut jobs = vec![self.save_project()];
+        jobs.extend(self.embed_again_unless_normalised_as(before));
+        jobs
+    }
+
+    /// Whether tiles are stain-normalised, once the encoder is known. It depends on the stains of all listed slides.
+    pub(super) fn normalisation(&self) -> Option<StainSetting> {
+        self.recipe().map(|recipe| recipe.stain)
+    }
+
+    /// Embeds all slides again if the stain normalisation is another one than `before`.
+    pub(super) fn embed_again_unless_normalised_as(&mut self, before: Option<StainSetting>) -> Vec<Job> {
+        let now = self.normalisation();
         if before == now {
-            return vec![self.save_project()];
+            return Vec::new();
         }
         let normalised = if now.is_some_and(|stain| stain.is_lab()) { "with" } else { "without" };
         let text = format!(
@@ -105,7 +117,10 @@ impl Session {
             Ok(source) => self.show_channels(slide, Some(source)),
             Err(reason) => {
                 self.messages.error(reason);
-                Vec::new()
+                // A slide that was opened just now waits for this with its thumbnail.
+                let state = self.slide(slide).filter(|state| state.thumbnail.is_none());
+                let shown = state.map(|state| state.shown().clone());
+                shown.map(|shown| self.read_thumbnail(shown)).into_iter().collect()
             }
         }
     }
@@ -120,5 +135,72 @@ impl Session {
         let mut jobs = vec![self.read_thumbnail(shown)];
         jobs.extend(self.read_pictures());
         jobs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{SlideCommand, SlideEvent};
+    use super::*;
+    use crate::session::{EmbeddingEvent, PictureJob};
+    use histokin_core::descriptors::EncoderId;
+    use histokin_core::slide::test_slide::TestSlide;
+    use histokin_core::stain::LabStatistics;
+    use histokin_core::tiling::TileSettings;
+    use histokin_encoder::EncoderSpec;
+    use histokin_project::project::Project;
+
+    /// A session with two slides and an encoder of normalised tiles.
+    fn session() -> (tempfile::TempDir, Session, [SlideId; 2]) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut session = Session::new(Project::open_or_create(folder.path()).unwrap());
+        know_encoder(&mut session);
+        let ids = [640, 660].map(|width| {
+            let slide = Arc::new(TestSlide::new(width, 480));
+            session.absorb(SlideEvent::Opened(slide.clone()));
+            slide.info().id.clone()
+        });
+        (folder, session, ids)
+    }
+
+    fn know_encoder(session: &mut Session) {
+        let spec = EncoderSpec {
+            id: EncoderId("of normalised tiles".to_owned()),
+            name: "of normalised tiles".to_owned(),
+            width: 128,
+            tiles: TileSettings::default(),
+            stain: StainSetting::Lab,
+            stain_reference: LabStatistics { mean: [75.5, 15.8, -9.8], std: [10.5, 5.5, 4.1] },
+        };
+        let which = session.project().encoder_name();
+        session.absorb(EmbeddingEvent::EncoderKnown { which, spec: Box::new(spec) });
+    }
+
+    fn embeds_again(jobs: &[Job]) -> bool {
+        jobs.iter().any(|job| matches!(job, Job::Open(OpenJob::ReadEncoderSpec(_))))
+    }
+
+    #[test]
+    fn all_slides_are_embedded_again_when_the_only_one_of_another_stain_comes_or_goes() {
+        let (_folder, mut session, [first, second]) = session();
+        assert_eq!(session.normalisation(), Some(StainSetting::Lab));
+        let dab = Some(SlideStain::usual(StainType::HaematoxylinDab));
+        assert!(embeds_again(&session.handle(SlideCommand::SetStain { slide: first.clone(), stain: dab })));
+        know_encoder(&mut session);
+        assert_eq!(session.normalisation(), Some(StainSetting::None));
+        // Another one changes nothing.
+        assert!(!embeds_again(&session.handle(SlideCommand::SetStain { slide: second.clone(), stain: dab })));
+        assert!(!embeds_again(&session.handle(SlideCommand::Remove(second))));
+        assert!(embeds_again(&session.handle(SlideCommand::Remove(first))));
+        know_encoder(&mut session);
+        assert_eq!(session.normalisation(), Some(StainSetting::Lab));
+    }
+
+    #[test]
+    fn a_slide_whose_channels_cannot_be_applied_gets_its_thumbnail_all_the_same() {
+        let (_folder, mut session, [slide, _]) = session();
+        let source = Err("it cannot be read".to_owned());
+        let jobs = session.absorb(SlideEvent::ChannelsApplied { slide, channels: Vec::new(), source });
+        assert!(jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadThumbnail { .. }))));
     }
 }
