@@ -80,6 +80,14 @@ def libtorch(wheels, out, flavour):
         (out / "lib/libtorch.so").write_text("INPUT(-ltorch_cpu)\n")
 
 
+def onnxruntime(wheels, out):
+    for archive, name, parts in members(wheels):
+        if parts[-1].startswith("libonnxruntime.so"):
+            put(archive, name, out / "lib/libonnxruntime.so")
+        elif name in ("onnxruntime/LICENSE", "onnxruntime/ThirdPartyNotices.txt"):
+            put(archive, name, out / "licenses" / f"onnxruntime-{parts[-1]}")
+
+
 class StateDictReader(pickle.Unpickler):
     """Unpickles torch state dicts and nothing else: all other names are refused."""
 
@@ -172,7 +180,7 @@ def main():
     if component.startswith("libtorch-"):
         libtorch(wheels, out, component.removeprefix("libtorch-"))
     else:
-        {"openslide": openslide, "libclang": libclang, "weights": weights}[component](wheels, out)
+        {"openslide": openslide, "libclang": libclang, "weights": weights, "onnxruntime": onnxruntime}[component](wheels, out)
 
 
 main()
