@@ -39,7 +39,7 @@ pub(super) fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> 
         DeviceChoice::Auto | DeviceChoice::Cpu => Ok("CPU (ONNX Runtime)".to_owned()),
         DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) => Err(EncoderError::Device {
             device: choice.to_string(),
-            reason: "ONNX Runtime is used on the CPU only; with libtorch (--engine torch), CUDA devices can be used"
+            reason: "ONNX Runtime is used on the CPU only; choose libtorch as the engine (--engine torch) to use CUDA devices"
                 .to_owned(),
         }),
     }
