@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::Keys;
 use crate::encoder::DeviceChoice;
+use crate::encoder::engine::Engine;
 use crate::memory::Budget;
 use crate::number_format::LengthUnit;
 use crate::tiling::TileSettings;
@@ -75,6 +76,30 @@ impl<'de> Deserialize<'de> for Device {
     }
 }
 
+/// An engine as it is written in the settings file and on the command line; `None`: the build's first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EngineChoice(pub Option<Engine>);
+
+impl EngineChoice {
+    fn is_default(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Serialize for EngineChoice {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.map(|engine| engine.to_string()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for EngineChoice {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        // An engine that this version does not know must not cost the other settings.
+        Ok(Self(text.and_then(|text| Engine::from_str(&text).ok())))
+    }
+}
+
 /// Default of the wand's sensitivity, and its range.
 pub const WAND_SENSITIVITY: f64 = 1.5;
 /// See [`WAND_SENSITIVITY`].
@@ -98,6 +123,9 @@ pub struct Settings {
     pub wand_sensitivity: Option<f64>,
     /// Device of the encoder from the next start, unless `--device` names one.
     pub device: Device,
+    /// Engine that runs encoders from the next start, unless `--engine` names one.
+    #[serde(skip_serializing_if = "EngineChoice::is_default")]
+    pub engine: EngineChoice,
     /// Threads that read tiles for embedding, from the next start; `None`: half of the processors, at most 8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_threads: Option<usize>,
@@ -171,6 +199,7 @@ mod tests {
             length_unit: LengthUnit::Micrometres,
             grid_um: Some(250.0),
             device: Device(DeviceChoice::Cuda(1)),
+            engine: EngineChoice(Some(Engine::OnnxRuntime)),
             embedding_threads: Some(3),
             cache_mib: Some(512),
             project_folder: Some(PathBuf::from("/slides/mine")),
@@ -180,9 +209,13 @@ mod tests {
         };
         let text = toml::to_string(&settings).unwrap();
         assert_eq!(toml::from_str::<Settings>(&text).unwrap(), settings);
-        let odd = text.replace("cuda:1", "abacus").replace("tile_px = 256", "tile_px = 1");
+        let odd = text
+            .replace("cuda:1", "abacus")
+            .replace("onnxruntime", "steam")
+            .replace("tile_px = 256", "tile_px = 1");
         let read = toml::from_str::<Settings>(&odd).unwrap().in_range();
         assert_eq!((read.device, read.tiles), (Device::default(), TileSettings::default()));
+        assert_eq!(read.engine, EngineChoice::default());
         assert_eq!((read.find_similar, read.cache_mib), (FindSimilar::Key, Some(512)));
         let absurd = Settings { grid_um: Some(f64::NAN), cache_mib: Some(1), ..settings };
         let mended = absurd.in_range();

@@ -40,6 +40,12 @@ pub fn choose(engine: Engine) -> Result<(), EncoderError> {
     Ok(())
 }
 
+/// Returns the engine that was chosen for this run of the program, if one was.
+pub fn chosen() -> Option<Engine> {
+    let chosen = CHOSEN.load(Ordering::Relaxed);
+    Engine::iter().find(|engine| *engine as u8 == chosen)
+}
+
 impl Engine {
     /// Returns whether this build has the engine; its library may be missing.
     pub fn is_built(self) -> bool {
@@ -56,9 +62,7 @@ impl Engine {
 
     /// Returns the engine that was chosen, otherwise libtorch where the build has it.
     pub fn current() -> Self {
-        let chosen = CHOSEN.load(Ordering::Relaxed);
-        let chosen = Self::iter().find(|engine| *engine as u8 == chosen);
-        chosen.or_else(|| Self::built().next()).unwrap_or(Self::Torch)
+        chosen().or_else(|| Self::built().next()).unwrap_or(Self::Torch)
     }
 }
 

@@ -59,8 +59,8 @@ pub(crate) fn antialiased(inputs: usize, outputs: usize, kernel: Kernel) -> Vec<
         let end = ((centre + reach + 0.5) as usize).min(inputs);
         let weight = |index: usize| kernel.weight((index as f64 - centre + 0.5) / stretch);
         let sum: f64 = (first..end).map(weight).sum();
-        for index in first..end {
-            row[index] = (weight(index) / sum) as f32;
+        for (index, number) in row.iter_mut().enumerate().take(end).skip(first) {
+            *number = (weight(index) / sum) as f32;
         }
     }
     weights

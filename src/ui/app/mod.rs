@@ -35,7 +35,7 @@ use super::slide_view::{Appearance, MissingTiles};
 use super::start::{self, StartClock};
 use super::theme::{self, Palette};
 use super::window_state::{StateFile, WindowState};
-use crate::encoder::DeviceChoice;
+use crate::encoder::{DeviceChoice, engine};
 use crate::geometry::Level0Rect;
 use crate::memory::Budget;
 use crate::project::Project;
@@ -103,6 +103,11 @@ impl App {
             device: if options.device == DeviceChoice::Auto { settings.device.0 } else { options.device },
             ..options
         };
+        if let (None, Some(engine)) = (engine::chosen(), settings.engine.0)
+            && let Err(error) = engine::choose(engine)
+        {
+            tracing::warn!("the engine in the settings file is left out: {error}");
+        }
         if let Some(mib) = options.cache_mib.or(settings.cache_mib) {
             Budget::of_process().set_limit((mib as usize) << 20);
         }

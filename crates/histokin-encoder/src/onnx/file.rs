@@ -50,7 +50,7 @@ pub fn export(which: &str, path: &Path) -> Result<Exported, EncoderError> {
 }
 
 /// Writes a model, with its weights beside it if they are more than `most_inside` bytes.
-pub(super) fn write(model: &Model, path: &Path, most_inside: usize) -> Result<Exported, EncoderError> {
+pub(crate) fn write(model: &Model, path: &Path, most_inside: usize) -> Result<Exported, EncoderError> {
     let failed = |path: &Path, error: std::io::Error| EncoderError::File {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -69,7 +69,7 @@ pub(super) fn write(model: &Model, path: &Path, most_inside: usize) -> Result<Ex
                 reason: "the name of the model has to be Unicode, since its weights lie in a second file"
                     .into(),
             })?;
-            let (message, constants) = computation.divided(location, |_| true);
+            let (message, constants) = computation.divided(location);
             durable::write_with(&beside, |file| {
                 constants.iter().try_for_each(|constant| file.write_all(&constant.bytes()))
             })

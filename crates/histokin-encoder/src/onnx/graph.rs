@@ -224,6 +224,18 @@ impl Value {
 }
 
 impl Constant {
+    /// Largest number of numbers of a constant that stays in the model: axes, shapes and factors, which have to be known
+    /// before weights are read.
+    const MOST_INSIDE: usize = 256;
+
+    /// Returns whether the numbers may lie outside the model.
+    pub fn is_weight(&self) -> bool {
+        match &self.numbers {
+            Numbers::Floats(numbers) => numbers.len() > Self::MOST_INSIDE,
+            Numbers::Integers(_) => false,
+        }
+    }
+
     /// Returns the length of the numbers in bytes.
     pub fn length(&self) -> usize {
         match &self.numbers {

@@ -135,14 +135,14 @@ impl Computation {
         message.encode_to_vec()
     }
 
-    /// Returns the bytes of a model that leaves out the constants for which `is_outside` is true, and these. They are
-    /// said to lie in the file `location`, one after the other.
-    pub fn divided(self, location: &str, is_outside: impl Fn(&Constant) -> bool) -> (Vec<u8>, Vec<Constant>) {
+    /// Returns the bytes of a model that leaves out the weights, and these. They are said to lie in the file `location`,
+    /// one after the other.
+    pub fn divided(self, location: &str) -> (Vec<u8>, Vec<Constant>) {
         let Self { mut message, constants } = self;
         let (mut outside, mut offset) = (Vec::new(), 0);
         if let Some(graph) = &mut message.graph {
             for constant in constants {
-                if is_outside(&constant) {
+                if constant.is_weight() {
                     graph.initializer.push(constant.placed(location, offset));
                     offset += constant.length();
                     outside.push(constant);

@@ -22,9 +22,6 @@ use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec};
 /// Initial number of tiles per batch, reduced if memory runs out.
 const BATCH: usize = 16;
 
-/// Largest number of numbers of a constant that is part of the model: those that the optimiser looks at are smaller.
-const MOST_INSIDE: usize = 256;
-
 /// Name of the file in which constants are said to lie; none is read.
 const NOWHERE: &str = "in-memory";
 
@@ -39,7 +36,7 @@ pub(super) fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> 
         DeviceChoice::Auto | DeviceChoice::Cpu => Ok("CPU (ONNX Runtime)".to_owned()),
         DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) => Err(EncoderError::Device {
             device: choice.to_string(),
-            reason: "ONNX Runtime is used on the CPU only; with libtorch (--engine torch), CUDA devices can be used"
+            reason: "ONNX Runtime is used on the CPU only; choose libtorch as the engine (--engine torch) to use CUDA devices"
                 .to_owned(),
         }),
     }
@@ -84,11 +81,7 @@ fn first_line(text: &str) -> String {
 /// Builds a session for tiles of this height and width.
 fn session(model: &Model, size: [u32; 2]) -> Result<Session, EncoderError> {
     let environment = library::environment()?;
-    let is_large = |constant: &Constant| match &constant.numbers {
-        Numbers::Floats(numbers) => numbers.len() > MOST_INSIDE,
-        Numbers::Integers(_) => false,
-    };
-    let (message, constants) = Computation::of(model, size)?.divided(NOWHERE, is_large);
+    let (message, constants) = Computation::of(model, size)?.divided(NOWHERE);
     build(environment, &message, constants).map_err(failed("building the network"))
 }
 

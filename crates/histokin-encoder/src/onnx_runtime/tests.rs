@@ -40,6 +40,30 @@ fn tiles_that_cannot_be_encoded_are_refused_and_none_are_fine() {
     assert_eq!(encoder.encode(&mixed[..1]).unwrap().rows().len(), 1, "it goes on");
 }
 
+#[test]
+fn a_model_with_its_weights_beside_it_answers_like_one_that_holds_them() {
+    if !is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let weights = crate::onnx::tests::random_network(folder.path(), crate::backbones::BackboneKind::Tiny);
+    let model = || Model::read_single(&weights).unwrap();
+    let tiles = [formula_tile(224), formula_tile(224)];
+    let bytes: Vec<u8> = tiles.iter().flat_map(|tile| tile.as_raw()).copied().collect();
+    let expected = load_model(model(), DeviceChoice::Cpu).unwrap().encode(&tiles).unwrap().values;
+    for (name, most_inside) in [("inside.onnx", usize::MAX), ("beside.onnx", 1000)] {
+        let path = folder.path().join(name);
+        crate::onnx::tests::write(&model(), &path, most_inside).unwrap();
+        let environment = library::environment().unwrap();
+        let mut session = Session::builder(environment).unwrap().commit_from_file(&path).unwrap();
+        let input = Tensor::from_array((vec![2, 224, 224, 3], bytes.clone())).unwrap();
+        let outputs = session.run(ort::inputs![INPUT => input]).unwrap();
+        let (_, found) = outputs[OUTPUT].try_extract_tensor::<f32>().unwrap();
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+        assert_eq!(found.len(), expected.len());
+    }
+}
+
 /// The tile by integer formula that the libraries were asked about (`scripts/vit_reference.py`).
 fn formula_tile(edge: u32) -> RgbImage {
     let colour = |x: u32, y: u32| [x * x + 3 * y, 5 * x + y * y, x * y + 7 * x];

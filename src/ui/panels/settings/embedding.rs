@@ -4,10 +4,11 @@ use egui::{ComboBox, DragValue, Ui};
 
 use super::{choices_ui, heading_ui, note_ui, row_ui};
 use crate::encoder::DeviceChoice;
+use crate::encoder::engine::Engine;
 use crate::memory::Budget;
 use crate::session::Session;
 use crate::tiling::TileSettings;
-use crate::ui::settings::{Device, Settings};
+use crate::ui::settings::{Device, EngineChoice, Settings};
 use crate::ui::theme::Palette;
 
 /// Devices to choose from, the default first.
@@ -17,6 +18,10 @@ const DEVICES: [(DeviceChoice, &str); 4] = [
     (DeviceChoice::Cuda(0), "First NVIDIA GPU"),
     (DeviceChoice::CudaHalf(0), "First NVIDIA GPU, half precision"),
 ];
+
+/// Engines to choose from, the default first.
+const ENGINES: [(Option<Engine>, &str); 3] =
+    [(None, "Automatic"), (Some(Engine::Torch), "libtorch"), (Some(Engine::OnnxRuntime), "ONNX Runtime")];
 
 /// Draws the page.
 pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Session, palette: &Palette) {
@@ -65,6 +70,9 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
     }) {
         settings.device = Device::default();
     }
+    if Engine::built().count() > 1 {
+        engine_ui(ui, settings, palette);
+    }
     if let Some(device) = &session.embedding().device {
         note_ui(ui, &format!("Now: {device}."), palette);
     }
@@ -110,4 +118,16 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
     let budget = Budget::of_process();
     let text = format!("In use: {} of {} MiB.", budget.used() >> 20, budget.limit() >> 20);
     note_ui(ui, &text, palette);
+}
+
+/// Draws the choice of the engine.
+fn engine_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette) {
+    let engine = &mut settings.engine.0;
+    let hint = "What computes descriptors; they are the same. Default: libtorch. On the processor, ONNX Runtime can be \
+                quicker with vision transformers; it uses no GPU. The option --engine takes precedence";
+    if row_ui(ui, "Engine", hint, engine.is_none(), palette, |ui, _| {
+        choices_ui(ui, engine, &ENGINES, palette)
+    }) {
+        settings.engine = EngineChoice::default();
+    }
 }
