@@ -25,6 +25,10 @@ pub fn set_rpath() {
 /// functions that libtorch's wrapper calls in the linked program; they are exported as dynamic symbols.
 pub fn set_rpath_of(libtorch: Option<&Path>, callbacks: &[&str]) {
     println!("cargo:rerun-if-changed=build.rs");
+    if env::var_os("CARGO_CFG_WINDOWS").is_some() {
+        // Windows has no run path: it looks for libraries beside the program.
+        return;
+    }
     if let Some(libtorch) = libtorch {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.display());
     }
