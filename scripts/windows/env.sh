@@ -13,7 +13,6 @@ windows_cargo() (
   export AR_x86_64_pc_windows_gnu=x86_64-w64-mingw32-ar RC_x86_64_pc_windows_gnu=x86_64-w64-mingw32-windres
   export PKG_CONFIG_ALLOW_CROSS=1 PKG_CONFIG_PATH=$windows_place/openslide/lib/pkgconfig
   export LIBCLANG_PATH=${LIBCLANG_PATH:-$windows_root/third_party/libclang}
-  export BINDGEN_EXTRA_CLANG_ARGS_x86_64_pc_windows_gnu="-I/usr/x86_64-w64-mingw32/include -I$(gcc -print-file-name=include)"
   local command=$1 std=()
   shift
   if [[ -d $windows_place/rust ]]; then

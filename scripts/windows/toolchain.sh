@@ -130,7 +130,7 @@ if ! compgen -G "$own/libstd-*.rlib" >/dev/null; then
   folder rust "$(apt-cache policy rustc-web rust-web-src | grep Candidate | paste -sd ' ')" rust
 fi
 folder bin "$(cksum < "${BASH_SOURCE[0]}")" wrappers
-folder openslide "$(cat scripts/wheels/windows/openslide.txt scripts/unpack_wheels.py | cksum)" openslide
+folder openslide "$(cat scripts/wheels/windows/openslide.txt scripts/unpack_wheels.py scripts/openslide/* | cksum)" openslide
 folder onnxruntime "$(cat scripts/wheels/windows/onnxruntime.txt scripts/unpack_wheels.py | cksum)" wheel onnxruntime
 if [[ ${1:-} == --wine ]]; then
   system_packages wine64 libz-mingw-w64 xvfb
