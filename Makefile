@@ -92,6 +92,7 @@ deny:
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo check --package histokin --no-default-features
+	cargo check --workspace --no-default-features --features ort
+	cargo check --package histokin --no-default-features --features gui,ort
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
 	scripts/walls.sh

@@ -1,4 +1,5 @@
-//! Processor time of vision transformers with random weights, in 32 and in 16 bits, on one thread.
+//! Processor time of vision transformers with random weights, in 32 and in 16 bits, on one thread: of the network in
+//! libtorch, and of whole encoders in each engine (`OMP_NUM_THREADS=1` limits ONNX Runtime).
 //!
 //!     cargo bench --bench vision_transformer       (add `--profile dev` to avoid a release build: libtorch does the work)
 //!
@@ -8,7 +9,9 @@ mod support;
 #[path = "support/vit.rs"]
 mod vit;
 
+use histokin::encoder::engine::Engine;
 use histokin::encoder::{self, DeviceChoice};
+use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 use vit::Shape;
 
@@ -30,7 +33,27 @@ fn main() {
             let bits = if kind == Kind::Float { "f32" } else { "bf16" };
             println!("{name} {bits} {:.5} CPU-s a tile", seconds / BATCH as f64);
         }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("random.safetensors");
+        vit::write(shape, &path);
+        for engine in Engine::built() {
+            let loaded = encoder::load_in(path.to_str().expect("ASCII"), DeviceChoice::Cpu, engine);
+            let mut encoder = match loaded {
+                Ok(encoder) => encoder,
+                Err(error) => {
+                    println!("{name} {engine}: skipped, {error}");
+                    continue;
+                }
+            };
+            let tiles: Vec<RgbImage> = (0..BATCH as u32).map(tile).collect();
+            let seconds = least_cpu_seconds(|| drop(encoder.encode(&tiles).expect("a forward pass")));
+            println!("{name} encoder-{engine} {:.5} CPU-s a tile", seconds / BATCH as f64);
+        }
     }
+}
+
+fn tile(seed: u32) -> RgbImage {
+    RgbImage::from_fn(224, 224, |x, y| image::Rgb([(x * seed) as u8, (y + seed) as u8, (x * y) as u8]))
 }
 
 /// Processor time of the quickest of several rounds: it is disturbed less by other programs than time on the clock.

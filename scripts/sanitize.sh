@@ -10,4 +10,4 @@ export RUSTFLAGS="-Zsanitizer=address ${RUSTFLAGS:-}"
 # Memory that is kept until exit is not of interest here; `make torture` detects growing memory.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
 cargo test --workspace --exclude histokin-encoder --exclude histokin-training --exclude histokin-archive --lib \
-    --no-default-features --target x86_64-unknown-linux-gnu --target-dir target/sanitize -- "$@"
+    --no-default-features --features torch --target x86_64-unknown-linux-gnu --target-dir target/sanitize -- "$@"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs everything that a fresh Debian 12 or Ubuntu machine needs to build and run histokin.
 #
-#   scripts/setup.sh            system packages, OpenSlide, libclang, libtorch, ImageNet weights, PostgreSQL for tests
+#   scripts/setup.sh            system packages, OpenSlide, libclang, libtorch, ONNX Runtime, ImageNet weights,
+#                               PostgreSQL for tests
 #   CUDA=1 scripts/setup.sh     use the CUDA build of libtorch on any machine
 #   CUDA=0 scripts/setup.sh     use the CPU build, even with an NVIDIA driver
 #
@@ -88,6 +89,7 @@ component openslide openslide
 component libclang libclang
 component weights ../models/weights
 component postgres postgres # a server for the archive's tests
+component onnxruntime onnxruntime
 flavour=cpu
 if [[ ${CUDA:-auto} == 1 || ( ${CUDA:-auto} == auto && -e /proc/driver/nvidia/version ) ]]; then flavour=cuda; fi
 component "libtorch-$flavour" libtorch

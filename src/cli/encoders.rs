@@ -1,4 +1,5 @@
-//! `histokin encoders`: lists encoders, shows what is known of one, adds, renames and removes the user's.
+//! `histokin encoders`: lists encoders, shows what is known of one, adds, renames and removes the user's, and exports
+//! them as ONNX.
 
 use std::path::PathBuf;
 
@@ -9,9 +10,11 @@ use crate::encoder::backbones::BackboneKind;
 use crate::encoder::backbones::vit::{VitActivation, VitOutput};
 use crate::encoder::facts::{examine, network, summary};
 use crate::encoder::model::{About, ModelFile};
+use crate::encoder::onnx::{self, Exported};
 use crate::encoder::vit_settings::RecognisedVit;
 use crate::encoder::{self, Described, ModelSummary, user_models};
 use crate::paths;
+use crate::tiling::TileSettings;
 
 /// Options of `histokin encoders`.
 #[derive(Debug, Args)]
@@ -33,6 +36,9 @@ enum EncodersCommand {
     Rename(RenameArgs),
     /// Remove an encoder that you added. Its weights and its descriptors stay.
     Remove(RemoveArgs),
+    /// Write an encoder as an ONNX model for other programs. It takes tiles as bytes [N, S, S, 3] and returns
+    /// descriptors; stain normalisation is not part of it.
+    Export(ExportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -105,10 +111,23 @@ struct RemoveArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct ExportArgs {
+    /// Name of an encoder, or path of its weights or folder.
+    #[arg(value_parser = super::shown_name())]
+    encoder: String,
+    /// ONNX file to write. Weights of more than 1.9 GB are written beside it, as FILE.data.
+    #[arg(long, value_name = "FILE")]
+    onnx: PathBuf,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Carries out the subcommand.
 ///
 /// # Errors
-/// When an encoder cannot be read, added or removed.
+/// When an encoder cannot be read, added, removed or exported.
 pub fn run(args: &EncodersArgs) -> anyhow::Result<()> {
     match &args.command {
         EncodersCommand::List(args) => list(args),
@@ -130,7 +149,34 @@ pub fn run(args: &EncodersArgs) -> anyhow::Result<()> {
             outln!("{} is removed; its weights and descriptors stay", args.name);
             Ok(())
         }
+        EncodersCommand::Export(args) => export(args),
     }
+}
+
+fn export(args: &ExportArgs) -> anyhow::Result<()> {
+    let Exported { spec, files, bytes, properties } = onnx::export(&args.encoder, &args.onnx)?;
+    if args.json {
+        let properties: serde_json::Map<String, Value> =
+            properties.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let mut written =
+            json!({ "encoder_id": spec.id.to_string(), "bytes": bytes, "properties": properties });
+        paths::put(&mut written, "onnx", &args.onnx);
+        if let Some(weights) = files.get(1) {
+            paths::put(&mut written, "weights", weights);
+        }
+        return super::print_json(&written);
+    }
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    outln!("{} written, {:.1} MB", names.join(" and "), bytes as f64 / 1e6);
+    let TileSettings { tile_px, mpp } = spec.tiles;
+    outln!(
+        "takes tiles of {tile_px} px at {mpp} µm/px as bytes [N, {tile_px}, {tile_px}, 3], returns descriptors of {} numbers",
+        spec.width
+    );
+    if spec.stain.is_lab() {
+        outln!("tiles have to be stain-normalised before; the model's properties hold the reference colours");
+    }
+    Ok(())
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {

@@ -22,7 +22,9 @@ use crate::training::config::{JudgedBy, LossKind, Method, Preset, SlidesWithoutF
 use crate::training::fields::help_of;
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
-use crate::training::{Control, Outcome, Setup, TrainingError, judged_pairs, labels, speed, train};
+use crate::training::{
+    Control, Outcome, Setup, TrainingError, check_available, judged_pairs, labels, speed, train,
+};
 
 /// Options of `histokin train`.
 #[derive(Debug, Args)]
@@ -194,6 +196,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         out!("{}", config(args)?.to_toml());
         return Ok(());
     }
+    check_available()?;
     let root = args.project.as_deref().context("give the project folder")?;
     let mut project = Project::open_to_write(root)?;
     project.store_computed_levels();

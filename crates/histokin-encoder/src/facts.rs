@@ -45,6 +45,7 @@ fn examine_module(path: PathBuf) -> Result<Examined, EncoderError> {
         Err(EncoderError::Untrusted { .. }) => {
             ("Permission", "it is asked for before the module runs".to_owned())
         }
+        Err(error @ EncoderError::NeedsTorch { .. }) => ("Not usable", error.to_string()),
         Err(error) => return Err(error),
     };
     let network = "TorchScript module, which is a program".to_owned();

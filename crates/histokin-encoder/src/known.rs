@@ -162,8 +162,8 @@ fn words(path: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbones::vit::Shapes;
     use crate::backbones::vit::names::FoundVit;
-    use crate::backbones::vit::{Shapes, VisionTransformer};
 
     /// Names and shapes of the parameters as the library builds the encoder (`scripts/vit_shapes.py`).
     fn shapes_of(name: &str) -> Option<Shapes> {
@@ -193,7 +193,7 @@ mod tests {
         for known in known() {
             let Some(shapes) = shapes_of(&known.name) else { continue };
             let (architecture, layout, renamed) = architecture(&shapes);
-            assert_eq!(VisionTransformer::shapes(architecture), renamed, "{}", known.name);
+            assert_eq!(architecture.shapes(), renamed, "{}", known.name);
             let file =
                 format!("models--{}/snapshots/0a1b/model.safetensors", known.names[0].replace(' ', "-"));
             let recognised = recognise(&architecture, layout, Path::new(&file)).map(|found| &found.name);

@@ -1,32 +1,55 @@
 //! Encoders: networks that turn a tile into a descriptor. Only this crate and training depend on libtorch.
 //!
+//! Networks run in libtorch (feature `torch`) or in ONNX Runtime (feature `ort`); see [`engine`].
+//!
 //! [`load`] accepts three forms of encoder: a folder described by a [`model::ModelFile`] (`model.toml`); a
 //! weights file, either self-describing (written by training) or recognised by its parameter names (torchvision,
 //! and vision transformers of several libraries); and a TorchScript module supplied by the user. [`trainable`]
 //! opens the same networks for training.
 
+#[cfg(not(any(feature = "torch", feature = "ort")))]
+compile_error!("histokin-encoder needs an engine: the feature `torch`, `ort`, or both");
+
 pub mod backbones;
+mod batches;
+#[cfg(feature = "torch")]
+mod compute;
 mod config_json;
 mod device;
+pub mod engine;
 pub mod facts;
 mod file_digest;
+#[cfg(feature = "torch")]
 pub mod fitting;
 mod imported;
+mod interpolation;
 pub mod known;
 pub mod model;
 mod module_output;
+#[cfg(feature = "torch")]
 mod moments;
+#[cfg(feature = "torch")]
 pub mod neighbourhoods;
+#[cfg(feature = "torch")]
 mod network;
+#[cfg(feature = "torch")]
 mod nuclear_stain;
+pub mod onnx;
+#[cfg(feature = "ort")]
+mod onnx_runtime;
+mod parameters;
+#[cfg(feature = "torch")]
 pub mod prototypes;
 mod pth;
 pub mod readout;
 mod removed;
 pub mod speeds;
 mod state_dict;
+#[cfg(feature = "torch")]
 mod torch_library;
+#[cfg(feature = "torch")]
 mod torchscript;
+#[cfg(feature = "torch")]
 pub mod trainable;
 pub mod trust;
 pub mod user_models;
@@ -43,12 +66,13 @@ use image::RgbImage;
 use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 
-use device::Compute;
+use engine::Engine;
 use model::{Location, Model, locate};
-use network::{Branch, NetworkEncoder};
 
-pub use device::is_out_of_memory;
-pub use device::{DeviceChoice, device_name};
+#[cfg(feature = "torch")]
+pub use compute::is_out_of_memory;
+pub use device::DeviceChoice;
+pub use engine::device_name;
 pub use histokin_core::descriptors::EncoderId;
 pub use imported::ImportedEncoder;
 pub use model::{ModelSummary, available, is_encoder};
@@ -112,8 +136,8 @@ pub trait Encoder: Send {
     /// # Errors
     /// [`EncoderError::NotFinite`] if a descriptor contains NaN or an infinity, so that returned values are
     /// always finite; [`EncoderError::UnequalTiles`] if the tiles differ in size;
-    /// [`EncoderError::TileSize`] if patches do not fill them; [`EncoderError::Torch`] if
-    /// libtorch fails.
+    /// [`EncoderError::TileSize`] if patches do not fill them; [`EncoderError::Torch`] or
+    /// [`EncoderError::OnnxRuntime`] if the engine fails.
     fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError>;
 }
 
@@ -299,6 +323,31 @@ pub enum EncoderError {
         /// Description of the problem.
         reason: String,
     },
+    #[error(
+        "{what} needs libtorch, which this build of histokin does not have; use a build with libtorch, such as that for \
+         Linux"
+    )]
+    /// Only libtorch can do it, and the program was built without.
+    NeedsTorch {
+        /// What needs it, such as `running a TorchScript module`.
+        what: &'static str,
+    },
+    #[error("the engine {engine} cannot be used: {reason}")]
+    /// The engine is not part of this build, or its library is missing.
+    Engine {
+        /// The engine.
+        engine: Engine,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    #[error("{doing} failed in ONNX Runtime: {reason}")]
+    /// ONNX Runtime failed.
+    OnnxRuntime {
+        /// Operation that failed, such as `encoding`.
+        doing: &'static str,
+        /// ONNX Runtime's error message.
+        reason: String,
+    },
     #[error("{doing} failed in libtorch: {reason}")]
     /// A libtorch operation failed.
     Torch {
@@ -309,6 +358,7 @@ pub enum EncoderError {
     },
 }
 
+#[cfg(feature = "torch")]
 impl EncoderError {
     fn torch(doing: &'static str, error: &tch::TchError) -> Self {
         Self::Torch { doing, reason: first_line(error) }
@@ -316,6 +366,7 @@ impl EncoderError {
 }
 
 /// Returns libtorch's error message without the C++ backtrace that follows its first line.
+#[cfg(feature = "torch")]
 fn first_line(error: &tch::TchError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
@@ -323,17 +374,25 @@ fn first_line(error: &tch::TchError) -> String {
 /// Loads an encoder. `which` is the name of a model in `models/` (see [`available`]), or the path of a model
 /// folder or its `model.toml`, of a weights file written by training or published by torchvision
 /// (`.safetensors`, `.pth`), of the weights of a vision transformer ([`vit_settings`]), or of a TorchScript file
-/// (`.pt`).
+/// (`.pt`). It runs in the engine that was chosen ([`engine::choose`]).
 ///
-/// The first call loads libtorch (about 0.4 s), so it must not precede the first frame.
+/// The first call loads libtorch (about 0.4 s) or ONNX Runtime, so it must not precede the first frame.
 ///
 /// # Errors
 /// [`EncoderError`] with the path of the missing or damaged file and a suggested remedy.
 pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
+    load_in(which, device, Engine::current())
+}
+
+/// Loads an encoder as [`load`] does, to run in this engine. A TorchScript module always runs in libtorch.
+///
+/// # Errors
+/// As [`load`]; [`EncoderError::Engine`] if the engine cannot be used.
+pub fn load_in(which: &str, device: DeviceChoice, engine: Engine) -> Result<Box<dyn Encoder>, EncoderError> {
     match locate(which)? {
-        Location::Folder(folder) => load_model(Model::read(&folder)?, device),
-        Location::Weights(path) => load_model(Model::read_single(&path)?, device),
-        Location::TorchScript(path) => Ok(Box::new(torchscript::load(&path, Compute::choose(device)?)?)),
+        Location::Folder(folder) => engine::load_model(Model::read(&folder)?, device, engine),
+        Location::Weights(path) => engine::load_model(Model::read_single(&path)?, device, engine),
+        Location::TorchScript(path) => engine::load_module(&path, device),
         Location::Imported(path) => Err(EncoderError::Imported { name: ImportedEncoder::read(&path)?.name }),
     }
 }
@@ -373,13 +432,7 @@ pub fn load_embedded(
     folder: &Path,
     device: DeviceChoice,
 ) -> Result<Box<dyn Encoder>, EncoderError> {
-    load_model(Model::assemble(folder, file)?, device)
-}
-
-fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-    let compute = Compute::choose(device)?;
-    let branch = Branch::load(&model, compute)?;
-    Ok(Box::new(NetworkEncoder::new(branch, model.spec, compute, model.file.preprocessing)))
+    engine::load_model(Model::assemble(folder, file)?, device, Engine::current())
 }
 
 /// Returns the message for users of a project at `project` that still uses [`FORMER_DEFAULT`].
@@ -414,9 +467,7 @@ fn spec_at(location: Location) -> Result<EncoderSpec, EncoderError> {
     match location {
         Location::Folder(folder) => Ok(Model::read(&folder)?.spec),
         Location::Weights(path) => Ok(Model::read_single(&path)?.spec),
-        Location::TorchScript(path) => {
-            Ok(torchscript::load(&path, Compute::choose(DeviceChoice::Cpu)?)?.spec().clone())
-        }
+        Location::TorchScript(path) => Ok(engine::load_module(&path, DeviceChoice::Cpu)?.spec().clone()),
         Location::Imported(path) => ImportedEncoder::read(&path)?.spec(),
     }
 }

@@ -6,7 +6,8 @@ use image::RgbImage;
 use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::Backbone;
-use super::device::{Compute, in_parts};
+use super::batches::{check_finite, check_sizes, in_parts};
+use super::compute::{Compute, is_out_of_memory};
 use super::model::{Crops, Model, Preprocessing, SelfDescription};
 use super::readout::{Head, Readout};
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
@@ -184,9 +185,7 @@ impl<N: Network> Encoder for NetworkEncoder<N> {
     fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError> {
         let _no_grad = tch::no_grad_guard();
         let width = self.spec.width;
-        if let Some(odd) = tiles.iter().find(|tile| tile.dimensions() != tiles[0].dimensions()) {
-            return Err(EncoderError::UnequalTiles { first: tiles[0].dimensions(), other: odd.dimensions() });
-        }
+        check_sizes(tiles)?;
         let step = self.network.tile_step();
         if let Some(odd) = tiles.first().filter(|tile| tile.width() % step != 0 || tile.height() % step != 0)
         {
@@ -198,17 +197,13 @@ impl<N: Network> Encoder for NetworkEncoder<N> {
         }
         let mut values = Vec::with_capacity(tiles.len() * width);
         let mut largest = self.largest_batch;
-        let outcome = in_parts(tiles.len(), &mut largest, |part| {
+        let outcome = in_parts(tiles.len(), &mut largest, is_out_of_memory, |part| {
             values.extend(self.forward(&tiles[part])?);
             Ok(())
         });
         self.largest_batch = largest;
         outcome.map_err(|error| EncoderError::torch("encoding", &error))?;
-        let damaged =
-            values.chunks_exact(width).filter(|row| row.iter().any(|value| !value.is_finite())).count();
-        if damaged > 0 {
-            return Err(EncoderError::NotFinite { name: self.spec.name.clone(), count: damaged });
-        }
+        check_finite(&values, width, &self.spec.name)?;
         if self.preprocessing.l2_normalise {
             values.chunks_exact_mut(width).for_each(scale_to_unit_length);
         }

@@ -3,8 +3,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-/// The nuclear stain is the red absorbance that one pixel in this many exceeds.
-const ONE_IN: i64 = 10;
+use super::readout::DARKEST_ONE_IN;
 
 /// Conversion of a network's normalised input back to the light intensity of its red channel.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ impl NuclearStain {
         let light = red.f_to_kind(Kind::Float)?.f_mul_scalar(self.scale)?.f_add_scalar(self.shift)?;
         let pixels = light.f_flatten(1, 2)?;
         // The tenth of the pixels that absorb most are those with the lowest intensity.
-        let (dark, _) = pixels.f_kthvalue(pixels.size()[1] / ONE_IN + 1, 1, true)?;
+        let (dark, _) = pixels.f_kthvalue(pixels.size()[1] / DARKEST_ONE_IN + 1, 1, true)?;
         dark.f_clamp(1.0 / 256.0, 1.0)?.f_log()?.f_neg()
     }
 }

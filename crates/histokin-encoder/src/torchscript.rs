@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tch::{CModule, IValue, Kind, TchError, Tensor};
 
-use super::device::Compute;
+use super::compute::Compute;
 use super::model::{self, Preprocessing};
 use super::module_output::{ModuleOutput, NOT_A_ROW_A_TILE};
 use super::network::{Network, NetworkEncoder};

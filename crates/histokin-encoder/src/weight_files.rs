@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::Dtype;
 use serde::Deserialize;
-use tch::Tensor;
 
 use super::EncoderError;
-use super::backbones::BackboneKind;
+use super::parameters::Parameter;
 use super::weight_file::WeightFile;
-use super::weights::{self, Tensors};
 use histokin_core::untrusted;
 
 /// End of the name of an index of parts: `model.safetensors.index.json`.
@@ -154,21 +152,41 @@ impl WeightFiles {
         texts.get(key).map(String::as_str)
     }
 
-    /// Returns a tensor; floating-point numbers are 32-bit regardless of the file's format.
+    /// Returns a tensor of floating-point numbers, in 32 bits regardless of the file's format.
     ///
     /// # Errors
-    /// [`EncoderError::File`] if there is no such tensor, or its numbers are of a type that no network has.
-    pub fn tensor(&self, name: &str) -> Result<Tensor, EncoderError> {
+    /// [`EncoderError::File`] if there is no such tensor, or it holds other numbers.
+    pub(crate) fn parameter(&self, name: &str) -> Result<Parameter, EncoderError> {
+        self.read_as(name, Parameter::of_bytes)
+    }
+
+    /// Reads a tensor with `read`, which gets its type, shape and bytes.
+    fn read_as<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(Dtype, &[usize], &[u8]) -> Result<T, String>,
+    ) -> Result<T, EncoderError> {
         let place = self.tensors.get(name).ok_or_else(|| EncoderError::File {
             path: self.path.clone(),
             reason: format!("it has no tensor {name:?}"),
         })?;
         let file = &self.files[place.file];
         let bytes = file.bytes(place.bytes.clone())?;
-        weights::tensor_of(place.dtype, &place.shape, &bytes).map_err(|reason| EncoderError::File {
+        read(place.dtype, &place.shape, &bytes).map_err(|reason| EncoderError::File {
             path: file.path().to_owned(),
             reason: format!("tensor {name:?}: {reason}"),
         })
+    }
+}
+
+#[cfg(feature = "torch")]
+impl WeightFiles {
+    /// Returns a tensor; floating-point numbers are 32-bit regardless of the file's format.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if there is no such tensor, or its numbers are of a type that no network has.
+    pub fn tensor(&self, name: &str) -> Result<tch::Tensor, EncoderError> {
+        self.read_as(name, super::weights::tensor_of)
     }
 
     /// Returns the tensors whose names start with `prefix`, with the prefix removed: the parameters of the
@@ -176,8 +194,12 @@ impl WeightFiles {
     ///
     /// # Errors
     /// [`EncoderError::File`] if a parameter of the network has an unsupported type.
-    pub fn network(&self, kind: BackboneKind, prefix: &str) -> Result<Tensors, EncoderError> {
-        let mut tensors = Tensors::new();
+    pub fn network(
+        &self,
+        kind: super::backbones::BackboneKind,
+        prefix: &str,
+    ) -> Result<super::weights::Tensors, EncoderError> {
+        let mut tensors = super::weights::Tensors::new();
         for name in self.names() {
             let Some(own) = name.strip_prefix(prefix) else { continue };
             match self.tensor(name) {
@@ -237,7 +259,7 @@ mod tests {
         for name in ["model.safetensors.index.json", "model-00002-of-00002.safetensors"] {
             let read = WeightFiles::read(&folder.path().join(name)).unwrap();
             assert_eq!(read.names().collect::<Vec<_>>(), ["a", "b", "c"]);
-            assert_eq!(read.tensor("c").unwrap().double_value(&[0]), 3.0);
+            assert_eq!(read.parameter("c").unwrap().values, [3.0]);
             assert_eq!(read.digests().unwrap().len(), 2);
         }
     }

@@ -15,28 +15,24 @@ use std::time::Instant;
 use std::{fs, io};
 
 use image::RgbImage;
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::augment::augment;
 use super::config::TrainingConfig;
 use super::control::Control;
-use super::pairs::TileRef;
+use super::kept_rows::KeptRows;
 use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
 use super::{Progress, TrainingError};
 use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
-use histokin_core::slide::SlideError;
 use histokin_encoder::DescriptorBatch;
 use histokin_encoder::fitting::LinearHead;
 use histokin_encoder::prototypes::{PrototypeFit, PrototypeSettings};
 use histokin_encoder::trainable::TrainableNetwork;
 use histokin_encoder::weights::{self, Tensors};
-
-/// Name of the folder in a project that holds kept features.
-pub const FEATURES_FOLDER: &str = "features";
 
 /// Name of the tensor in a file.
 const TENSOR: &str = "features";
@@ -59,21 +55,6 @@ pub(super) struct KeptFeatures {
     values: Tensor,
     /// Where they are.
     pub rows: Arc<KeptRows>,
-}
-
-/// The rows of kept features.
-pub(super) struct KeptRows {
-    views: usize,
-    /// For each slide, the row of the first view of each tile that could be read.
-    slides: Vec<HashMap<Level0Rect, i64>>,
-}
-
-impl KeptRows {
-    /// Draws one of the views of a tile; returns its row. `None` if the tile could not be read.
-    pub fn draw(&self, tile: &TileRef, random: &mut ChaCha8Rng) -> Option<i64> {
-        let view = random.random_range(0..self.views) as i64;
-        Some(self.slides[tile.slide].get(&tile.rect)? + view)
-    }
 }
 
 impl KeptFeatures {
@@ -328,14 +309,6 @@ impl Keeper<'_> {
         let is_read = |index: usize| sums[index * views..][..views].iter().all(|sum| sum.is_finite());
         let tiles = slide.tiles.iter().enumerate().filter(|(index, _)| is_read(*index));
         Ok(tiles.map(|(index, rect)| (*rect, first + (index * views) as i64)).collect())
-    }
-}
-
-/// Returns the error for a tile whose features could not be computed.
-pub(super) fn unread(slide: &TrainingSlide) -> SlideError {
-    SlideError::Unavailable {
-        path: slide.source.info().path.clone(),
-        reason: "a tile has no kept features, since it could not be read".into(),
     }
 }
 

@@ -12,25 +12,36 @@
 //! kept features → pairs → head → loss → step
 //! ```
 //!
-//! [`pairs`] draws near and far tiles, [`loader`] reads them on its own threads, [`losses`] and [`memory_bank`] compute
-//! the loss, [`optimiser`] makes the step, and [`train`] runs the training loop, validates, and saves checkpoints in the
+//! [`pairs`] draws near and far tiles, [`loader`] reads them on its own threads, `losses` and `memory_bank` compute
+//! the loss, `optimiser` makes the step, and [`train`] runs the training loop, validates, and saves checkpoints in the
 //! folder of a [`run`]. All random choices depend on seed and step only, so that an interrupted run continues exactly as
 //! if it had not been interrupted.
+//!
+//! Training computes in libtorch. A build without the feature `torch` has all settings and finished runs, but
+//! [`train`] refuses.
 
 pub mod augment;
 pub mod card;
+#[cfg(feature = "torch")]
 pub mod checkpoint;
 pub mod config;
 mod control;
 pub mod fields;
 pub mod judged_pairs;
+#[cfg(feature = "torch")]
 mod kept_features;
+mod kept_rows;
 pub mod labels;
+#[cfg(feature = "torch")]
 mod learner;
 pub mod loader;
+#[cfg(feature = "torch")]
 pub mod losses;
+#[cfg(feature = "torch")]
 pub mod memory_bank;
+#[cfg(feature = "torch")]
 mod memory_need;
+#[cfg(feature = "torch")]
 pub mod optimiser;
 pub mod pairs;
 pub mod run;
@@ -38,20 +49,28 @@ mod shown;
 pub mod slides;
 pub mod speed;
 pub mod tile_reader;
+#[cfg(feature = "torch")]
 mod trainer;
+mod training;
 mod validation;
+#[cfg(feature = "torch")]
+mod validation_tiles;
 
 use std::path::PathBuf;
 
 use histokin_core::slide::SlideError;
-use histokin_encoder::{EncoderError, is_out_of_memory};
+use histokin_encoder::EncoderError;
 use histokin_evaluation::labels::LabelError;
 
 pub use config::TrainingConfig;
 pub use control::Control;
-pub use kept_features::FEATURES_FOLDER;
+pub use kept_rows::FEATURES_FOLDER;
 pub use shown::{ShownPair, preview};
-pub use trainer::{Outcome, Pace, Progress, Setup, train};
+#[cfg(feature = "torch")]
+pub use trainer::train;
+#[cfg(not(feature = "torch"))]
+pub use training::train;
+pub use training::{Outcome, Pace, Progress, Setup, check_available};
 pub use validation::{RetrievalValidation, Validation};
 
 /// An error of training. Every message says what to do.
@@ -196,11 +215,12 @@ pub enum TrainingError {
     },
 }
 
+#[cfg(feature = "torch")]
 impl TrainingError {
     fn torch(doing: &'static str, error: &tch::TchError) -> Self {
         // The message of libtorch without the C++ backtrace that follows it.
         let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
-        match is_out_of_memory(error) {
+        match histokin_encoder::is_out_of_memory(error) {
             true => Self::OutOfMemory { doing, reason },
             false => Self::Torch { doing, reason },
         }

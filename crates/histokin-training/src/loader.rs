@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use super::TrainingError;
 use super::augment::augment;
 use super::config::{Method, TrainingConfig};
-use super::kept_features::{self, KeptRows};
+use super::kept_rows::{self, KeptRows};
 use super::pairs::{Group, PairSampler, TileRef};
 use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
@@ -120,7 +120,7 @@ impl BatchSource<'_> {
         random.set_stream((step << 24) | position as u64);
         if let Some(kept) = self.kept {
             let draw = |tile: &TileRef| {
-                kept.draw(tile, &mut random).ok_or_else(|| kept_features::unread(&self.slides[tile.slide]))
+                kept.draw(tile, &mut random).ok_or_else(|| kept_rows::unread(&self.slides[tile.slide]))
             };
             return Ok((Vec::new(), group.tiles.iter().map(draw).collect::<Result<_, _>>()?));
         }

@@ -6,7 +6,9 @@ use image::RgbImage;
 
 use super::TrainingError;
 use super::config::{Method, TrainingConfig};
-use super::loader::{Batch, BatchSource};
+#[cfg(feature = "torch")]
+use super::loader::Batch;
+use super::loader::BatchSource;
 use super::pairs::{PairSampler, Relation, TileRef};
 use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
@@ -15,6 +17,7 @@ use histokin_core::slide::SlideId;
 use histokin_core::stain::{LabStatistics, StainSetting};
 
 /// Number of pairs shown at once.
+#[cfg(feature = "torch")]
 const SHOWN_PAIRS: usize = 6;
 
 /// Number of pairs in a preview.
@@ -40,6 +43,7 @@ fn location(slides: &[TrainingSlide], tile: &TileRef) -> (SlideId, Level0Rect) {
 }
 
 /// Returns the first pairs of a batch, with their distances; none where features are kept instead of images.
+#[cfg(feature = "torch")]
 pub(super) fn shown_pairs(batch: &Batch, distances: &[f32], slides: &[TrainingSlide]) -> Vec<ShownPair> {
     let mut first_tile = 0;
     let mut shown = Vec::new();

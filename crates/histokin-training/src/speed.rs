@@ -8,7 +8,8 @@ use super::config::{Method, TrainingConfig};
 use super::control::Control;
 use super::run::{RUNS_FOLDER, Run};
 use super::slides::TrainingSlide;
-use super::trainer::{Progress, Setup, train};
+use super::train;
+use super::training::{Progress, Setup};
 use histokin_encoder::DeviceChoice;
 
 /// Number of steps that are timed. One step before them is not: it also allocates memory and fills caches.

@@ -14,9 +14,10 @@ use crate::ui::app::Requests;
 use crate::ui::theme::{self, Palette};
 
 /// The main third-party works in the program, with their licences.
-const WORKS: [(&str, &str); 13] = [
+const WORKS: [(&str, &str); 14] = [
     ("OpenSlide", "LGPL 2.1"),
     ("libtorch (PyTorch)", "BSD 3-Clause"),
+    ("ONNX Runtime, ort", "MIT; MIT or Apache 2.0"),
     ("libjpeg-turbo", "IJG, BSD 3-Clause, zlib"),
     ("egui, eframe", "MIT or Apache 2.0"),
     ("wgpu, naga", "MIT or Apache 2.0"),

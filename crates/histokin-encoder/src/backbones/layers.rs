@@ -3,16 +3,8 @@
 
 use tch::{Kind, TchError, Tensor, nn};
 
-/// Activation function after a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// The identity.
-    None,
-    /// ReLU, `max(x, 0)`.
-    Relu,
-    /// ReLU clipped at 6.
-    Relu6,
-}
+use super::description::{Activation, BlockDescription, Geometry, Padding, Unit};
+use super::network::folder;
 
 impl Activation {
     /// Applies the activation in place. This is safe for training: the gradients of both functions depend
@@ -24,52 +16,6 @@ impl Activation {
             Self::Relu6 => x.f_relu6_(),
         }
     }
-}
-
-/// Zero padding of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Padding {
-    /// Half the kernel on every side (torchvision).
-    Centred,
-    /// TensorFlow's 'SAME': the minimum for an output of `ceil(input / stride)`, with the odd pixel at the
-    /// right and bottom.
-    Same,
-}
-
-/// Geometry of a convolution; kernel and stride are square.
-#[derive(Debug, Clone, Copy)]
-pub struct Geometry {
-    /// Number of input channels.
-    pub inputs: i64,
-    /// Number of output channels.
-    pub outputs: i64,
-    /// Edge length of the kernel.
-    pub kernel: i64,
-    /// Stride along both axes.
-    pub stride: i64,
-    /// Number of channel groups; 1 for a dense convolution.
-    pub groups: i64,
-}
-
-impl Geometry {
-    /// Returns the geometry of a convolution that connects all channels.
-    pub fn dense(inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Self {
-        Self { inputs, outputs, kernel, stride, groups: 1 }
-    }
-
-    /// Returns the geometry of a convolution with one filter per channel.
-    pub fn depthwise(channels: i64, kernel: i64, stride: i64) -> Self {
-        Self { inputs: channels, outputs: channels, kernel, stride, groups: channels }
-    }
-}
-
-/// Properties shared by all convolutions of a network family.
-#[derive(Debug, Clone, Copy)]
-pub struct Family {
-    /// Padding of the convolutions.
-    pub padding: Padding,
-    /// Value added to the variance in batch-norm.
-    pub norm_epsilon: f64,
 }
 
 #[derive(Debug)]
@@ -121,26 +67,20 @@ pub struct ConvUnit {
 }
 
 impl ConvUnit {
-    /// Creates the unit with newly initialised parameters, named under `conv` and `norm`.
+    /// Creates the unit with newly initialised parameters under `path`.
     ///
     /// # Errors
     /// An error of libtorch, such as lack of memory.
-    pub fn new(
-        conv: &nn::Path,
-        norm: &nn::Path,
-        geometry: Geometry,
-        family: Family,
-        activation: Activation,
-    ) -> Result<Self, TchError> {
-        let Geometry { inputs, outputs, kernel, groups, .. } = geometry;
-        let shape = [outputs, inputs / groups, kernel, kernel];
+    pub fn new(path: &nn::Path, unit: &Unit) -> Result<Self, TchError> {
+        let Unit { conv, norm, geometry, family, activation } = unit;
+        let shape = geometry.weight_shape().map(|extent| extent as i64);
         Ok(Self {
-            weight: conv.f_var("weight", &shape, nn::init::DEFAULT_KAIMING_NORMAL)?,
+            weight: folder(path, conv).f_var("weight", &shape, nn::init::DEFAULT_KAIMING_NORMAL)?,
             bias: None,
-            norm: Some(BatchNorm::new(norm, outputs, family.norm_epsilon)?),
-            geometry,
+            norm: Some(BatchNorm::new(&folder(path, norm), geometry.outputs, family.norm_epsilon)?),
+            geometry: *geometry,
             padding: family.padding,
-            activation,
+            activation: *activation,
         })
     }
 
@@ -149,14 +89,16 @@ impl ConvUnit {
     /// # Errors
     /// An error of libtorch, such as lack of memory.
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        let Geometry { kernel, stride, groups, .. } = self.geometry;
+        let Geometry { stride, groups, .. } = self.geometry;
         let convolve = |x: &Tensor, padding: i64| {
             x.f_conv2d(&self.weight, self.bias.as_ref(), [stride, stride], [padding, padding], [1, 1], groups)
         };
-        let x = match self.padding {
-            // With stride 1 both kinds of padding are identical.
-            Padding::Same if stride > 1 => convolve(&pad_same(x, kernel, stride)?, 0)?,
-            _ => convolve(x, kernel / 2)?,
+        let (_, _, height, width) = x.size4()?;
+        let [(top, bottom), (left, right)] =
+            [height, width].map(|extent| self.padding.around(extent, self.geometry));
+        let x = match top == bottom && top == left && left == right {
+            true => convolve(x, top)?,
+            false => convolve(&x.f_constant_pad_nd([left, right, top, bottom])?, 0)?,
         };
         let x = match &self.norm {
             Some(norm) => norm.forward(&x, train)?,
@@ -220,13 +162,6 @@ fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {
     tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
-fn pad_same(x: &Tensor, kernel: i64, stride: i64) -> Result<Tensor, TchError> {
-    let (_, _, height, width) = x.size4()?;
-    let total = |extent: i64| ((extent + stride - 1) / stride * stride - stride + kernel - extent).max(0);
-    let (x_total, y_total) = (total(width), total(height));
-    x.f_constant_pad_nd([x_total / 2, x_total - x_total / 2, y_total / 2, y_total - y_total / 2])
-}
-
 /// A block of a backbone.
 #[derive(Debug)]
 pub enum Block {
@@ -239,13 +174,23 @@ pub enum Block {
 }
 
 impl Block {
-    /// Creates an inverted residual block; with `with_skip`, its input is added to its output.
-    pub fn chain(body: Vec<ConvUnit>, with_skip: bool) -> Self {
-        if with_skip {
-            Self::Residual { body, shortcut: None, activation: Activation::None }
-        } else {
-            Self::Chain(body)
-        }
+    /// Creates the block with newly initialised parameters under `path`.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
+    pub fn new(path: &nn::Path, description: &BlockDescription) -> Result<Self, TchError> {
+        let units = |units: &[Unit]| -> Result<Vec<ConvUnit>, TchError> {
+            units.iter().map(|unit| ConvUnit::new(path, unit)).collect()
+        };
+        Ok(match description {
+            BlockDescription::MaxPool => Self::MaxPool,
+            BlockDescription::Chain(body) => Self::Chain(units(body)?),
+            BlockDescription::Residual { body, shortcut, activation } => Self::Residual {
+                body: units(body)?,
+                shortcut: shortcut.as_ref().map(|unit| ConvUnit::new(path, unit)).transpose()?,
+                activation: *activation,
+            },
+        })
     }
 
     /// Computes the output for `x`; with `train`, batch-norms use and update statistics of the batch.

@@ -4,22 +4,21 @@ mod about;
 mod crops;
 mod file;
 mod location;
+#[cfg(feature = "torch")]
+mod network;
 mod preprocessing;
 mod single_file;
 
 use std::path::Path;
 
-use tch::{Kind, TchError, nn};
-
 use single_file::SELF_DESCRIPTION;
 
-use super::backbones::{Backbone, BackboneKind};
-use super::device::Compute;
+use super::backbones::BackboneKind;
+use super::parameters::Parameters;
 use super::state_dict::{FoundNetwork, prefix_in_files};
 use super::vit_settings::{self, RecognisedVit};
 use super::vit_weights::VitWeights;
 use super::weight_files::WeightFiles;
-use super::weights::{self, Tensors};
 use super::{EncoderError, EncoderSpec};
 
 pub use about::About;
@@ -191,22 +190,11 @@ impl Model {
         Ok(Self { prefix, ..Self::of_parts(file, weights, head)? })
     }
 
-    /// Returns the parameters of the backbone by their own names, and any other tensors beside them.
-    ///
-    /// # Errors
-    /// [`EncoderError`] if the weights are damaged.
-    pub fn tensors(&self) -> Result<Tensors, EncoderError> {
-        match self.file.backbone {
-            BackboneKind::Vit(_) => self.vit()?.tensors(),
-            kind => self.weights.network(kind, &self.prefix),
-        }
-    }
-
     /// Returns the vision transformer in the weights.
     ///
     /// # Errors
     /// [`EncoderError::Mismatch`] if there is none.
-    fn vit(&self) -> Result<VitWeights<'_>, EncoderError> {
+    pub fn vit(&self) -> Result<VitWeights<'_>, EncoderError> {
         let found = VitWeights::find(&self.weights)?.ok_or_else(|| EncoderError::Mismatch {
             path: self.weights.path().to_owned(),
             differences: "there is no vision transformer among them".into(),
@@ -214,25 +202,6 @@ impl Model {
         match &self.changes {
             Some(changes) => found.changed_by(changes),
             None => Ok(found),
-        }
-    }
-
-    /// Builds the backbone with its weights for inference on a device.
-    ///
-    /// # Errors
-    /// [`EncoderError`] if the weights are damaged or of another network, or libtorch fails.
-    pub fn backbone(&self, compute: Compute) -> Result<Backbone, EncoderError> {
-        if let BackboneKind::Vit(architecture) = self.file.backbone {
-            return Ok(self.vit()?.network(architecture, compute)?.into());
-        }
-        let torch = |error: TchError| EncoderError::torch("building the network", &error);
-        let store = nn::VarStore::new(compute.device);
-        let backbone = self.file.backbone.build(&store.root()).map_err(torch)?;
-        weights::fill(&store, &self.tensors()?, self.weights.path(), |name| self.is_beside_backbone(name))?;
-        let backbone = backbone.folded().map_err(torch)?;
-        match compute.kind {
-            Kind::Float => Ok(backbone),
-            kind => backbone.to_kind(kind).map_err(torch),
         }
     }
 
@@ -260,19 +229,21 @@ impl Model {
         self.head_files().map(WeightFiles::path)
     }
 
-    /// Returns the tensors `head.weight` and `head.bias`, those of a hidden layer, and the path of their file, if there
-    /// is a head.
+    /// Returns `head.weight` and `head.bias` and those of a hidden layer, if there is a head.
     ///
     /// # Errors
     /// [`EncoderError`] if one is missing or damaged.
-    pub fn head_tensors(&self) -> Result<Option<(&Path, Tensors)>, EncoderError> {
+    pub fn head_parameters(&self) -> Result<Option<Parameters>, EncoderError> {
         let Some(files) = self.head_files() else { return Ok(None) };
-        let read = |name: &str| Ok((name.to_owned(), files.tensor(name)?));
+        let read = |name: &str| Ok((name.to_owned(), files.parameter(name)?));
+        self.head_names().map(read).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Returns the names of the parameters of a head such as the model's.
+    fn head_names(&self) -> impl Iterator<Item = &'static str> {
         let hidden = ["head.hidden.weight", "head.hidden.bias"];
         let hidden = hidden.into_iter().filter(|_| self.file.hidden.is_some());
-        let names = ["head.weight", "head.bias"].into_iter().chain(hidden);
-        let tensors = names.map(read).collect::<Result<_, EncoderError>>()?;
-        Ok(Some((files.path(), tensors)))
+        ["head.weight", "head.bias"].into_iter().chain(hidden)
     }
 
     /// Returns whether a weights file may contain `name` although the backbone has no such parameter:

@@ -154,6 +154,7 @@ fn carry_out(
     control: &Control,
     events: &EventSender,
 ) -> Result<TrainingEnd, TrainingError> {
+    training::check_available()?;
     let project = &plan.project;
     let (run, slides, validation, resume) = match plan.what {
         PlannedRun::New { targets, mut config, seconds } => {

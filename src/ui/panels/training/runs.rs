@@ -8,6 +8,7 @@ use super::running::USE_HINT;
 use super::trial::trial_ui;
 use super::{Tab, TrainingPanel};
 use crate::session::{RunView, Session, TrainingCommand};
+use crate::training::check_available;
 use crate::training::config::Method;
 use crate::training::run::RunStatus;
 use crate::ui::app::Requests;
@@ -113,7 +114,8 @@ fn buttons_ui(
     }
     if run.can_continue() {
         let hint = "Continue from the last checkpoint, with the run's own settings and slides";
-        if ui.add_enabled(free, egui::Button::new("Continue")).on_hover_text(hint).clicked() {
+        let can_train = free && check_available().is_ok();
+        if ui.add_enabled(can_train, egui::Button::new("Continue")).on_hover_text(hint).clicked() {
             train(TrainingCommand::Continue { run: id.clone(), device: panel.device });
             panel.tab = Tab::Run;
         }

@@ -11,6 +11,7 @@ use super::{Duration, Role, Tab, TrainingPanel, heading_ui};
 use crate::number_format::{counted, grouped};
 use crate::session::{PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
+use crate::training::check_available;
 use crate::training::config::Preset;
 use crate::ui::actions::{self, SlideAction};
 use crate::ui::app::Requests;
@@ -351,7 +352,7 @@ fn start_ui(
     requests: &mut Requests,
 ) {
     let (slides, validation) = (chosen(panel, session, Role::Learn), chosen(panel, session, Role::Validate));
-    let obstacle = match panel.config.check() {
+    let obstacle = match check_available().and_then(|()| panel.config.check()) {
         Err(error) => Some(error.to_string()),
         Ok(()) if slides.is_empty() => Some("Choose at least one slide to train on.".to_owned()),
         Ok(()) if session.training().running().active => Some("A training is already running.".to_owned()),

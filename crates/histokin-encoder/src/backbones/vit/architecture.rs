@@ -137,12 +137,12 @@ impl VitArchitecture {
     }
 
     /// Returns the number of tokens before the patch tokens.
-    pub(super) fn prefix_tokens(&self) -> usize {
+    pub(crate) fn prefix_tokens(&self) -> usize {
         usize::from(self.class_token) + self.registers
     }
 
     /// Returns the number of learned positions before those of the patches.
-    pub(super) fn prefix_positions(&self) -> usize {
+    pub(crate) fn prefix_positions(&self) -> usize {
         match self.positions {
             Positions::Patches => 0,
             Positions::ClassAndPatches => usize::from(self.class_token),

@@ -1,0 +1,177 @@
+//! The encoder that runs in ONNX Runtime, on the CPU.
+//!
+//! The network is written as an ONNX model ([`crate::onnx`]) in memory, without the parameters, which ONNX Runtime takes
+//! from the memory that they were read into.
+
+mod library;
+#[cfg(test)]
+mod tests;
+
+use image::RgbImage;
+use ort::logging::LogLevel;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::Tensor;
+
+use super::batches::{check_finite, check_sizes, in_parts, is_lack_of_memory};
+use super::device::{DeviceChoice, computing_threads};
+use super::model::Model;
+use super::onnx::{Computation, Constant, INPUT, Numbers, OUTPUT};
+use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec};
+
+/// Initial number of tiles per batch, reduced if memory runs out.
+const BATCH: usize = 16;
+
+/// Largest number of numbers of a constant that is part of the model: those that the optimiser looks at are smaller.
+const MOST_INSIDE: usize = 256;
+
+/// Name of the file in which constants are said to lie; none is read.
+const NOWHERE: &str = "in-memory";
+
+/// Returns the name of the device.
+///
+/// # Errors
+/// [`EncoderError::Device`] if another than the CPU is requested; [`EncoderError::Engine`] if ONNX Runtime's library is
+/// missing.
+pub(super) fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> {
+    library::environment()?;
+    match choice {
+        DeviceChoice::Auto | DeviceChoice::Cpu => Ok("CPU (ONNX Runtime)".to_owned()),
+        DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) => Err(EncoderError::Device {
+            device: choice.to_string(),
+            reason: "ONNX Runtime is used on the CPU only; with libtorch (--engine torch), CUDA devices can be used"
+                .to_owned(),
+        }),
+    }
+}
+
+/// Returns whether ONNX Runtime's library is where it is looked for.
+#[cfg(test)]
+fn is_there() -> bool {
+    library::is_there()
+}
+
+/// Builds a model's network.
+///
+/// # Errors
+/// As [`device_name`]; [`EncoderError`] if the weights are damaged or of another network.
+pub(super) fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
+    let device = device_name(device)?;
+    let size = [model.spec.tiles.tile_px; 2];
+    let session = session(&model, size)?;
+    Ok(Box::new(OnnxEncoder { model, device, session, size, largest_batch: BATCH }))
+}
+
+/// A model's network with the session for tiles of one size.
+struct OnnxEncoder {
+    model: Model,
+    device: String,
+    session: Session,
+    /// Height and width of the session's tiles.
+    size: [u32; 2],
+    /// Maximum number of tiles per batch; halved when memory runs out.
+    largest_batch: usize,
+}
+
+fn failed(doing: &'static str) -> impl Fn(String) -> EncoderError {
+    move |reason| EncoderError::OnnxRuntime { doing, reason: first_line(&reason) }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Builds a session for tiles of this height and width.
+fn session(model: &Model, size: [u32; 2]) -> Result<Session, EncoderError> {
+    let environment = library::environment()?;
+    let is_large = |constant: &Constant| match &constant.numbers {
+        Numbers::Floats(numbers) => numbers.len() > MOST_INSIDE,
+        Numbers::Integers(_) => false,
+    };
+    let (message, constants) = Computation::of(model, size)?.divided(NOWHERE, is_large);
+    build(environment, &message, constants).map_err(failed("building the network"))
+}
+
+fn build(
+    environment: &ort::environment::Environment,
+    message: &[u8],
+    constants: Vec<Constant>,
+) -> Result<Session, String> {
+    fn text<R>(error: ort::Error<R>) -> String {
+        error.to_string()
+    }
+    // Idle threads that wait actively would take time from those that decode.
+    let mut builder = Session::builder(environment)
+        .map_err(text)?
+        .with_log_level(LogLevel::Error)
+        .map_err(text)?
+        .with_optimization_level(GraphOptimizationLevel::All)
+        .map_err(text)?
+        .with_intra_threads(threads())
+        .map_err(text)?
+        .with_intra_op_spinning(false)
+        .map_err(text)?;
+    for Constant { name, shape, numbers } in constants {
+        let Numbers::Floats(numbers) = numbers else { continue };
+        let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+        let tensor = Tensor::from_array((shape, numbers)).map_err(text)?;
+        builder = builder.with_external_initializer(name, tensor.into_dyn()).map_err(text)?;
+    }
+    builder.commit_from_memory(message).map_err(text)
+}
+
+/// Returns the number of threads: that of `OMP_NUM_THREADS` if it is set, as for libtorch.
+fn threads() -> usize {
+    let set = std::env::var("OMP_NUM_THREADS").ok().and_then(|text| text.parse().ok());
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    set.filter(|threads| *threads > 0).unwrap_or_else(|| computing_threads(processors))
+}
+
+impl OnnxEncoder {
+    fn run(&mut self, tiles: &[RgbImage]) -> Result<Vec<f32>, String> {
+        let [height, width] = self.size.map(i64::from);
+        let bytes: Vec<u8> = tiles.iter().flat_map(|tile| tile.as_raw()).copied().collect();
+        let shape = vec![tiles.len() as i64, height, width, 3];
+        let input = Tensor::from_array((shape, bytes)).map_err(|error| error.to_string())?;
+        let outputs = self.session.run(ort::inputs![INPUT => input]).map_err(|error| error.to_string())?;
+        let (shape, values) =
+            outputs[OUTPUT].try_extract_tensor::<f32>().map_err(|error| error.to_string())?;
+        let expected = [tiles.len() as i64, self.model.spec.width as i64];
+        match shape[..] == expected {
+            true => Ok(values.to_vec()),
+            false => Err(format!("the network answered {shape:?}, not {expected:?}")),
+        }
+    }
+}
+
+impl Encoder for OnnxEncoder {
+    fn spec(&self) -> &EncoderSpec {
+        &self.model.spec
+    }
+
+    fn device(&self) -> String {
+        self.device.clone()
+    }
+
+    fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError> {
+        let width = self.model.spec.width;
+        check_sizes(tiles)?;
+        let Some(first) = tiles.first() else { return Ok(DescriptorBatch { values: Vec::new(), width }) };
+        let size = [first.height(), first.width()];
+        if size != self.size {
+            self.session = session(&self.model, size)?;
+            self.size = size;
+        }
+        let mut values = Vec::with_capacity(tiles.len() * width);
+        let mut largest = self.largest_batch;
+        let is_lack = |message: &String| is_lack_of_memory(message);
+        let outcome = in_parts(tiles.len(), &mut largest, is_lack, |part| {
+            values.extend(self.run(&tiles[part])?);
+            Ok(())
+        });
+        self.largest_batch = largest;
+        outcome.map_err(failed("encoding"))?;
+        check_finite(&values, width, &self.model.spec.name)?;
+        Ok(DescriptorBatch { values, width })
+    }
+}

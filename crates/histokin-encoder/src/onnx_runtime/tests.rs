@@ -1,0 +1,198 @@
+//! Descriptors of both engines.
+
+use image::Rgb;
+
+use super::*;
+use crate::EncoderError;
+
+/// Returns whether there is an ONNX Runtime to test with; otherwise says that the test skips.
+fn is_here() -> bool {
+    let is_here = is_there();
+    if !is_here {
+        println!("skipped: there is no ONNX Runtime; `make setup` fetches it");
+    }
+    is_here
+}
+
+/// Tiles that look different from each other.
+pub(crate) fn tiles(width: u32, height: u32) -> Vec<RgbImage> {
+    let tile = |seed: u32| {
+        RgbImage::from_fn(width, height, |x, y| {
+            let wave = |a: u32, b: u32| ((x * a + y * b + seed * 31) % 256) as u8;
+            Rgb([wave(3, seed + 1) / 2 + 90, wave(seed + 2, 5), wave(x * seed, 2) / 2 + 80])
+        })
+    };
+    (1..4).map(tile).collect()
+}
+
+#[test]
+fn other_devices_than_the_cpu_are_refused() {
+    if !is_here() {
+        return;
+    }
+    let refused = crate::load_in(crate::DEFAULT, DeviceChoice::Cuda(0), crate::engine::Engine::OnnxRuntime);
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("cuda:0") && refused.contains("--engine torch"), "{refused}");
+}
+
+#[test]
+fn tiles_that_cannot_be_encoded_are_refused_and_none_are_fine() {
+    if !is_here() {
+        return;
+    }
+    let (_, model, _) = crate::onnx::tests::small_transformers().remove(0);
+    let mut encoder = load_model(model, DeviceChoice::Cpu).unwrap();
+    assert!(encoder.encode(&[]).unwrap().values.is_empty());
+    let edge = encoder.spec().tiles.tile_px;
+    let mixed = [RgbImage::new(edge, edge), RgbImage::new(edge, 2 * edge)];
+    assert!(matches!(encoder.encode(&mixed), Err(EncoderError::UnequalTiles { .. })));
+    let odd = [RgbImage::new(edge + 1, edge)];
+    assert!(matches!(encoder.encode(&odd), Err(EncoderError::TileSize { .. })));
+    assert_eq!(encoder.encode(&mixed[..1]).unwrap().rows().len(), 1, "it goes on");
+}
+
+#[cfg(feature = "torch")]
+mod compared {
+    use super::*;
+    use crate::DEFAULT;
+    use crate::backbones::BackboneKind;
+    use crate::compute::Compute;
+    use crate::model::{Crops, ModelFile, Preprocessing};
+    use crate::network::{Branch, NetworkEncoder};
+    use crate::onnx::tests::{random_network, small_transformers};
+    use crate::readout::HeadOutput;
+    use crate::weights::{self, Array};
+
+    /// Embeds tiles with both engines. Returns the largest length of a difference relative to the descriptor's length,
+    /// and the least cosine.
+    fn compared(model: impl Fn() -> Model, tiles: &[RgbImage]) -> (f32, f32) {
+        let mut ours = load_model(model(), DeviceChoice::Cpu).unwrap();
+        let found = ours.encode(tiles).unwrap();
+        let compute = Compute::choose(DeviceChoice::Cpu).unwrap();
+        let Model { spec, file, .. } = model();
+        let branch = Branch::load(&model(), compute).unwrap();
+        let expected = NetworkEncoder::new(branch, spec, compute, file.preprocessing).encode(tiles).unwrap();
+        assert_eq!(found.values.len(), expected.values.len());
+        let (mut difference, mut cosine) = (0.0_f32, 1.0_f32);
+        for (found, expected) in found.rows().zip(expected.rows()) {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let apart: Vec<f32> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
+            let length = dot(expected, expected).sqrt();
+            assert!(length > 1e-3, "a descriptor of nothing");
+            difference = difference.max(dot(&apart, &apart).sqrt() / length);
+            cosine = cosine.min(dot(found, expected) / (length * dot(found, found).sqrt()));
+        }
+        (difference, cosine)
+    }
+
+    fn check(name: &str, model: impl Fn() -> Model, tiles: &[RgbImage]) {
+        let (difference, cosine) = compared(model, tiles);
+        println!("{name}: difference {difference:.1e}, cosine {cosine:.7}");
+        assert!(difference <= 1e-4 && cosine >= 0.999, "{name}: {difference:e}, {cosine}");
+    }
+
+    #[test]
+    fn encoders_that_ship_answer_as_in_libtorch() {
+        if !is_here() {
+            return;
+        }
+        for summary in crate::available().iter().filter(|model| !model.is_own()) {
+            let model = || Model::find(&summary.name).unwrap();
+            check(&summary.name, model, &tiles(224, 224));
+            // Of slides that are coarser than the tiles.
+            check(&summary.name, model, &tiles(111, 96));
+        }
+    }
+
+    #[test]
+    fn convolutional_networks_answer_as_in_libtorch() {
+        if !is_here() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for kind in BackboneKind::PUBLISHED.into_iter().chain([BackboneKind::Tiny]) {
+            let path = random_network(folder.path(), kind);
+            check(kind.name(), || Model::read_single(&path).unwrap(), &tiles(64, 97));
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn transformers_answer_as_in_libtorch() {
+        if !is_here() {
+            return;
+        }
+        for (number, (name, model, sizes)) in small_transformers().into_iter().enumerate() {
+            let BackboneKind::Vit(architecture) = model.file.backbone else { panic!("{name} is none") };
+            let other = (2 * architecture.patch_px as u32, 3 * architecture.patch_px as u32);
+            for (width, height) in sizes.into_iter().map(|size| (size, size)).chain([other]) {
+                let model = || small_transformers().remove(number).1;
+                check(&format!("{name} {width} × {height}"), model, &tiles(width, height));
+            }
+        }
+    }
+
+    #[test]
+    fn every_readout_answers_as_in_libtorch() {
+        if !is_here() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let weights = random_network(folder.path(), BackboneKind::Tiny);
+        let crops = Crops { px: 32, um_per_px: vec![2.0, 1.0] };
+        let plain = ModelFile {
+            weights,
+            preprocessing: Preprocessing { tile_px: 64, mpp: 1.0, ..Preprocessing::default() },
+            ..Model::find(DEFAULT).unwrap().file
+        };
+        let plain = ModelFile {
+            name: "plain".into(),
+            backbone: BackboneKind::Tiny,
+            blocks: Vec::new(),
+            head: None,
+            ..plain
+        };
+        let head = |inputs: usize, hidden: Option<usize>| {
+            let path = folder.path().join(format!("head {inputs} {hidden:?}.safetensors"));
+            let values =
+                |count: usize| (0..count).map(|n| (n as f32 * 0.7).sin() * 0.1).collect::<Vec<f32>>();
+            let width = hidden.unwrap_or(inputs);
+            let (first, last) = (values(width * inputs), values(9 * width));
+            let (shift, bias) = (values(width), values(9));
+            let mut arrays = vec![
+                Array { name: "head.weight", shape: vec![9, width], values: &last },
+                Array { name: "head.bias", shape: vec![9], values: &bias },
+            ];
+            if hidden.is_some() {
+                arrays.push(Array { name: "head.hidden.weight", shape: vec![width, inputs], values: &first });
+                arrays.push(Array { name: "head.hidden.bias", shape: vec![width], values: &shift });
+            }
+            weights::write(&path, arrays).unwrap();
+            Some(path)
+        };
+        let hellinger = crate::readout::FeatureScaling::Hellinger;
+        let unit = Preprocessing { l2_normalise: true, ..plain.preprocessing.clone() };
+        let cases = [
+            ("pooled features", plain.clone()),
+            ("shares", ModelFile { feature_scaling: hellinger, ..plain.clone() }),
+            ("two layers", ModelFile { head: head(64, Some(20)), hidden: Some(20), ..plain.clone() }),
+            ("unit length", ModelFile { head: head(64, None), preprocessing: unit, ..plain.clone() }),
+            ("blocks", ModelFile { head: head(80, None), blocks: vec![1, 2], ..plain.clone() }),
+            (
+                "memberships and stain switch",
+                ModelFile {
+                    head: head(65, None),
+                    output: HeadOutput::Memberships,
+                    stain_switch: Some(0.7),
+                    ..plain.clone()
+                },
+            ),
+            ("views", ModelFile { head: head(128, None), crops: Some(crops), ..plain.clone() }),
+        ];
+        for (name, file) in cases {
+            let model = || Model::assemble(folder.path(), file.clone()).unwrap();
+            check(name, model, &tiles(64, 64));
+            check(name, model, &tiles(50, 41));
+        }
+    }
+}
