@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+# Before this folder, in which this file has the same name.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import dist
 
 WHEELS = ("windows/openslide", "windows/onnxruntime")
 # Libraries of the compiler for Windows that C++ code in a program may need; whichever it needs are copied.
-COMPILER = Path("/usr/lib/gcc/x86_64-w64-mingw32/12-posix"), Path("/usr/x86_64-w64-mingw32/lib")
+COMPILER = *sorted(Path("/usr/lib/gcc/x86_64-w64-mingw32").glob("*-posix")), Path("/usr/x86_64-w64-mingw32/lib")
 
 
 def imported(file):
