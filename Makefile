@@ -19,11 +19,11 @@ test: setup
 	@rm -f target/skipped-tests.txt
 	cargo test --workspace --no-fail-fast; status=$$?; scripts/skipped_tests.sh; exit $$status
 
-# Reads exported files with h5py, numpy and pyarrow, which are installed in target/, where the tests find them.
+# Reads exported files with h5py, numpy, onnxruntime and pyarrow, which are installed in target/, where the tests find them.
 interop: setup
 	test -x target/python/bin/pip || python3 -m venv target/python
-	target/python/bin/pip install --quiet h5py numpy pyarrow
-	cargo test --test it interchange::
+	target/python/bin/pip install --quiet h5py numpy onnxruntime pyarrow
+	cargo test --test it -- interchange:: engines::
 
 # Kills the program at random times, KILLS times in total, and checks its files after each; then opens thousands of
 # broken files. Each part prints its results at the end.

@@ -18,6 +18,7 @@ mod cli;
 mod descriptors;
 mod documents;
 mod encoder;
+mod engines;
 mod evaluate;
 mod evaluation;
 mod identity;

@@ -49,7 +49,6 @@ mod state_dict;
 mod torch_library;
 #[cfg(feature = "torch")]
 mod torchscript;
-#[cfg(feature = "torch")]
 pub mod trainable;
 pub mod trust;
 pub mod user_models;

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
+#[cfg(any(feature = "torch", test))]
 use super::EncoderError;
 use super::weights::MOST_BYTES;
 use histokin_core::descriptors::hex;
@@ -54,6 +55,7 @@ pub fn allow_for_now(path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// [`EncoderError::Untrusted`] if the user has not allowed it.
+#[cfg(any(feature = "torch", test))]
 pub(super) fn check(path: &Path, module: &[u8]) -> Result<(), EncoderError> {
     let identity = identity(module);
     if ALLOWED.lock().unwrap_or_else(PoisonError::into_inner).contains(&identity) {

@@ -30,7 +30,7 @@ impl Control {
     }
 
     /// Waits while paused; returns at once when stopped.
-    pub(super) fn wait_while_paused(&self) {
+    pub fn wait_while_paused(&self) {
         /// How often to check for a stop, which does not notify the condition variable.
         const CHECK_EVERY: Duration = Duration::from_millis(200);
         let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);

@@ -22,7 +22,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::augment::augment;
 use super::config::TrainingConfig;
 use super::control::Control;
-use super::kept_rows::KeptRows;
+use super::kept_rows::{KeptRows, PICTURES};
 use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
 use super::{Progress, TrainingError};
@@ -36,9 +36,6 @@ use histokin_encoder::weights::{self, Tensors};
 
 /// Name of the tensor in a file.
 const TENSOR: &str = "features";
-
-/// Number of pictures that the network looks at at once; at least the views of one tile.
-pub(super) const PICTURES: usize = 32;
 
 /// Bytes of a stored number.
 const NUMBER: u64 = 2;

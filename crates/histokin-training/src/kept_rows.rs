@@ -13,6 +13,9 @@ use histokin_core::slide::SlideError;
 /// Name of the folder in a project that holds kept features.
 pub const FEATURES_FOLDER: &str = "features";
 
+/// Number of pictures that the network looks at at once; at least the views of one tile.
+pub(super) const PICTURES: usize = 32;
+
 /// The rows of kept features.
 pub(super) struct KeptRows {
     /// Number of views of each tile.

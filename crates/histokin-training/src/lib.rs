@@ -39,7 +39,6 @@ pub mod loader;
 pub mod losses;
 #[cfg(feature = "torch")]
 pub mod memory_bank;
-#[cfg(feature = "torch")]
 mod memory_need;
 #[cfg(feature = "torch")]
 pub mod optimiser;

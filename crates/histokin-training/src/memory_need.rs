@@ -2,13 +2,12 @@
 
 use super::TrainingError;
 use super::config::{Method, TrainingConfig};
-use super::kept_features::PICTURES;
-use histokin_core::memory;
+use super::kept_rows::PICTURES;
 use histokin_core::tiling::TileSettings;
+use histokin_encoder as encoder;
 use histokin_encoder::backbones::BackboneKind;
 use histokin_encoder::model::{Crops, ModelFile};
 use histokin_encoder::trainable::{Start, TrainingMemory};
-use histokin_encoder::{self as encoder, DeviceChoice};
 
 impl TrainingConfig {
     /// Takes over the network of the encoder that training starts from, where that is a vision transformer: only its
@@ -65,7 +64,11 @@ fn start(config: &TrainingConfig) -> Result<Option<ModelFile>, TrainingError> {
 /// # Errors
 /// Returns [`TrainingError::TooMuchMemory`] if the run is to train on the CPU and the computer has less, and
 /// [`TrainingError::Encoder`] if the encoder to start from cannot be read.
-pub(super) fn told(config: &TrainingConfig, device: DeviceChoice) -> Result<Option<String>, TrainingError> {
+#[cfg(feature = "torch")]
+pub(super) fn told(
+    config: &TrainingConfig,
+    device: encoder::DeviceChoice,
+) -> Result<Option<String>, TrainingError> {
     if !matches!(config.backbone, BackboneKind::Vit(_)) {
         return Ok(None);
     }
@@ -79,8 +82,8 @@ pub(super) fn told(config: &TrainingConfig, device: DeviceChoice) -> Result<Opti
         gib(need.trained),
         gib(need.activations)
     );
-    let is_cpu = encoder::device_name(device)? == "CPU";
-    match memory::available_bytes().filter(|_| is_cpu) {
+    let is_cpu = encoder::trainable::device_name(device)? == "CPU";
+    match histokin_core::memory::available_bytes().filter(|_| is_cpu) {
         Some(there) if there < need.total() => {
             Err(TrainingError::TooMuchMemory { need: parts, there: format!("{:.1} GiB", gib(there)) })
         }

@@ -200,7 +200,7 @@ impl Run {
     }
 
     /// Folder of the features that the project keeps for training.
-    pub(super) fn features_folder(&self) -> PathBuf {
+    pub fn features_folder(&self) -> PathBuf {
         // PROJECT/runs/ID; a folder that lies elsewhere keeps them to itself.
         let runs = self.folder.parent().filter(|runs| runs.ends_with(RUNS_FOLDER));
         runs.and_then(Path::parent).unwrap_or(&self.folder).join(FEATURES_FOLDER)
@@ -227,7 +227,11 @@ impl Run {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    pub(super) fn keep_history(&self, history: &History) -> Result<(), TrainingError> {
+    /// Writes the history.
+    ///
+    /// # Errors
+    /// Returns [`TrainingError::File`] if the file cannot be written.
+    pub fn keep_history(&self, history: &History) -> Result<(), TrainingError> {
         let text = serde_json::to_string(history).expect("numbers and lists of them become JSON");
         self.write("history.json", text.as_bytes())
     }

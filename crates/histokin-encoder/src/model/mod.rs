@@ -24,7 +24,9 @@ use super::{EncoderError, EncoderSpec};
 pub use about::About;
 pub use crops::Crops;
 pub use file::{MODEL_FILE, ModelFile, read_description};
-pub(super) use location::{Location, locate, model_folders};
+#[cfg(feature = "torch")]
+pub(super) use location::model_folders;
+pub(super) use location::{Location, locate};
 pub use location::{MODELS_VARIABLE, ModelSummary, available, is_encoder};
 pub use preprocessing::Preprocessing;
 pub(super) use preprocessing::sidecar;

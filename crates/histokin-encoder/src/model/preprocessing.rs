@@ -63,6 +63,7 @@ impl Preprocessing {
 
     /// Returns the identity of an encoder: a hash of these settings, the kind of network, and its files'
     /// bytes.
+    #[cfg(any(feature = "torch", test))]
     pub(crate) fn encoder_id(&self, network: &str, files: &[&[u8]]) -> EncoderId {
         let mut identity = self.identity(network);
         files.iter().for_each(|file| identity.add(file));

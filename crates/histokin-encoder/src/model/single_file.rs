@@ -1,5 +1,6 @@
 //! The description of a model that is a single weights file.
 
+#[cfg(any(feature = "torch", test))]
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +86,7 @@ impl SelfDescription {
     }
 
     /// Returns the description as metadata for the header of a safetensors file.
+    #[cfg(any(feature = "torch", test))]
     pub(crate) fn to_header(&self) -> HashMap<String, String> {
         let text = serde_json::to_string(self).expect("names, numbers and arrays of them become JSON");
         HashMap::from([(SELF_DESCRIPTION.to_owned(), text)])

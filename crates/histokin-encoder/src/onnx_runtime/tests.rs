@@ -14,17 +14,6 @@ fn is_here() -> bool {
     is_here
 }
 
-/// Tiles that look different from each other.
-pub(crate) fn tiles(width: u32, height: u32) -> Vec<RgbImage> {
-    let tile = |seed: u32| {
-        RgbImage::from_fn(width, height, |x, y| {
-            let wave = |a: u32, b: u32| ((x * a + y * b + seed * 31) % 256) as u8;
-            Rgb([wave(3, seed + 1) / 2 + 90, wave(seed + 2, 5), wave(x * seed, 2) / 2 + 80])
-        })
-    };
-    (1..4).map(tile).collect()
-}
-
 #[test]
 fn other_devices_than_the_cpu_are_refused() {
     if !is_here() {
@@ -51,6 +40,37 @@ fn tiles_that_cannot_be_encoded_are_refused_and_none_are_fine() {
     assert_eq!(encoder.encode(&mixed[..1]).unwrap().rows().len(), 1, "it goes on");
 }
 
+/// The tile by integer formula that the libraries were asked about (`scripts/vit_reference.py`).
+fn formula_tile(edge: u32) -> RgbImage {
+    let colour = |x: u32, y: u32| [x * x + 3 * y, 5 * x + y * y, x * y + 7 * x];
+    RgbImage::from_fn(edge, edge, |x, y| Rgb(colour(x, y).map(|value| (value % 256) as u8)))
+}
+
+#[test]
+fn transformers_answer_as_the_libraries_they_come_from() {
+    if !is_here() {
+        return;
+    }
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vit");
+    let answers = crate::weight_files::WeightFiles::read(&folder.join("answers.safetensors")).unwrap();
+    for (name, mut model, sizes) in crate::onnx::tests::small_transformers() {
+        let preprocessing = &mut model.file.preprocessing;
+        (preprocessing.input_mean, preprocessing.input_std) = ([0.5; 3], [0.25; 3]);
+        preprocessing.l2_normalise = false;
+        let mut encoder = load_model(model, DeviceChoice::Cpu).unwrap();
+        for size in sizes {
+            let found = encoder.encode(&[formula_tile(size)]).unwrap().values;
+            let expected = answers.parameter(&format!("{name} {size}")).unwrap().values;
+            assert_eq!(found.len(), expected.len(), "{name}");
+            let largest = |values: &mut dyn Iterator<Item = f32>| values.map(f32::abs).fold(0.0, f32::max);
+            let difference = largest(&mut found.iter().zip(&expected).map(|(a, b)| a - b))
+                / largest(&mut expected.iter().copied());
+            println!("{name} {size}: largest relative difference {difference:.1e}");
+            assert!(difference <= 1e-5, "{name} {size}: {difference:e}");
+        }
+    }
+}
+
 #[cfg(feature = "torch")]
 mod compared {
     use super::*;
@@ -62,6 +82,17 @@ mod compared {
     use crate::onnx::tests::{random_network, small_transformers};
     use crate::readout::HeadOutput;
     use crate::weights::{self, Array};
+
+    /// Tiles that look different from each other.
+    fn tiles(width: u32, height: u32) -> Vec<RgbImage> {
+        let tile = |seed: u32| {
+            RgbImage::from_fn(width, height, |x, y| {
+                let wave = |a: u32, b: u32| ((x * a + y * b + seed * 31) % 256) as u8;
+                Rgb([wave(3, seed + 1) / 2 + 90, wave(seed + 2, 5), wave(x * seed, 2) / 2 + 80])
+            })
+        };
+        (1..4).map(tile).collect()
+    }
 
     /// Embeds tiles with both engines. Returns the largest length of a difference relative to the descriptor's length,
     /// and the least cosine.

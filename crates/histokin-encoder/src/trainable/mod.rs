@@ -9,5 +9,5 @@ mod plan;
 pub use depth::Depth;
 pub use memory::TrainingMemory;
 #[cfg(feature = "torch")]
-pub use network::TrainableNetwork;
+pub use network::{TrainableNetwork, device_name};
 pub use plan::{HeadKind, NetworkPlan, Start};

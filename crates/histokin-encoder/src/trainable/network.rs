@@ -20,7 +20,7 @@ use crate::model::{Base, Model, Preprocessing, SelfDescription, model_folders};
 use crate::network::{Branch, NetworkEncoder, empty_head, to_tensor};
 use crate::readout::{FeatureScaling, HeadOutput, Readout};
 use crate::weights::{self, Tensors};
-use crate::{Encoder, EncoderError, EncoderId, EncoderSpec};
+use crate::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
 use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 
@@ -296,6 +296,14 @@ impl TrainableNetwork {
         weights::write_whole(path, &bytes)?;
         Ok(Model::read_single(path)?.spec.id)
     }
+}
+
+/// Returns the display name of the device that `choice` selects on this computer for training. Loads libtorch.
+///
+/// # Errors
+/// [`EncoderError::Device`] if libtorch cannot be loaded, or a CUDA device is requested and cannot be used.
+pub fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> {
+    Ok(Compute::choose(choice)?.name())
 }
 
 fn describe(plan: &NetworkPlan, given: Option<&Model>) -> Result<SelfDescription, EncoderError> {

@@ -1,7 +1,6 @@
 //! Tests of networks in training.
 
 use super::*;
-use crate::DeviceChoice;
 
 fn plan(depth: Depth) -> NetworkPlan {
     NetworkPlan {
