@@ -122,7 +122,7 @@ def check_info(room):
 def check_render(room):
     """Rendered regions and tissue masks have the same pixels."""
     for number, name in enumerate(SLIDES):
-        for command in (["render", "--rect", "100,200,1500,1000", "--size", "750x500"], ["tissue"]):
+        for command in (["render", "--rect", "100,200,1500,1000", "--size", "1500x1000"], ["tissue"]):
             pictures = []
             for program in (room.windows, room.linux):
                 picture = room.folder / f"{command[0]}-{number}-{program.is_windows}.png"
@@ -143,7 +143,7 @@ def same_matches(found, expected):
     worst = max(abs(a["distance"] - b["distance"]) for a, b in zip(found, expected))
     if worst > TOLERANCE:
         raise AssertionError(f"distances differ by up to {worst}")
-    tiles = [{(one["slide_id"], one["x"], one["y"]) for one in matches} for matches in (found, expected)]
+    tiles = [{(one["slide"], one["x"], one["y"]) for one in matches} for matches in (found, expected)]
     if len(tiles[0] - tiles[1]) > 1:
         raise AssertionError(f"other tiles: {tiles[0] ^ tiles[1]}")
     return worst
@@ -187,7 +187,7 @@ def annotations(name, count):
 
 
 def exported(program, project, file):
-    program.run("annotations", "export", project, "--slide", SLIDE, file)
+    program.run("annotations", "export", project, "--slide", SLIDE, "-o", file)
     return json.loads(file.read_text())
 
 
@@ -263,7 +263,7 @@ def check_kill(room):
         if names not in ({"even"}, {"odd"}):
             raise AssertionError(f"after {killed} kills: {names}")
     same(importing(room, project, "even", count).wait(LONGEST_S), 0, "exit code")
-    left = [file.name for file in (project / "annotations").iterdir() if file.name.startswith(".")]
+    left = [file.name for file in (project / "annotations").iterdir() if ".histokin-" in file.name]
     same(left, [], "files left behind")
     return f"{killed} kills"
 

@@ -148,6 +148,11 @@ pub fn process_age() -> Option<Duration> {
 /// Keeps a process that is to be started from opening a console window, where programs have one.
 pub fn without_console(_: &mut Command) {}
 
+/// Returns whether a write failed because the reader of a pipe has closed it.
+pub fn is_closed_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
 /// Shows an error to the user of a program without a console, and returns when it was read. On Unix it is written to standard
 /// error.
 pub fn show_error(title: &str, text: &str) {

@@ -30,7 +30,7 @@ pub use files::{
     sync_folder, try_lock, unlock,
 };
 pub use local_socket::{LocalAddress, LocalListener, LocalStream, connect_local, listen_locally};
-pub use pipe::read_within;
+pub use pipe::{is_closed_pipe, read_within};
 pub use restrict::{Tie, end_with_parent, restrict_process};
 
 /// Exit code of a process that Ctrl-C ended (`STATUS_CONTROL_C_EXIT`).
