@@ -61,6 +61,16 @@ def windows(wheels, out):
         keep_licence(archive, name, parts, out)
 
 
+def macos(wheels, out):
+    """Libraries for macOS, of whatever component."""
+    for archive, name, parts in members(wheels):
+        if parts[-1].endswith(".dylib"):
+            put(archive, name, out / "lib" / parts[-1])
+        elif parts[-1] in ("LICENSE", "ThirdPartyNotices.txt") and len(parts) == 2:
+            put(archive, name, out / "licenses" / parts[-1])
+        keep_licence(archive, name, parts, out)
+
+
 def libclang(wheels, out):
     for archive, name, parts in members(wheels):
         if parts[-1] == "libclang.so":
@@ -191,7 +201,7 @@ def main():
     if component.startswith("libtorch-"):
         libtorch(wheels, out, component.removeprefix("libtorch-"))
     else:
-        components = (openslide, libclang, weights, onnxruntime, windows)
+        components = (openslide, libclang, weights, onnxruntime, windows, macos)
         unpack = next(unpack for unpack in components if unpack.__name__ == component)
         unpack(wheels, out)
 

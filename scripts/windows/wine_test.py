@@ -31,6 +31,8 @@ def environment():
         "XDG_CACHE_HOME": str(PLACE / "home/cache"),
         "XDG_DATA_HOME": str(PLACE / "home/data"),
         "WINEPREFIX": str(PLACE / "prefix"),
+        # The encoding of file names in arguments.
+        "LC_ALL": "C.UTF-8",
         "WINEDEBUG": "-all",
         "WINEDLLOVERRIDES": "mscoree,mshtml=",
     }
@@ -119,6 +121,16 @@ def check_info(room):
             same(found, expected, f"{name}, {isolate}")
 
 
+def check_paths(room):
+    """Slides are found under names in any script, in other case, and under paths longer than 260 characters."""
+    folder = room.folder / "Übung 切片 🔬" / ("a" * 120) / ("b" * 120)
+    folder.mkdir(parents=True)
+    shutil.copy(room.slide(), folder / "Schnitt ä.svs")
+    expected = without_paths(room.linux.json("info", room.slide()))
+    for name in ("Schnitt ä.svs", "SCHNITT Ä.SVS"):
+        same(without_paths(room.windows.json("info", folder / name)), expected, name)
+
+
 def check_render(room):
     """Rendered regions and tissue masks have the same pixels."""
     for number, name in enumerate(SLIDES):
@@ -165,7 +177,10 @@ def check_embed(room):
     project = room.embedded_by(room.windows, "windows")
     worst = same_matches(answer(room.windows, project), expected)
     room.windows.run("index", project, "--verify")
-    # And Linux reads what Windows wrote.
+    # And Linux reads what Windows wrote, with paths that it understands.
+    for slide in SLIDES:
+        if f'"../slides/{slide}"' not in (project / "project.toml").read_text():
+            raise AssertionError(f"{project}/project.toml: the path of {slide} is not relative")
     same_matches(answer(room.linux, project), expected)
     return f"distances differ by at most {worst:.1g}"
 

@@ -153,6 +153,16 @@ pub fn is_closed_pipe(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
+/// Returns the folders in which files that come with a program may lie: its own, and those of a bundle of macOS.
+pub fn folders_of(program: &Path) -> Vec<PathBuf> {
+    let Some(own) = program.parent() else { return Vec::new() };
+    let mut folders = vec![own.to_owned()];
+    if cfg!(target_os = "macos") {
+        folders.extend(["../Resources", "../Frameworks"].map(|folder| own.join(folder)));
+    }
+    folders
+}
+
 /// Shows an error to the user of a program without a console, and returns when it was read. On Unix it is written to standard
 /// error.
 pub fn show_error(title: &str, text: &str) {

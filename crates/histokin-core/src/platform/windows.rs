@@ -92,6 +92,11 @@ pub fn without_console(command: &mut Command) {
     command.creation_flags(CREATE_NO_WINDOW);
 }
 
+/// Returns the folders in which files that come with a program may lie.
+pub fn folders_of(program: &Path) -> Vec<PathBuf> {
+    program.parent().map(Path::to_owned).into_iter().collect()
+}
+
 /// Shows an error to the user of a program without a console.
 #[expect(unsafe_code, reason = "a call of the system")]
 pub fn show_error(title: &str, text: &str) {
