@@ -70,7 +70,7 @@ dist-test:
 windows: setup
 	scripts/windows/build.sh
 
-# Checks only that all crates compile for Windows.
+# Checks only that the program compiles for Windows.
 windows-check: setup
 	scripts/windows/check.sh
 
