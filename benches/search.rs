@@ -144,7 +144,7 @@ fn measure(kind: &str, source: &Source, count: usize) {
     let before = anonymous_bytes();
     let started = Instant::now();
     let segment = Segment::build(&sets).expect("finite numbers can be indexed");
-    segment.grow_tree();
+    segment.grow_trees();
     let build = started.elapsed().as_secs_f64();
     // As in a project: codes mapped from a file, and the points of the tree not used again.
     let cache = IndexCache::new(archive.folder.path().join("index"));

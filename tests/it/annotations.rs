@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use histokin::annotation::{
-    Annotation, AnnotationClass, Bounds, Edit, Format, ObjectKind, Shape, bounds_origin, read_file,
-    write_asap, write_geojson,
+    Annotation, AnnotationClass, AnnotationError, AnnotationSet, Bounds, Edit, Format, ObjectKind, Shape,
+    bounds_origin, read_file, read_file_watched, write_asap, write_file, write_file_watched, write_geojson,
 };
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
@@ -282,6 +282,31 @@ fn files_are_imported_once_and_exported_for_both_programs() {
     let slide = running.slide();
     let first = running.session.annotations(&slide).unwrap().set().at(0).unwrap().clone();
     assert_eq!(first.class, Some(red));
+}
+
+#[test]
+fn stopping_leaves_the_previous_file_and_gives_no_half_of_a_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let info = slide::open(&asset(SLIDE), None).unwrap().info().clone();
+    let set: AnnotationSet = detections(20_000).collect();
+    for name in ["a.geojson", "a.geojson.gz"] {
+        let path = folder.path().join(name);
+        write_file(&path, &set, &info).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let shares = std::sync::Mutex::new(Vec::new());
+        let until_half = |share: f32| {
+            shares.lock().unwrap().push(share);
+            share < 0.5
+        };
+        let stopped = write_file_watched(&path, &set, &info, &until_half).unwrap_err();
+        assert!(matches!(&stopped, AnnotationError::Stopped { path: of } if *of == path), "{stopped}");
+        assert!(shares.lock().unwrap().is_sorted());
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        let stopped = read_file_watched(&path, &until_half).unwrap_err();
+        assert!(matches!(stopped, AnnotationError::Stopped { .. }), "{stopped}");
+    }
+    // Nothing unfinished is left behind.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
 #[test]

@@ -228,6 +228,32 @@ fn flat_data_and_masses_of_equal_tiles_are_searched_exactly() {
 }
 
 #[test]
+fn a_segment_of_several_trees_is_searched_exactly() {
+    const WIDTH: usize = 8;
+    let rows = descriptors(3, 600_000, WIDTH, 0.5);
+    let sets = split(&rows, WIDTH);
+    let index = sealed(&sets);
+    index.grow_trees();
+    let every_third = RowMask::new((0..sets[2].len()).map(|row| row % 3 == 0).collect());
+    let filters = [
+        TileFilter::default(),
+        TileFilter { rows: vec![None, None, Some(Arc::new(every_third))], ..TileFilter::default() },
+        TileFilter { max_distance: 0.05, ..TileFilter::default() },
+    ];
+    // Tiles from the first tree to the last, one that has a twin, and a place where there are none.
+    let mut queries: Vec<Vec<f32>> =
+        [0, 150_000, 299_999, 444_449, 599_999].into_iter().map(|row| rows[row].clone()).collect();
+    queries.push(vec![2.0; WIDTH]);
+    for (query, filter) in queries.iter().flat_map(|query| filters.iter().map(move |filter| (query, filter)))
+    {
+        for count in [1, 20, 500] {
+            let found = index.nearest(query, filter, count);
+            assert_eq!(found, brute_force::nearest(&sets, &[0, 1, 2], query, filter, count));
+        }
+    }
+}
+
+#[test]
 fn slides_come_and_go_and_answers_follow() {
     let rows = descriptors(7, 24_000, 16, 0.6);
     let mut sets = split(&rows, 16);

@@ -300,7 +300,7 @@ fn annotations_say_what_is_looked_for_and_where() {
     assert_eq!((rest.matches.len(), rest.searched), (900 - 23 - 1, 900 - 23));
     assert!(asked(AnnotationFilter::Class("Fat".to_owned())).matches.is_empty());
 
-    let of_b: Vec<_> = annotations[&id("b")].iter().collect();
+    let of_b: Vec<_> = annotations.get(&id("b")).unwrap().iter().collect();
     let region = Region::of_annotations(of_b.iter().map(|one| &**one)).unwrap();
     let rows = region.rows(&sets[1]);
     assert_eq!(rows.len(), 4 + 9, "a point has no area");

@@ -12,7 +12,7 @@ use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, area_l
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::grouped;
 use crate::query::Judgement;
-use crate::session::{AnnotationCommand, Command, QueryCommand, Session, SlideAnnotations};
+use crate::session::{AnnotationCommand, Command, FileWork, QueryCommand, Session, SlideAnnotations};
 use crate::slide::SlideId;
 use crate::ui::actions::{AnnotationAction, SearchAction};
 use crate::ui::app::Requests;
@@ -64,17 +64,20 @@ impl AnnotationsPanel {
                 ui.label(RichText::new(grouped(annotations.set().len() as u64)).color(palette.weak));
             }
         });
-        if let Some(share) = annotations.reading() {
+        if let Some((work, share)) = annotations.file_work() {
+            let (doing, stop) = match work {
+                FileWork::Reading => ("Reading annotations", "Stop reading"),
+                FileWork::Writing => ("Exporting annotations", "Stop exporting"),
+            };
             Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
                 let percent = (share * 100.0).round();
                 ui.horizontal(|ui| {
                     let width = ui.available_width() - 40.0;
                     let bar = egui::ProgressBar::new(share).desired_width(width);
-                    ui.add(bar.text(format!("Reading annotations: {percent} %")));
-                    let can_stop = annotations.can_stop_reading();
-                    if can_stop && icon_button(ui, icons::ICON_CLOSE, "Stop reading", palette.text).clicked()
-                    {
-                        requests.command(AnnotationCommand::StopImport(slide.clone()));
+                    ui.add(bar.text(format!("{doing}: {percent} %")));
+                    let can_stop = annotations.can_stop_file();
+                    if can_stop && icon_button(ui, icons::ICON_CLOSE, stop, palette.text).clicked() {
+                        requests.command(AnnotationCommand::StopFile(slide.clone()));
                     }
                 });
             });

@@ -6,7 +6,7 @@ use egui::{DragValue, Grid, Pos2, Rect, RichText, ScrollArea, Sense, Ui, Vec2};
 
 use crate::annotation::{AreaCounts, DetectionColours, MeasuredRange};
 use crate::number_format::grouped;
-use crate::session::{AnnotationCommand, Counts, SlideAnnotations};
+use crate::session::{AnnotationCommand, ClassDensity, Counts, SlideAnnotations};
 use crate::slide::SlideId;
 use crate::ui::app::Requests;
 use crate::ui::heat_map::viridis;
@@ -39,7 +39,7 @@ pub fn detections_ui(
             });
             return;
         };
-        colours_ui(ui, slide, annotations.detection_colours(), &counts.measured, palette, requests);
+        colours_ui(ui, slide, annotations.detection_colours(), counts, palette, requests);
         ui.add_space(4.0);
         counts_ui(ui, counts, palette);
     });
@@ -50,22 +50,33 @@ fn colours_ui(
     ui: &mut Ui,
     slide: &SlideId,
     current: &DetectionColours,
-    measured: &[MeasuredRange],
+    counts: &Counts,
     palette: &Palette,
     requests: &mut Requests,
 ) {
     let mut chosen = current.clone();
+    let density = |class: Option<&str>| match class {
+        Some(class) => format!("Density of {class}"),
+        None => "Density of all".to_owned(),
+    };
     let name = match current {
-        DetectionColours::Class => "Class",
-        DetectionColours::Measured { name, .. } => name,
+        DetectionColours::Class => "Class".to_owned(),
+        DetectionColours::Measured { name, .. } => name.clone(),
+        DetectionColours::Density { class, .. } => density(class.as_deref()),
     };
     ui.horizontal(|ui| {
         ui.label(RichText::new("Colour by").color(palette.weak));
-        let choice = egui::ComboBox::from_id_salt("colour of detections").selected_text(name);
+        let choice = egui::ComboBox::from_id_salt("colour of detections").selected_text(&name);
         choice.width(ui.available_width()).show_ui(ui, |ui| {
             ui.selectable_value(&mut chosen, DetectionColours::Class, "Class");
-            for MeasuredRange { name: known, range } in measured {
-                if ui.selectable_label(known == name, known).clicked() {
+            for ClassDensity { class, scale, high } in &counts.densities {
+                let known = density(class.as_deref());
+                if ui.selectable_label(known == name, &known).clicked() {
+                    chosen = DetectionColours::Density { class: class.clone(), scale: *scale, high: *high };
+                }
+            }
+            for MeasuredRange { name: known, range } in &counts.measured {
+                if ui.selectable_label(*known == name, known).clicked() {
                     let (name, range) = (known.clone(), *range);
                     chosen = DetectionColours::Measured { name, range, only_within: false };
                 }
@@ -85,6 +96,22 @@ fn colours_ui(
         });
         ui.checkbox(only_within, "Only values in this range")
             .on_hover_text("Does not draw detections with other values, or without a value");
+    }
+    if let DetectionColours::Density { scale, high, .. } = &mut chosen {
+        let (bar, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 10.0), Sense::hover());
+        scale_ui(ui, bar);
+        ui.horizontal(|ui| {
+            ui.label("0");
+            let speed = (*high / 200.0).max(1e-6);
+            let value = DragValue::new(high).speed(speed).range(1e-6..=f64::MAX);
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                ui.label(format!("per {}", scale.unit));
+                ui.add(value.max_decimals(1)).on_hover_text("Density of the lightest colour");
+            });
+        });
+        let text =
+            format!("Number within {} of each place, divided by the area of that circle", scale.radius);
+        ui.label(RichText::new(text).color(palette.weak).small());
     }
     if chosen != *current {
         requests.command(AnnotationCommand::ColourDetections { slide: slide.clone(), by: chosen });

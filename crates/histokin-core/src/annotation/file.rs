@@ -167,8 +167,8 @@ pub enum AnnotationError {
         /// Cause, for the user.
         reason: String,
     },
-    /// Reading was stopped by the user.
-    #[error("{}: not read, because it was stopped", path.display())]
+    /// Reading or writing was stopped by the user.
+    #[error("{}: stopped before it was finished", path.display())]
     Stopped {
         /// The file.
         path: PathBuf,
@@ -385,7 +385,7 @@ fn take_member<T: DeserializeOwned>(set: &mut AnnotationSet, name: &str) -> Opti
 pub fn write_geojson(set: &AnnotationSet, origin: Option<Level0Point>) -> String {
     let mut bytes = Vec::new();
     // Writing to memory cannot fail.
-    _ = write_exchange(set, origin, &mut bytes);
+    _ = write_exchange(set, origin, &Watch::none(), &mut bytes);
     String::from_utf8(bytes).unwrap_or_default()
 }
 
@@ -393,15 +393,16 @@ pub fn write_geojson(set: &AnnotationSet, origin: Option<Level0Point>) -> String
 fn write_exchange(
     set: &AnnotationSet,
     origin: Option<Level0Point>,
+    watch: &Watch<'_>,
     out: &mut impl io::Write,
 ) -> io::Result<()> {
-    let Some(origin) = origin else { return geojson::write(set, Purpose::Exchange, out) };
+    let Some(origin) = origin else { return geojson::write(set, Purpose::Exchange, watch, out) };
     let mut moved = set.clone();
     moved.translate(-origin.x, -origin.y);
     if let Ok(stated) = serde_json::value::to_raw_value(&(origin.x, origin.y)) {
         moved.members.push((ORIGIN_MEMBER.to_owned(), RawJson::from(stated.as_ref())));
     }
-    geojson::write(&moved, Purpose::Exchange, out)
+    geojson::write(&moved, Purpose::Exchange, watch, out)
 }
 
 /// Writes the set as stored in a project: GeoJSON in level-0 pixels that states the identity of every
@@ -412,12 +413,12 @@ pub(super) fn write_for_store(
     out: &mut impl io::Write,
 ) -> io::Result<()> {
     if generation == 0 {
-        return geojson::write(set, Purpose::Store, out);
+        return geojson::write(set, Purpose::Store, &Watch::none(), out);
     }
     let mut stating = set.clone();
     let stated = serde_json::value::to_raw_value(&generation)?;
     stating.members.insert(0, (GENERATION_MEMBER.to_owned(), RawJson::from(stated.as_ref())));
-    geojson::write(&stating, Purpose::Store, out)
+    geojson::write(&stating, Purpose::Store, &Watch::none(), out)
 }
 
 /// Returns the set as XML that ASAP can open, and sentences on what this format cannot store.
@@ -435,7 +436,25 @@ pub fn write_file(
     set: &AnnotationSet,
     info: &SlideInfo,
 ) -> Result<Vec<String>, AnnotationError> {
-    let io = |source| AnnotationError::Io { path: path.to_owned(), source };
+    write_file_watched(path, set, info, &|_| true)
+}
+
+/// Writes a file like [`write_file`]. Calls `go_on` again and again with the share of a GeoJSON file that has been written,
+/// from 0 to 1; once it returns false, writing stops, and what was at `path` before stays there.
+///
+/// # Errors
+/// As for [`write_file`], and [`AnnotationError::Stopped`].
+pub fn write_file_watched(
+    path: &Path,
+    set: &AnnotationSet,
+    info: &SlideInfo,
+    go_on: &(dyn Fn(f32) -> bool + Sync),
+) -> Result<Vec<String>, AnnotationError> {
+    let watch = Watch::new(go_on);
+    let io = |source| match watch.has_stopped() {
+        true => AnnotationError::Stopped { path: path.to_owned() },
+        false => AnnotationError::Io { path: path.to_owned(), source },
+    };
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
         let size_px = (f64::from(info.width()), f64::from(info.height()));
         let table = counts_table(&count_detections(set, size_px, info.mpp));
@@ -455,10 +474,10 @@ pub fn write_file(
             let written = durable::write_with(path, |file| match is_packed(path) {
                 true => {
                     let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-                    write_exchange(set, origin, &mut packed)?;
+                    write_exchange(set, origin, &watch, &mut packed)?;
                     packed.finish().map(drop)
                 }
-                false => write_exchange(set, origin, file),
+                false => write_exchange(set, origin, &watch, file),
             });
             written.map_err(io)?;
             Ok(note.into_iter().collect())

@@ -104,7 +104,7 @@ impl Delta {
         let mut set = AnnotationSet::new(self.put.iter().map(alone));
         set.members = vec![(REMOVED.to_owned(), raw(&self.removed)?), (PLACES.to_owned(), raw(&places)?)];
         let mut bytes = Vec::new();
-        geojson::write(&set, Purpose::Store, &mut bytes)?;
+        geojson::write(&set, Purpose::Store, &Watch::none(), &mut bytes)?;
         Ok(bytes)
     }
 

@@ -1,6 +1,6 @@
 //! Detections by what was measured of them.
 
-use super::{Annotation, Detection, Detections};
+use super::{Annotation, DensityScale, Detection, Detections};
 
 /// How detections are coloured.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -16,6 +16,15 @@ pub enum DetectionColours {
         range: (f64, f64),
         /// Whether detections outside of the range are not drawn.
         only_within: bool,
+    },
+    /// By how many there are around each place, as a picture behind them.
+    Density {
+        /// Class of the detections that are counted; `None` for all.
+        class: Option<String>,
+        /// The circle within which they are counted, and the unit.
+        scale: DensityScale,
+        /// Density at the light end of the colour scale; the dark end is 0.
+        high: f64,
     },
 }
 

@@ -16,6 +16,7 @@ mod wand;
 mod set;
 mod change;
 mod counts;
+mod density;
 mod measured;
 mod history;
 mod json;
@@ -39,9 +40,12 @@ use uuid::Uuid;
 pub use boolean::stroke;
 pub use change::Change;
 pub use counts::{AreaCounts, CountedArea, count_detections, counts_table};
+pub use density::{DensityMap, DensityScale};
 pub use detections::{Detection, Detections, MOST_DETECTION_SIDE_PX};
 pub use file::{AnnotationError, AnnotationFile, Format, bounds_origin};
-pub use file::{read_bytes, read_file, read_file_watched, write_asap, write_file, write_geojson};
+pub use file::{
+    read_bytes, read_file, read_file_watched, write_asap, write_file, write_file_watched, write_geojson,
+};
 pub use history::History;
 pub use hit::Hit;
 #[cfg(feature = "test-support")]

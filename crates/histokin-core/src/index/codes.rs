@@ -1,6 +1,7 @@
-//! Descriptors compressed to 40 bytes: the first principal coordinates quantised to whole steps, and the
+//! Descriptors compressed to 72 bytes: the first principal coordinates quantised to whole steps, and the
 //! norms of what is lost. Distances of codes are lower bounds of the true ones, so most descriptors need not
-//! be read.
+//! be read. The steps have 16 bits: with 8, the rounding error is larger than the distance of near tiles in
+//! large projects, and the bounds rule out nothing.
 //!
 //! With `c` the steps of length `s`, `e` the norm of the rounding error and `r` that of the component
 //! orthogonal to the axes: `‖x − y‖² ≥ max(0, ‖s·c_x − P y‖ − e_x)² + (r_x − r_y)²`.
@@ -9,11 +10,11 @@ use super::basis::{Basis, Projected};
 use super::distance::{CODE_AXES, Code, code_distances, whole_steps};
 
 /// Number of steps on either side of zero.
-const STEPS: f64 = 127.0;
+const STEPS: f64 = 32_767.0;
 
 /// Coordinates are clamped at this many standard deviations of the first axis, so that outliers do not
 /// enlarge the step for all others; the clamped part counts as rounding error.
-const WIDEST: f64 = 6.0;
+const WIDEST: f64 = 16.0;
 
 /// Returns the step length for descriptors in this basis.
 pub fn step(basis: &Basis) -> f64 {

@@ -56,7 +56,7 @@ vectorised! {
 vectorised! {
     /// Rounds `along`, at `per_unit` steps per unit of length, to whole steps clamped to ±`most`. Returns the
     /// steps and the norm of the rounding error, in steps.
-    pub fn whole_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i8; CODE_AXES], f64) = round_steps
+    pub fn whole_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i16; CODE_AXES], f64) = round_steps
 }
 
 /// The first principal coordinates of a descriptor in whole steps, and the norms of what is lost. Created by
@@ -64,12 +64,30 @@ vectorised! {
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Code {
-    /// Coordinates in steps, from −127 to 127.
-    pub steps: [i8; CODE_AXES],
+    /// Coordinates in steps, from −32,767 to 32,767.
+    pub steps: [i16; CODE_AXES],
     /// Norm of the component orthogonal to the coded axes.
     pub residual: f32,
     /// Norm of the rounding error.
     pub error: f32,
+}
+
+/// Asks the processor to load a code that will be needed soon; does nothing where it cannot be asked.
+#[inline(always)]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "prefetching reads nothing"))]
+pub fn prefetch(code: &Code) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let start = std::ptr::from_ref(code).cast::<i8>();
+        // A code lies on two or three cache lines.
+        for offset in [0, size_of::<Code>() / 2, size_of::<Code>() - 1] {
+            // SAFETY: every x86-64 processor has the instruction, which cannot fault for any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = code;
 }
 
 #[inline(always)]
@@ -119,14 +137,14 @@ fn centre_rows(rows: &[f32], mean: &[f64], out: &mut [f64]) {
 }
 
 #[inline(always)]
-fn round_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i8; CODE_AXES], f64) {
+fn round_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i16; CODE_AXES], f64) {
     let mut steps = [0; CODE_AXES];
     let mut lost = [0.0f64; CODE_AXES];
     for axis in 0..CODE_AXES {
         let exact = along[axis] * per_unit;
         // Ties to even, the rounding mode that processors have an instruction for.
         let whole = exact.round_ties_even().clamp(-most, most);
-        steps[axis] = whole as i8;
+        steps[axis] = whole as i16;
         lost[axis] = (exact - whole) * (exact - whole);
     }
     (steps, lost.iter().sum::<f64>().sqrt())

@@ -1,6 +1,6 @@
-//! File format of a segment, little-endian: eight bytes `HKINDEX2`, the length of the header as `u64`, the
-//! header as JSON, then at multiples of 64 bytes the numbers of the basis (`f64`), the codes (40 bytes per
-//! tile) and the points of the tree (13 × `f32` per tile), and at the end the CRC-32 of everything before it.
+//! File format of a segment, little-endian: eight bytes `HKINDEX3`, the length of the header as `u64`, the
+//! header as JSON, then at multiples of 64 bytes the numbers of the basis (`f64`), the codes (72 bytes per
+//! tile) and the points of the tree (9 × `f32` per tile), and at the end the CRC-32 of everything before it.
 //! The tree itself is not stored but built from its points, since its layout depends on the version of kiddo.
 //!
 //! A segment can always be rebuilt from the descriptors, so files that do not fit are deleted.
@@ -15,7 +15,7 @@ use super::distance::Code;
 use super::kd_tree::TreePoint;
 use crate::descriptors::DescriptorSet;
 
-const MAGIC: &[u8; 8] = b"HKINDEX2";
+const MAGIC: &[u8; 8] = b"HKINDEX3";
 
 /// Alignment of the parts, in bytes.
 const ALIGNMENT: usize = 64;

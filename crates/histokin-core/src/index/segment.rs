@@ -1,7 +1,7 @@
 //! A sealed part of the index: the tiles of some finished slides, with a tree and codes over them. It is
 //! immutable; tiles embedded later go into another segment.
 //!
-//! Candidates come from the tree (`kd_tree`) or, where the data is so flat that the tree prunes too little
+//! Candidates come from trees (`kd_tree`) or, where the data is so flat that they prune too little
 //! (detected by `flatness` or during the search), from a scan over all codes (`codes`). In both cases a
 //! descriptor is compared if and only if its lower bound is within the current search radius, so the answer
 //! is exact.
@@ -9,6 +9,7 @@
 mod flatness;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
@@ -17,8 +18,8 @@ use super::basis::{BLOCK, Basis};
 use super::best::Best;
 use super::brute_force::{self, compare, in_pieces};
 use super::codes::{self, CodeProbe};
-use super::distance::{Code, squared_distance};
-use super::kd_tree::{self, PointTree, TreePoint};
+use super::distance::{Code, prefetch, squared_distance};
+use super::kd_tree::{self, Candidate, PointTree, TreePoint};
 use super::{Neighbour, TileFilter, TileRef, layout};
 use crate::descriptors::{DescriptorSet, Row};
 
@@ -27,7 +28,7 @@ const WIDEST: usize = 4096;
 
 /// The tree search is abandoned after one candidate per this many tiles; beyond that a scan over all codes is
 /// faster.
-const TILES_PER_CANDIDATE: usize = 32;
+const TILES_PER_CANDIDATE: usize = 12;
 /// Minimum number of candidates before the tree search is abandoned.
 const FEWEST_CANDIDATES: usize = 4096;
 
@@ -37,14 +38,21 @@ const SELECTIVE: usize = 4;
 
 /// Interval, in candidates, at which the tree search checks whether restarting with a smaller radius pays
 /// off.
-const LOOK_AFTER: usize = 128;
+const LOOK_AFTER: usize = 32;
 /// The tree search restarts when the squared radius has shrunk below this share of the one it started with.
-const WORTH_A_RESTART: f32 = 0.5;
+const WORTH_A_RESTART: f32 = 0.6;
 
 /// Rounding may raise a bound above the true distance by this share of the distance …
 const RELATIVE_SLACK: f32 = 2e-5;
 /// … plus this share of the largest coordinate, which is stored with 24 bits.
 const ABSOLUTE_SLACK: f32 = 4e-6;
+
+/// Number of candidates whose codes are being loaded while earlier ones are compared. Codes lie scattered in
+/// memory, so that each would otherwise be waited for.
+const IN_FLIGHT: usize = 32;
+
+/// Number of tiles of a tree. Several trees are searched side by side, each within the radius that the others have reached.
+const TILES_PER_TREE: usize = 1 << 18;
 
 /// Number of codes compared at once.
 const CODES_AT_ONCE: usize = 64;
@@ -82,8 +90,9 @@ pub struct Segment {
     storage: Storage,
     /// Whether no tree is built because it would prune too little.
     is_flat: bool,
-    /// Built from the points; until then, or if that is not possible, the codes are scanned.
-    tree: OnceLock<Option<PointTree>>,
+    /// Built from the points, one for every [`TILES_PER_TREE`] tiles; until then, or if that is not possible, the codes are
+    /// scanned.
+    trees: OnceLock<Option<Vec<PointTree>>>,
 }
 
 /// A query prepared for the search in a segment.
@@ -100,6 +109,51 @@ impl Probe<'_> {
     fn radius_squared(&self, distance: f32) -> f32 {
         let radius = distance * (1.0 + RELATIVE_SLACK) + self.slack;
         radius * radius
+    }
+}
+
+/// Candidates whose codes are being loaded.
+struct InFlight {
+    candidates: [Candidate; IN_FLIGHT],
+    count: usize,
+}
+
+impl InFlight {
+    fn new() -> Self {
+        Self { candidates: [Candidate { item: 0, bound: 0.0 }; IN_FLIGHT], count: 0 }
+    }
+
+    /// Adds a candidate; returns the one that has waited longest, once there are more than [`IN_FLIGHT`].
+    fn push(&mut self, candidate: Candidate) -> Option<Candidate> {
+        let oldest = std::mem::replace(&mut self.candidates[self.count % IN_FLIGHT], candidate);
+        self.count += 1;
+        (self.count > IN_FLIGHT).then_some(oldest)
+    }
+
+    /// Returns the candidates that are left, in the order in which they were added.
+    fn rest(self) -> impl Iterator<Item = Candidate> {
+        (self.count.saturating_sub(IN_FLIGHT)..self.count)
+            .map(move |added| self.candidates[added % IN_FLIGHT])
+    }
+}
+
+/// The distance that the best matches of any tree have reached: no farther tile can be among the matches.
+struct Reached(AtomicU32);
+
+impl Reached {
+    fn new(distance: f32) -> Self {
+        // Distances are not negative, so that their bits are ordered as they are. With no matches wanted there are none.
+        Self(AtomicU32::new(distance.max(0.0).to_bits()))
+    }
+
+    fn distance(&self) -> f32 {
+        f32::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Lowers the distance to `distance`, unless it is lower; returns it.
+    fn lower_to(&self, distance: f32) -> f32 {
+        let bits = distance.max(0.0).to_bits();
+        f32::from_bits(self.0.fetch_min(bits, Ordering::Relaxed).min(bits))
     }
 }
 
@@ -145,7 +199,7 @@ impl Segment {
         let reach = parts.into_par_iter().map(project).reduce(|| Some(0.0), furthest)? as f32;
         let storage = Storage::Built { codes, points };
         let sets = sets.to_vec();
-        let mut built = Self { sets, starts, basis, reach, storage, is_flat: false, tree: OnceLock::new() };
+        let mut built = Self { sets, starts, basis, reach, storage, is_flat: false, trees: OnceLock::new() };
         built.is_flat = flatness::is_flat(&built, built.storage.points());
         Some(built)
     }
@@ -171,12 +225,12 @@ impl Segment {
         let (reach, is_flat) = (parts.head.reach, parts.head.is_flat);
         let (codes, points) = (parts.codes_at, parts.points_at);
         let storage = Storage::Mapped { map, codes, points };
-        Ok(Self { sets, starts, basis, reach, storage, is_flat, tree: OnceLock::new() })
+        Ok(Self { sets, starts, basis, reach, storage, is_flat, trees: OnceLock::new() })
     }
 
-    /// Replaces the segment with `mapped`, the same segment mapped from its file, but keeps the tree.
+    /// Replaces the segment with `mapped`, the same segment mapped from its file, but keeps the trees.
     pub(super) fn moved_to(self, mapped: Self) -> Self {
-        Self { tree: self.tree, ..mapped }
+        Self { trees: self.trees, ..mapped }
     }
 
     /// Returns the content of the segment's file.
@@ -185,9 +239,10 @@ impl Segment {
         layout::write(&self.sets, &self.basis, numbers, self.storage.codes(), self.storage.points())
     }
 
-    /// Builds the tree unless it exists or the data is flat; concurrent searches scan the codes meanwhile.
-    pub fn grow_tree(&self) {
-        self.tree.get_or_init(|| if self.is_flat { None } else { PointTree::build(self.storage.points()) });
+    /// Builds the trees unless they exist or the data is flat; concurrent searches scan the codes meanwhile.
+    pub fn grow_trees(&self) {
+        let build = || self.storage.points().chunks(TILES_PER_TREE).map(PointTree::build).collect();
+        self.trees.get_or_init(|| if self.is_flat { None } else { build() });
     }
 
     /// Returns the sets of the segment.
@@ -249,10 +304,10 @@ impl Segment {
             slack: self.reach.max(projected.reach() as f32) * ABSOLUTE_SLACK,
         };
         let mut best = best;
-        let tree = self.tree.get().and_then(Option::as_ref);
-        if let Some(tree) = tree.filter(|_| rows * SELECTIVE >= self.len()) {
+        let trees = self.trees.get().and_then(Option::as_ref);
+        if let Some(trees) = trees.filter(|_| rows * SELECTIVE >= self.len()) {
             let set_indices: Vec<Option<u32>> = (0..self.sets.len()).map(wanted).collect();
-            match self.walk(tree, &probe, &set_indices, filter, best.clone()) {
+            match self.walk_all(trees, &probe, &set_indices, filter, &best) {
                 Ok(best) => return best,
                 Err(TooMany(limit)) => best = best.limited_to(limit),
             }
@@ -260,46 +315,85 @@ impl Segment {
         self.scan(&probe, &accepted, filter, best)
     }
 
-    /// Searches the tree, nearest leaf first.
-    fn walk(
+    /// Searches all trees, on all cores if there are several.
+    fn walk_all(
         &self,
-        tree: &PointTree,
+        trees: &[PointTree],
         probe: &Probe<'_>,
         set_indices: &[Option<u32>],
         filter: &TileFilter,
-        mut best: Best,
+        best: &Best,
     ) -> Result<Best, TooMany> {
-        let codes = self.storage.codes();
-        let budget = (self.len() / TILES_PER_CANDIDATE).max(FEWEST_CANDIDATES);
+        let reached = Reached::new(best.worst_distance());
+        let walk = |(number, tree): (usize, &PointTree)| {
+            let first = number * TILES_PER_TREE;
+            self.walk(tree, first, probe, set_indices, filter, (best.for_part(), &reached))
+        };
+        let found: Vec<Result<Best, TooMany>> = match trees {
+            [tree] => vec![walk((0, tree))],
+            trees => trees.par_iter().enumerate().map(walk).collect(),
+        };
+        let found: Result<Vec<Best>, TooMany> = found.into_iter().collect();
+        let found = found.map_err(|_| TooMany(reached.distance()))?;
+        Ok(found.into_iter().fold(best.clone(), Best::merge))
+    }
+
+    /// Searches the tree over the tiles from item `first` on, nearest leaf first.
+    fn walk(
+        &self,
+        tree: &PointTree,
+        first: usize,
+        probe: &Probe<'_>,
+        set_indices: &[Option<u32>],
+        filter: &TileFilter,
+        (mut best, reached): (Best, &Reached),
+    ) -> Result<Best, TooMany> {
+        let codes = &self.storage.codes()[first..];
+        let tiles = codes.len().min(TILES_PER_TREE);
+        let budget = (tiles / TILES_PER_CANDIDATE).max(FEWEST_CANDIDATES);
         let mut taken = 0;
         loop {
-            let radius = probe.radius_squared(best.worst_distance());
+            let radius = probe.radius_squared(reached.distance());
             let mut within_reach = radius;
             let (mut in_round, mut again) = (0, false);
+            let mut in_flight = InFlight::new();
+            let mut compare = |candidate: Candidate, within_reach: &mut f32| {
+                let code = &codes[candidate.item as usize];
+                if candidate.bound > *within_reach || probe.codes.bound(code) > *within_reach {
+                    return;
+                }
+                let (local, row) = self.tile(first as u32 + candidate.item);
+                let Some(set_index) = set_indices[local] else { return };
+                let tile = TileRef { set: set_index, row };
+                if filter.accepts_row(tile) && self.offer(probe, local, tile, filter, &mut best) {
+                    *within_reach = probe.radius_squared(reached.lower_to(best.worst_distance()));
+                }
+            };
             tree.candidates(&probe.point, radius, |candidate| {
                 taken += 1;
                 in_round += 1;
                 if taken > budget {
                     return false;
                 }
-                if in_round % LOOK_AFTER == 0 && within_reach < WORTH_A_RESTART * radius {
-                    again = true;
-                    return false;
+                if in_round % LOOK_AFTER == 0 {
+                    within_reach = within_reach.min(probe.radius_squared(reached.distance()));
+                    if within_reach < WORTH_A_RESTART * radius {
+                        again = true;
+                        return false;
+                    }
                 }
                 let Some(code) = codes.get(candidate.item as usize) else { return true };
-                if candidate.bound > within_reach || probe.codes.bound(code) > within_reach {
-                    return true;
-                }
-                let (local, row) = self.tile(candidate.item);
-                let Some(set_index) = set_indices[local] else { return true };
-                let tile = TileRef { set: set_index, row };
-                if filter.accepts_row(tile) && self.offer(probe, local, tile, filter, &mut best) {
-                    within_reach = probe.radius_squared(best.worst_distance());
+                if candidate.bound <= within_reach {
+                    prefetch(code);
+                    if let Some(oldest) = in_flight.push(candidate) {
+                        compare(oldest, &mut within_reach);
+                    }
                 }
                 true
             });
+            in_flight.rest().for_each(|candidate| compare(candidate, &mut within_reach));
             if taken > budget {
-                return Err(TooMany(best.worst_distance()));
+                return Err(TooMany(reached.distance()));
             }
             if !again {
                 return Ok(best);

@@ -168,7 +168,7 @@ impl Snapshot {
     /// Builds the missing trees, which are those of segments that were just built or mapped. Searches do not
     /// have to wait for this; they are faster afterwards.
     pub fn grow_trees(&self) {
-        self.segments().for_each(Segment::grow_tree);
+        self.segments().for_each(Segment::grow_trees);
     }
 
     /// Returns the sealed segments.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,84 @@ use crate::index::{RowMask, Snapshot};
 use crate::slide::SlideId;
 
 /// Annotations by slide, for the slides whose annotations are loaded.
-pub type AnnotationsBySlide = HashMap<SlideId, Arc<AnnotationSet>>;
+#[derive(Debug, Clone, Default)]
+pub struct AnnotationsBySlide {
+    sets: HashMap<SlideId, Arc<AnnotationSet>>,
+    masks: Arc<KnownMasks>,
+}
+
+impl AnnotationsBySlide {
+    /// Returns no annotations.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Uses the masks that earlier queries have made, and keeps new ones there.
+    pub fn with_masks(self, masks: Arc<KnownMasks>) -> Self {
+        Self { masks, ..self }
+    }
+
+    /// Returns the annotations of a slide.
+    pub fn get(&self, slide: &SlideId) -> Option<&Arc<AnnotationSet>> {
+        self.sets.get(slide)
+    }
+
+    /// Returns the annotations of all slides, in no particular order.
+    pub fn values(&self) -> impl Iterator<Item = &Arc<AnnotationSet>> {
+        self.sets.values()
+    }
+
+    /// Adds the annotations of a slide, or replaces them.
+    pub fn insert(&mut self, slide: SlideId, annotations: Arc<AnnotationSet>) {
+        self.sets.insert(slide, annotations);
+    }
+}
+
+impl FromIterator<(SlideId, Arc<AnnotationSet>)> for AnnotationsBySlide {
+    fn from_iter<T: IntoIterator<Item = (SlideId, Arc<AnnotationSet>)>>(sets: T) -> Self {
+        Self { sets: sets.into_iter().collect(), masks: Arc::default() }
+    }
+}
+
+/// The rows within annotations, of the last filter by which each slide was searched. With very many annotations they take
+/// longer to find than the matches, and most queries use the same ones.
+#[derive(Debug, Default)]
+pub struct KnownMasks(Mutex<HashMap<SlideId, KnownMask>>);
+
+#[derive(Debug)]
+struct KnownMask {
+    /// Identity of the descriptors.
+    set: Weak<DescriptorSet>,
+    /// Identity of the annotations: each change makes others.
+    annotations: Weak<AnnotationSet>,
+    filter: AnnotationFilter,
+    mask: Arc<RowMask>,
+}
+
+impl KnownMasks {
+    /// Returns the mask of `set`, which `make` makes if it is not known.
+    fn mask(
+        &self,
+        (set, annotations): (&Arc<DescriptorSet>, &Arc<AnnotationSet>),
+        filter: &AnnotationFilter,
+        make: impl FnOnce() -> RowMask,
+    ) -> Arc<RowMask> {
+        let slide = &set.header.slide_id;
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().get(slide)
+            && std::ptr::eq(known.set.as_ptr(), Arc::as_ptr(set))
+            && std::ptr::eq(known.annotations.as_ptr(), Arc::as_ptr(annotations))
+            && known.filter == *filter
+        {
+            return known.mask.clone();
+        }
+        let mask = Arc::new(make());
+        let (set, annotations) = (Arc::downgrade(set), Arc::downgrade(annotations));
+        let made = KnownMask { set, annotations, filter: filter.clone(), mask: mask.clone() };
+        known().insert(slide.clone(), made);
+        mask
+    }
+}
 
 /// Restriction of matches by annotations. The position of a tile is that of its centre.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -78,8 +155,10 @@ impl AnnotationFilter {
         }
         // Slides without loaded annotations come from the department's archive, which has already filtered
         // them.
-        let mask =
-            |set: &Arc<DescriptorSet>| Some(Arc::new(self.mask(set, annotations.get(&set.header.slide_id)?)));
+        let mask = |set: &Arc<DescriptorSet>| {
+            let of_slide = annotations.get(&set.header.slide_id)?;
+            Some(annotations.masks.mask((set, of_slide), self, || self.mask(set, of_slide)))
+        };
         index.sets().iter().map(mask).collect()
     }
 
@@ -111,5 +190,55 @@ impl AnnotationFilter {
             is_in.iter_mut().for_each(|is_in| *is_in ^= true);
         }
         RowMask::new(is_in)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptors::{DescriptorHeader, EncoderId, Recipe};
+    use crate::stain::StainSetting;
+    use crate::tiling::{TileGrid, TileIndex, TileSettings};
+
+    fn descriptors() -> Arc<DescriptorSet> {
+        let grid = TileGrid {
+            tile_px: 224,
+            tile_level0: 224,
+            tile_level0_y: 224,
+            effective_mpp: 1.0,
+            columns: 2,
+            rows: 1,
+        };
+        let recipe = Recipe {
+            encoder_id: EncoderId("test".to_owned()),
+            encoder_name: "test".to_owned(),
+            tiles: TileSettings::default(),
+            stain: StainSetting::None,
+        };
+        let header = DescriptorHeader::new(SlideId("a".to_owned()), recipe, 1, &grid, 2);
+        let rows: [(TileIndex, &[f32]); 2] = [(TileIndex(0), &[0.0]), (TileIndex(1), &[1.0])];
+        Arc::new(DescriptorSet::from_rows(header, &rows, 0))
+    }
+
+    #[test]
+    fn a_mask_is_made_once_until_the_filter_the_annotations_or_the_descriptors_change() {
+        let masks = KnownMasks::default();
+        let (set, annotations) = (descriptors(), Arc::new(AnnotationSet::default()));
+        let made = std::cell::Cell::new(0);
+        let mask = |set: &Arc<DescriptorSet>, annotations: &Arc<AnnotationSet>, filter: &AnnotationFilter| {
+            masks.mask((set, annotations), filter, || {
+                made.set(made.get() + 1);
+                filter.mask(set, annotations)
+            })
+        };
+        let first = mask(&set, &annotations, &AnnotationFilter::Annotated);
+        assert!(Arc::ptr_eq(&first, &mask(&set, &annotations, &AnnotationFilter::Annotated)));
+        assert_eq!(made.get(), 1);
+        mask(&set, &annotations, &AnnotationFilter::Unannotated);
+        assert_eq!(made.get(), 2);
+        mask(&set, &Arc::new(AnnotationSet::default()), &AnnotationFilter::Unannotated);
+        assert_eq!(made.get(), 3);
+        mask(&descriptors(), &annotations, &AnnotationFilter::Unannotated);
+        assert_eq!(made.get(), 4);
     }
 }

@@ -34,7 +34,7 @@ use crate::geometry::Level0Rect;
 use crate::index::{Exclusion, Snapshot, TileFilter, squared_distances};
 use crate::slide::SlideId;
 
-pub use annotation_filter::{AnnotationFilter, AnnotationsBySlide, points_of};
+pub use annotation_filter::{AnnotationFilter, AnnotationsBySlide, KnownMasks, points_of};
 pub use direction::direction;
 pub use elsewhere::{ArchiveSlide, ArchiveTile, FromArchive};
 pub use example::{Example, MOST_TILES, Region};

@@ -40,7 +40,8 @@ mod training;
 mod view;
 
 pub use annotations::{
-    AnnotationCommand, AnnotationEvent, AnnotationJob, Counts, ReadFile, SlideAnnotations,
+    AnnotationCommand, AnnotationEvent, AnnotationJob, ClassDensity, Counts, FileWork, ReadFile,
+    SlideAnnotations,
 };
 pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;

@@ -2,18 +2,21 @@
 //! crash loses at most that. Annotations that cannot be written are kept, and writing is retried every
 //! `RETRY`. After `REST` without anything to do, long journals are folded into their files.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::EventSender;
-use crate::session::{AnnotationEvent, AnnotationJob, Counts, Event, MessageEvent, ReadFile};
-use histokin_core::annotation::{
-    AnnotationError, AnnotationSet, AnnotationStore, Saved, count_detections, measured_ranges,
-    read_file_watched, write_file,
+use crate::session::{
+    AnnotationEvent, AnnotationJob, ClassDensity, Counts, Event, FileWork, MessageEvent, ReadFile,
 };
+use histokin_core::annotation::{
+    AnnotationError, AnnotationSet, AnnotationStore, DensityMap, DensityScale, Detections, Saved,
+    count_detections, measured_ranges, read_file_watched, write_file_watched,
+};
+use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::{SlideId, SlideInfo};
 use histokin_project::project::Claim;
 
@@ -212,9 +215,9 @@ fn on_crash(job: &AnnotationJob) -> (&'static str, impl FnOnce(String) -> Option
             let slide = slide.clone();
             ("Counting detections", Box::new(|_| AnnotationEvent::Counted { slide, counts: None }))
         }
-        AnnotationJob::Export { path, .. } => {
-            let path = path.clone();
-            let failed = |reason| AnnotationEvent::Exported { path, written: Err(reason) };
+        AnnotationJob::Export { info, path, .. } => {
+            let (slide, path) = (info.id.clone(), path.clone());
+            let failed = |reason| AnnotationEvent::Exported { slide, path, written: Err(reason) };
             ("Exporting annotations", Box::new(failed))
         }
     };
@@ -232,7 +235,7 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             }
         },
         AnnotationJob::Load { store, slide } => {
-            let progress = Progress::of(&slide, events);
+            let progress = Progress::of(&slide, FileWork::Reading, events);
             let go_on = |share| {
                 progress.tell(share);
                 !queue.is_closed()
@@ -252,7 +255,7 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             Event::Annotations(AnnotationEvent::Loaded { slide, loaded })
         }
         AnnotationJob::Import { info, path, set, stop } => {
-            let progress = Progress::of(&info.id, events);
+            let progress = Progress::of(&info.id, FileWork::Reading, events);
             let go_on = |share| {
                 progress.tell(share);
                 !stop.load(Ordering::Relaxed) && !queue.is_closed()
@@ -263,28 +266,53 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
         AnnotationJob::Count { slide, set, size_px, mpp } => {
             let areas = count_detections(&set, size_px, mpp);
             let measured = measured_ranges(set.detections());
-            let counts = Some(Arc::new(Counts { set, areas, measured }));
+            let densities = class_densities(set.detections(), mpp);
+            let counts = Some(Arc::new(Counts { set, areas, measured, densities }));
             Event::Annotations(AnnotationEvent::Counted { slide, counts })
         }
-        AnnotationJob::Export { info, set, path } => {
-            let written = write_file(&path, &set, &info).map_err(|error| error.to_string());
+        AnnotationJob::Export { info, set, path, stop } => {
+            let progress = Progress::of(&info.id, FileWork::Writing, events);
+            let go_on = |share| {
+                progress.tell(share);
+                !stop.load(Ordering::Relaxed)
+            };
+            let written = write_file_watched(&path, &set, &info, &go_on).map_err(|error| error.to_string());
             let written = written.map(|notes| (set.len(), notes));
-            Event::Annotations(AnnotationEvent::Exported { path, written })
+            Event::Annotations(AnnotationEvent::Exported { slide: info.id.clone(), path, written })
         }
     };
     events.send(event);
 }
 
-/// Tells the session how far reading is, now and then.
+/// Returns the densities of all detections and of each class.
+fn class_densities(detections: &Detections, mpp: Option<MicronsPerPixel>) -> Vec<ClassDensity> {
+    let mut classes: Vec<&str> = Vec::new();
+    let known = detections.templates().iter().filter_map(|template| template.class.as_ref());
+    for class in known {
+        if !classes.contains(&class.name.as_str()) {
+            classes.push(&class.name);
+        }
+    }
+    let scale = DensityScale::of(mpp);
+    let all = std::iter::once(None).chain(classes.into_iter().map(Some));
+    all.filter_map(|class| {
+        let map = DensityMap::of(detections, class, &HashSet::new(), &scale, &|| false)?;
+        Some(ClassDensity { class: class.map(str::to_owned), scale, high: map.high() })
+    })
+    .collect()
+}
+
+/// Tells the session how far reading or writing is, now and then.
 struct Progress<'a> {
     slide: &'a SlideId,
+    work: FileWork,
     events: &'a EventSender,
     told: Mutex<Instant>,
 }
 
 impl<'a> Progress<'a> {
-    fn of(slide: &'a SlideId, events: &'a EventSender) -> Self {
-        Self { slide, events, told: Mutex::new(Instant::now()) }
+    fn of(slide: &'a SlideId, work: FileWork, events: &'a EventSender) -> Self {
+        Self { slide, work, events, told: Mutex::new(Instant::now()) }
     }
 
     fn tell(&self, share: f32) {
@@ -292,7 +320,7 @@ impl<'a> Progress<'a> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.elapsed() >= EVERY {
             *told = Instant::now();
-            self.events.send(AnnotationEvent::Reading { slide: self.slide.clone(), share });
+            self.events.send(AnnotationEvent::Progress { slide: self.slide.clone(), work: self.work, share });
         }
     }
 }

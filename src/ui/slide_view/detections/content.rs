@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use earcut::Earcut;
 use uuid::Uuid;
 
+use super::Shown;
+use super::density_picture::{self, KnownDensity};
 use super::tile::{DetectionTile, SIDE};
-use crate::annotation::{Bounds, Detection, DetectionColours, Detections};
+use crate::annotation::{Bounds, Detection, DetectionColours, Detections, MOST_DETECTION_SIDE_PX};
 use crate::geometry::Level0Point;
 use crate::ui::heat_map::viridis;
 use crate::ui::slide_view::annotation_mesh::{FILL_ALPHA, FillCorner, units};
@@ -54,11 +56,38 @@ pub struct TileContent {
 pub struct ContentMaker {
     earcut: Earcut<f64>,
     ring: Vec<Level0Point>,
+    density: KnownDensity,
 }
 
 impl ContentMaker {
-    /// Makes the content of a tile, without `hidden` detections; `None` once `stop` is true.
+    /// Makes the content of a tile, without hidden detections; `None` once `stop` is true.
     pub fn make(
+        &mut self,
+        shown: &Shown,
+        tile: DetectionTile,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<TileContent> {
+        let Shown { detections, hidden, colours } = shown;
+        let DetectionColours::Density { class, scale, high } = &**colours else {
+            return self.make_objects(detections, hidden, colours, tile, stop);
+        };
+        let map = self.density.map(shown, (class.as_deref(), scale), stop);
+        if stop() {
+            return None;
+        }
+        // Detections of which none could be large enough to be outlined need not be looked at.
+        let mut content = match LEAST_OUTLINED * tile.pixel_px() > MOST_DETECTION_SIDE_PX {
+            true => TileContent::default(),
+            false => self.make_objects(detections, hidden, colours, tile, stop)?,
+        };
+        content.indices.clear();
+        content.corners.clear();
+        content.picture = map.map(|map| density_picture::picture(&map, *high, tile));
+        Some(content)
+    }
+
+    /// Makes outlines, areas and the picture of the detections of a tile; `None` once `stop` is true.
+    fn make_objects(
         &mut self,
         detections: &Detections,
         hidden: &HashSet<Uuid>,
@@ -151,7 +180,9 @@ impl Colors {
     fn of(detections: &Detections, colours: &DetectionColours) -> Self {
         let templates = detections.templates().iter();
         match colours {
-            DetectionColours::Class => Self::Class(templates.map(|one| one.drawn_color()).collect()),
+            DetectionColours::Class | DetectionColours::Density { .. } => {
+                Self::Class(templates.map(|one| one.drawn_color()).collect())
+            }
             DetectionColours::Measured { name, range, only_within } => Self::Measured {
                 indices: templates.map(|one| one.measurement_index(name)).collect(),
                 range: *range,
@@ -285,7 +316,7 @@ mod tests {
         colours: &DetectionColours,
         tile: DetectionTile,
     ) -> TileContent {
-        ContentMaker::default().make(detections, hidden, colours, tile, &|| false).unwrap()
+        ContentMaker::default().make_objects(detections, hidden, colours, tile, &|| false).unwrap()
     }
 
     fn tile(level: u8) -> DetectionTile {

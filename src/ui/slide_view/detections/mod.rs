@@ -2,6 +2,7 @@
 //! those that are ready. While a tile is missing, finer or coarser ones stand in for it.
 
 mod content;
+mod density_picture;
 mod gpu;
 mod tile;
 
@@ -273,9 +274,8 @@ impl Worker {
                     break;
                 }
                 let stop = || self.orders.is_closed();
-                let Shown { detections, hidden, colours } = &shown;
                 let make = || {
-                    let content = maker.make(detections, hidden, colours, tile, &stop)?;
+                    let content = maker.make(&shown, tile, &stop)?;
                     Some(self.pipelines.upload(&content))
                 };
                 let made = crash::catch("Drawing detections", make).unwrap_or_else(|crash| {
@@ -312,11 +312,10 @@ impl FixedDetections {
         viewport: Viewport,
         fill: Option<&wgpu::RenderPipeline>,
     ) -> Option<DetectionPaint> {
-        let Shown { detections, hidden, colours } = &self.shown;
-        let extent = detections.extent()?;
+        let extent = self.shown.detections.extent()?;
         let mut maker = ContentMaker::default();
         let draw = |tile: DetectionTile| {
-            let content = maker.make(detections, hidden, colours, tile, &|| false)?;
+            let content = maker.make(&self.shown, tile, &|| false)?;
             let buffers = self.pipelines.upload(&content);
             Some(Drawn { buffers, tile, area: tile.area(), with_outlines: true })
         };

@@ -24,7 +24,7 @@ pub(in crate::annotation) fn read(text: &str) -> Result<AnnotationSet, FormatErr
 
 pub(in crate::annotation) fn write(set: &AnnotationSet) -> String {
     let mut bytes = Vec::new();
-    super::write(set, Purpose::Exchange, &mut bytes).unwrap();
+    super::write(set, Purpose::Exchange, &Watch::none(), &mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()
 }
 

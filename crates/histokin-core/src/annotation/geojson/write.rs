@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::write_geometry::GeometryOut;
 use super::{ASAP_PROPERTY, CHILDREN, GROUPS_MEMBER, OWN_ID, SOURCE};
 use crate::annotation::json::{Members, RawJson};
+use crate::annotation::watch::Watch;
 use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, AsWritten};
 
 /// The purpose of a written document.
@@ -27,8 +28,13 @@ pub enum Purpose {
 /// of their parent, as `childObjects`.
 ///
 /// # Errors
-/// Returns the error of `out`.
-pub fn write(set: &AnnotationSet, purpose: Purpose, out: &mut impl io::Write) -> io::Result<()> {
+/// Returns the error of `out`, or one after `watch` has stopped it.
+pub fn write(
+    set: &AnnotationSet,
+    purpose: Purpose,
+    watch: &Watch<'_>,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
     out.write_all(b"{\"type\":\"FeatureCollection\"")?;
     for (key, value) in &set.members {
         write!(out, ",\n{}:{}", json(key), value.get())?;
@@ -37,7 +43,7 @@ pub fn write(set: &AnnotationSet, purpose: Purpose, out: &mut impl io::Write) ->
         write!(out, ",\n{}:{}", json(GROUPS_MEMBER), json(&set.groups))?;
     }
     out.write_all(b",\n\"features\":[")?;
-    Tree::of(set).write(purpose, out)?;
+    Tree::of(set).write(purpose, watch, out)?;
     out.write_all(b"\n]}\n")
 }
 
@@ -90,7 +96,7 @@ impl<'a> Tree<'a> {
 
     /// Writes all features, without recursion, since files may nest objects to any depth. Features without
     /// children are prepared in parallel.
-    fn write(&self, purpose: Purpose, out: &mut impl io::Write) -> io::Result<()> {
+    fn write(&self, purpose: Purpose, watch: &Watch<'_>, out: &mut impl io::Write) -> io::Result<()> {
         /// Number of features that are in memory as text at a time.
         const BATCH: usize = 4096;
         /// The children of one annotation, or the outermost ones, and the number of those that are written.
@@ -102,12 +108,17 @@ impl<'a> Tree<'a> {
         }
         let outermost = Siblings { ids: &self.outermost, written: 0, before: "\n", between: ",\n" };
         let mut open = vec![outermost];
+        let mut done = 0;
         while let Some(siblings) = open.last_mut() {
+            if !watch.go_on(done as f32 / self.set.len().max(1) as f32) {
+                return Err(io::Error::other("writing was stopped"));
+            }
             let Siblings { ids, written, before, between } = siblings;
             let rest = &ids[*written..];
             let leaves = rest.iter().take(BATCH).take_while(|id| !self.children.contains_key(id)).count();
             let texts: Vec<String> =
                 rest[..leaves].par_iter().map(|id| self.begun(*id, purpose, false) + "}").collect();
+            done += texts.len();
             for text in texts {
                 out.write_all(if *written == 0 { *before } else { *between }.as_bytes())?;
                 out.write_all(text.as_bytes())?;

@@ -74,8 +74,8 @@ pub enum AnnotationCommand {
         /// File to read.
         path: PathBuf,
     },
-    /// Stops reading the files that are being added to a slide.
-    StopImport(SlideId),
+    /// Stops reading the files that are being added to a slide, and writing its annotations to files.
+    StopFile(SlideId),
     /// Writes all annotations of a slide to a file; the file name decides the format.
     Export {
         /// Slide whose annotations are written.

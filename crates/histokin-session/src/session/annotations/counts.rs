@@ -27,7 +27,8 @@ impl Session {
             annotations.counting = false;
             // After a crash, which has been reported, the same annotations are not counted again.
             let set = annotations.set.clone();
-            let none = || Arc::new(Counts { set, areas: Vec::new(), measured: Vec::new() });
+            let none =
+                || Arc::new(Counts { set, areas: Vec::new(), measured: Vec::new(), densities: Vec::new() });
             annotations.counts = Some(counts.unwrap_or_else(none));
         }
     }

@@ -14,7 +14,7 @@ impl Session {
         let Some(state) = self.slide(slide) else { return Vec::new() };
         let info = Box::new(state.source.info().clone());
         let Some(annotations) = self.annotations.slides.get_mut(slide) else { return Vec::new() };
-        let stop = annotations.stop_import.get_or_insert_default().clone();
+        let stop = annotations.stop_file.get_or_insert_default().clone();
         let set = annotations.set.clone();
         vec![Job::Annotations(AnnotationJob::Import { info, path, set, stop })]
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 pub use commands::AnnotationCommand;
-pub use worker::{AnnotationEvent, AnnotationJob, Counts, ReadFile};
+pub use worker::{AnnotationEvent, AnnotationJob, ClassDensity, Counts, FileWork, ReadFile};
 
 use super::{Job, Remedy, Session, Severity, ViewTarget};
 use files::with_notes;
@@ -45,10 +45,10 @@ pub struct SlideAnnotations {
     counts: Option<Arc<Counts>>,
     /// Whether the detections are being counted.
     counting: bool,
-    /// Share that has been read of what is being read.
-    reading: Option<f32>,
-    /// Stops the imports that are under way.
-    stop_import: Option<Arc<AtomicBool>>,
+    /// What is done with a file, and the share that is done.
+    file_work: Option<(FileWork, f32)>,
+    /// Stops the imports and exports that are under way.
+    stop_file: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Default)]
@@ -87,15 +87,14 @@ impl SlideAnnotations {
         &self.colours
     }
 
-    /// How much has been read of the project's file or of one that is being imported, from 0 to 1; `None` if
-    /// none is being read for long.
-    pub fn reading(&self) -> Option<f32> {
-        self.reading
+    /// What is being read or written for long, the project's file or another one, and the share that is done, from 0 to 1.
+    pub fn file_work(&self) -> Option<(FileWork, f32)> {
+        self.file_work
     }
 
-    /// Whether what is being read can be stopped.
-    pub fn can_stop_reading(&self) -> bool {
-        self.is_loaded() && self.stop_import.is_some()
+    /// Whether what is being read or written can be stopped.
+    pub fn can_stop_file(&self) -> bool {
+        self.is_loaded() && self.stop_file.is_some()
     }
 
     /// The latest counts of detections, which may be those of earlier annotations.
@@ -236,9 +235,9 @@ impl Session {
             }
             AnnotationCommand::Import { .. } if self.refuse("annotations cannot be changed") => Vec::new(),
             AnnotationCommand::Import { slide, path } => self.import(&slide, path),
-            AnnotationCommand::StopImport(slide) => {
+            AnnotationCommand::StopFile(slide) => {
                 let annotations = self.annotations.slides.get_mut(&slide);
-                if let Some(stop) = annotations.and_then(|annotations| annotations.stop_import.take()) {
+                if let Some(stop) = annotations.and_then(|annotations| annotations.stop_file.take()) {
                     stop.store(true, Ordering::Relaxed);
                 }
                 Vec::new()
@@ -246,8 +245,10 @@ impl Session {
             AnnotationCommand::Export { slide, path } => {
                 let Some(state) = self.slide(&slide) else { return Vec::new() };
                 let info = Box::new(state.source.info().clone());
-                let set = self.annotations(&slide).map(|known| known.set.clone()).unwrap_or_default();
-                vec![Job::Annotations(AnnotationJob::Export { info, set, path })]
+                let annotations = self.annotations.slides.entry(slide).or_default();
+                let stop = annotations.stop_file.get_or_insert_default().clone();
+                let set = annotations.set.clone();
+                vec![Job::Annotations(AnnotationJob::Export { info, set, path, stop })]
             }
             AnnotationCommand::SaveAgain(slide) => self.save_annotations(slide),
             AnnotationCommand::AnnotateTiles { tiles, class } => self.annotate_tiles(tiles, &class),
@@ -308,15 +309,15 @@ impl Session {
 
     pub(super) fn annotation_event(&mut self, event: AnnotationEvent) -> Vec<Job> {
         match event {
-            AnnotationEvent::Reading { slide, share } => {
+            AnnotationEvent::Progress { slide, work, share } => {
                 if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
-                    annotations.reading = Some(share);
+                    annotations.file_work = Some((work, share));
                 }
                 Vec::new()
             }
             AnnotationEvent::Loaded { slide, loaded } => {
                 let Some(annotations) = self.annotations.slides.get_mut(&slide) else { return Vec::new() };
-                annotations.reading = None;
+                annotations.file_work = None;
                 match loaded {
                     Ok(set) => {
                         annotations.set = Arc::new(set);
@@ -339,7 +340,7 @@ impl Session {
             }
             AnnotationEvent::Imported { slide, path, file } => {
                 if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
-                    annotations.reading = None;
+                    annotations.file_work = None;
                 }
                 match file {
                     Ok(file) => self.imported(slide, &path, *file),
@@ -353,7 +354,10 @@ impl Session {
                 self.counted(&slide, counts);
                 Vec::new()
             }
-            AnnotationEvent::Exported { path, written } => {
+            AnnotationEvent::Exported { slide, path, written } => {
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    annotations.file_work = None;
+                }
                 match written {
                     Ok((count, notes)) => {
                         let done = format!("{}: {count} annotations written.", path.display());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use histokin_core::annotation::{
-    AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, Edit, MeasuredRange,
+    AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, DensityScale, Edit, MeasuredRange,
 };
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::{SlideId, SlideInfo};
@@ -62,6 +62,8 @@ pub enum AnnotationJob {
         set: Arc<AnnotationSet>,
         /// File to write.
         path: PathBuf,
+        /// Stops writing once it is true.
+        stop: Arc<AtomicBool>,
     },
 }
 
@@ -82,6 +84,27 @@ pub struct Counts {
     pub areas: Vec<AreaCounts>,
     /// Ranges of the measurements of detections in compact form.
     pub measured: Vec<MeasuredRange>,
+    /// Densities of detections in compact form: of all, then of each class.
+    pub densities: Vec<ClassDensity>,
+}
+
+/// How dense the detections of a class are where they are dense.
+pub struct ClassDensity {
+    /// The class; `None` for all detections.
+    pub class: Option<String>,
+    /// The circle within which they are counted, and the unit.
+    pub scale: DensityScale,
+    /// Density that 99 % of the places with detections around them do not exceed.
+    pub high: f64,
+}
+
+/// Work on a file that can take long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileWork {
+    /// It is being read.
+    Reading,
+    /// It is being written.
+    Writing,
 }
 
 /// A report of the annotation worker.
@@ -93,11 +116,13 @@ pub enum AnnotationEvent {
         /// The annotations, or why they could not be read.
         loaded: Result<AnnotationSet, String>,
     },
-    /// Annotations are being read.
-    Reading {
+    /// Annotations are being read or written.
+    Progress {
         /// Slide of the annotations.
         slide: SlideId,
-        /// Share that has been read, from 0 to 1.
+        /// What is done.
+        work: FileWork,
+        /// Share that is done, from 0 to 1.
         share: f32,
     },
     /// The annotations of a slide were saved.
@@ -130,6 +155,8 @@ pub enum AnnotationEvent {
     },
     /// A file with annotations was written, or could not be.
     Exported {
+        /// Slide of the annotations.
+        slide: SlideId,
         /// File that was written.
         path: PathBuf,
         /// Number of annotations and notes for the user, or why the file could not be written.

@@ -20,7 +20,8 @@ pub use second_encoder::SecondEncoder;
 use super::{Job, LoadJob, Session};
 use histokin_core::descriptors::Recipe;
 use histokin_core::query::{
-    Answer, Judgement, Patients, QueryHistory, QuerySettings, ShownExample, ShownMark, TilePosition,
+    Answer, Judgement, KnownMasks, Patients, QueryHistory, QuerySettings, ShownExample, ShownMark,
+    TilePosition,
 };
 use matches::{ClassificationChange, JudgementChange};
 
@@ -113,6 +114,8 @@ pub(super) struct Queries {
     judged: Vec<JudgementChange>,
     /// Changes made by giving matches a class, for undo; the newest last.
     classified: Vec<Vec<ClassificationChange>>,
+    /// Which tiles lie within annotations.
+    masks: Arc<KnownMasks>,
     /// Recipes by which slides have been embedded.
     recipes: Vec<Recipe>,
     /// A second encoder with which queries are answered as well.
@@ -134,6 +137,7 @@ impl Default for Queries {
             history_loaded: false,
             judged: Vec::new(),
             classified: Vec::new(),
+            masks: Arc::default(),
             recipes: Vec::new(),
             second_encoder: None,
         }

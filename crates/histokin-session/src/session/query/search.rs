@@ -101,7 +101,9 @@ impl Session {
     /// Annotations of all open slides.
     pub(super) fn annotations_by_slide(&self) -> AnnotationsBySlide {
         let of_slide = |id: &SlideId| Some((id.clone(), self.annotations(id)?.set().clone()));
-        self.slides.list.iter().filter_map(|state| of_slide(state.id())).collect()
+        let sets: AnnotationsBySlide =
+            self.slides.list.iter().filter_map(|state| of_slide(state.id())).collect();
+        sets.with_masks(self.query.masks.clone())
     }
 
     /// Searches again if annotations decide which tiles may be matches.
