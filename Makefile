@@ -6,7 +6,8 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 DEMO := target/demo
 SLIDES := assets/slides
 
-.PHONY: run test interop demo bench setup lint deny strings fuzz sanitize torture dist dist-test
+.PHONY: run test interop demo bench setup lint deny strings fuzz sanitize torture dist dist-test \
+	windows windows-check windows-test
 
 run: setup
 	cargo build --release --bin histokin
@@ -29,6 +30,7 @@ interop: setup
 # Then performs ACTIONS random actions in the window and opens and removes OPENED slides: the program must neither crash
 # nor use more and more memory.
 KILLS := 240
+windows-test: KILLS := 24
 ACTIONS := 100000
 OPENED := 1000
 torture: setup
@@ -63,6 +65,21 @@ dist: setup
 # Tests the package in an empty root, without display and network.
 dist-test:
 	scripts/dist_test.sh
+
+# Cross-builds the program for Windows on Debian 12: a folder and an installer in target/windows/. PROFILE=dev builds faster.
+windows: setup
+	scripts/windows/build.sh
+
+# Checks only that the program compiles for Windows.
+windows-check: setup
+	scripts/windows/check.sh
+
+# Runs the program for Windows under Wine, and compares it with the one for Linux. CHECKS selects some of the checks; KILLS
+# is the number of kills.
+windows-test: windows
+	cargo build --release --bin histokin
+	scripts/windows/toolchain.sh --wine
+	KILLS=$(KILLS) scripts/windows/wine_test.py target/windows/histokin-*-x86_64-windows target/release/histokin $(CHECKS)
 
 # Lists every string that users read, for translators: a catalogue (gettext's POT) for each area.
 strings:

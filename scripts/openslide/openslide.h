@@ -2,9 +2,9 @@
    No system header is included, so that the binding generator needs no C compiler's include path. */
 #ifndef HISTOKIN_OPENSLIDE_H
 #define HISTOKIN_OPENSLIDE_H
-typedef unsigned int uint32_t;
-typedef long int64_t;
-typedef unsigned long size_t;
+typedef __UINT32_TYPE__ uint32_t;
+typedef __INT64_TYPE__ int64_t;
+typedef __SIZE_TYPE__ size_t;
 typedef struct _openslide openslide_t;
 typedef struct _openslide_cache openslide_cache_t;
 

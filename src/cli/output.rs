@@ -4,8 +4,10 @@
 //! the work continues, whereas the macros of the standard library would panic.
 
 use std::fmt::Arguments;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
+
+use crate::platform;
 
 /// First error of writing to standard output, such as a full disk.
 static PROBLEM: Mutex<Option<io::Error>> = Mutex::new(None);
@@ -32,7 +34,7 @@ pub fn finish() -> io::Result<()> {
 
 fn keep(result: io::Result<()>) {
     if let Err(error) = result
-        && error.kind() != ErrorKind::BrokenPipe
+        && !platform::is_closed_pipe(&error)
     {
         PROBLEM.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::platform;
+
 /// How many folders above the program are looked into: a built program lies in `target/debug` of the source
 /// tree, and that of a test one folder deeper.
 const FOLDERS_ABOVE: usize = 4;
@@ -23,8 +25,9 @@ fn find(folder: &Path) -> Option<PathBuf> {
 }
 
 fn find_above(program: &Path, folder: &Path) -> Option<PathBuf> {
-    let above = program.ancestors().skip(1).take(FOLDERS_ABOVE);
-    above.map(|above| above.join(folder)).find(|folder| folder.is_dir())
+    let above = program.ancestors().skip(1).take(FOLDERS_ABOVE).map(Path::to_owned);
+    let places = platform::folders_of(program).into_iter().chain(above);
+    places.map(|place| place.join(folder)).find(|folder| folder.is_dir())
 }
 
 #[cfg(test)]

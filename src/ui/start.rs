@@ -12,6 +12,7 @@ use eframe::wgpu;
 use super::window::{Handover, Window};
 use super::{ShutdownRequest, WindowOptions, relaunch};
 use crate::crash;
+use crate::platform;
 use crate::project::Project;
 
 /// A driver whose device lasted for less than this is not tried again: the next driver draws the window.
@@ -206,22 +207,11 @@ impl StartClock {
     pub(super) fn frame(&mut self) {
         self.frames = self.frames.saturating_add(1);
         if self.frames == 2
-            && let Some(age) = process_age()
+            && let Some(age) = platform::process_age()
         {
             tracing::info!("first frame painted {:.2} s after the process began", age.as_secs_f64());
         }
     }
-}
-
-/// Time since the start of this process, to 0.01 s; `None` if the system does not provide it.
-fn process_age() -> Option<Duration> {
-    // Field 22 is the start time in hundredths of a second since boot; field 2, the name in parentheses, may
-    // contain spaces.
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let started = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse::<f64>().ok()? / 100.0;
-    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-    let now = uptime.split_whitespace().next()?.parse::<f64>().ok()?;
-    Duration::try_from_secs_f64(now - started).ok()
 }
 
 #[cfg(test)]
@@ -276,12 +266,5 @@ mod tests {
         assert_eq!(reasons, ["reset twice", "no device"]);
         let message = lost_for_good(&reasons);
         assert!(message.contains("reset twice; no device") && message.contains("--safe-gpu"), "{message}");
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_process_knows_its_age() {
-        let age = process_age().expect("Linux provides it");
-        assert!(age < Duration::from_secs(24 * 3600), "{age:?}");
     }
 }

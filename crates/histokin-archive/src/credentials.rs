@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use histokin_core::platform;
+
 use super::ArchiveError;
 pub use histokin_project::project::Password;
 
@@ -47,7 +49,7 @@ impl Credentials<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(ArchiveError::PasswordFile { path, reason: source.to_string() }),
         };
-        if is_open_to_others(&path) {
+        if platform::is_open_to_others(&path) {
             let reason = "others may read it; run chmod 600 on it".to_owned();
             return Err(ArchiveError::PasswordFile { path, reason });
         }
@@ -55,25 +57,11 @@ impl Credentials<'_> {
     }
 }
 
-/// Returns the path in `PGPASSFILE`, or `~/.pgpass`.
+/// Returns the path in `PGPASSFILE`, or the one that PostgreSQL's programs use without it.
 fn password_file() -> Option<PathBuf> {
     match std::env::var_os("PGPASSFILE") {
         Some(path) => Some(PathBuf::from(path)),
-        None => Some(directories::BaseDirs::new()?.home_dir().join(".pgpass")),
-    }
-}
-
-/// Returns whether group or others have any permission on the file (Unix only).
-fn is_open_to_others(path: &std::path::Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        false
+        None => platform::password_file(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Durable writes: after a crash at any moment, either the old or the new file is there, complete.
 
+mod replace;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use crate::platform::{self, sync_folder};
+
+pub use replace::remove_unused;
 
 /// Prefix of the names of temporary files.
 const WRITING: &str = ".writing-";
@@ -44,17 +48,19 @@ fn write_in_place(path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>
     let mut temporary = temporary(path, folder)?;
     content(temporary.as_file_mut())?;
     temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|error| error.error)?;
+    // Closed first, since some systems do not rename open files. Dropping the path removes the file if it is still there.
+    let temporary = temporary.into_temp_path();
+    replace::replace(&temporary, path)?;
     sync_folder(folder)
 }
 
-/// Removes a file and syncs its folder, so that a file that is removed next cannot be gone while this one is back after a
-/// power failure.
+/// Removes a file, even if it is in use, and syncs its folder, so that a file that is removed next cannot be gone while this
+/// one is back after a power failure.
 ///
 /// # Errors
 /// Returns the error of the system with advice ([`advised`]).
 pub fn remove(path: &Path) -> io::Result<()> {
-    fs::remove_file(path).map_err(advised)?;
+    replace::remove(path).map_err(advised)?;
     sync_folder(folder_of(path)).map_err(advised)
 }
 
@@ -113,8 +119,10 @@ pub fn refused() -> io::Error {
     io::Error::new(ErrorKind::ReadOnlyFilesystem, "not written: the project is read-only")
 }
 
-/// Removes temporary files that earlier crashes left in `folder`.
+/// Removes files from `folder` that earlier crashes left or that were in use when they were replaced, and completes
+/// replacements. To be called only by who alone writes there.
 pub fn sweep(folder: &Path) {
+    replace::finish(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let written = entry.metadata().and_then(|metadata| metadata.modified());
         let is_old = written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_WRITE));

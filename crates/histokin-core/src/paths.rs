@@ -1,14 +1,63 @@
-//! Serialisation of paths, which need not be Unicode, in text files.
+//! Paths in a form that is the same on all systems, and their serialisation in text files.
 //!
-//! On Unix a file name is a string of bytes. A name that is not valid UTF-8 is written as text with U+FFFD in
-//! place of invalid bytes, and additionally as its bytes in hexadecimal.
+//! A file name need not be Unicode: on Unix it is a string of bytes, on Windows of 16-bit units. A name that is not valid
+//! Unicode is written as text with U+FFFD in place of what is invalid, and additionally as its bytes in hexadecimal (on
+//! Windows those of its generalised UTF-8).
 
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::platform::path_of_bytes;
+
+/// Names that Windows gives to devices, whatever comes after a dot.
+const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+/// Names of devices on Windows that a digit other than 0 follows.
+const NUMBERED_DEVICES: [&str; 2] = ["com", "lpt"];
+
+/// Returns the absolute path of an existing file or folder, without symbolic links, and on Windows in the form that users
+/// know (`C:\…`, not `\\?\C:\…`) where that is possible.
+///
+/// # Errors
+/// Returns the error of the system, such as when it does not exist.
+pub fn canonical(path: &Path) -> io::Result<PathBuf> {
+    dunce::canonicalize(path)
+}
+
+/// Returns the relative path that leads from the folder `from` to `to`, both absolute, with `/` between its parts as all
+/// systems understand it. `None` if the two share no folder but the root of a file system.
+pub fn relative(from: &Path, to: &Path) -> Option<PathBuf> {
+    let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b);
+    let is_folder = |(part, _): &(Component<'_>, Component<'_>)| matches!(part, Component::Normal(_));
+    let shared: Vec<_> = shared.collect();
+    if !shared.iter().any(is_folder) {
+        return None;
+    }
+    let up = from.components().skip(shared.len()).map(|_| OsStr::new(".."));
+    let parts = up.chain(to.components().skip(shared.len()).map(Component::as_os_str));
+    let mut path = OsString::new();
+    for part in parts {
+        if !path.is_empty() {
+            path.push("/");
+        }
+        path.push(part);
+    }
+    Some(path.into())
+}
+
+/// Returns `stem`, the name of a new file without its ending, or a similar one if Windows has a device of this name.
+pub fn portable_stem(stem: String) -> String {
+    let first = stem.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    let is_numbered = NUMBERED_DEVICES
+        .iter()
+        .filter_map(|device| first.strip_prefix(device))
+        .any(|number| matches!(number.as_bytes(), [b'1'..=b'9']));
+    let is_device = is_numbered || DEVICES.contains(&first.as_str());
+    if is_device { format!("_{stem}") } else { stem }
+}
 
 /// A path that is serialised as its bytes in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,10 +199,43 @@ fn hex(path: &Path) -> String {
     path.as_os_str().as_encoded_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn relative_paths_have_slashes_and_need_a_shared_folder() {
+        let root = if cfg!(windows) { "C:\\" } else { "/" };
+        let at = |path: &str| Path::new(root).join(path.split('/').collect::<PathBuf>());
+        let from = at("study/project");
+        for (to, expected) in [
+            ("study/slides/a.svs", Some("../slides/a.svs")),
+            ("study/project/a.svs", Some("a.svs")),
+            ("study/a.svs", Some("../a.svs")),
+            ("other/a.svs", None),
+        ] {
+            let found = relative(&from, &at(to));
+            assert_eq!(found.as_deref().and_then(Path::to_str), expected, "{to}");
+        }
+    }
+
+    #[test]
+    fn names_of_devices_are_avoided() {
+        for (stem, expected) in [
+            ("con", "_con"),
+            ("AUX.liver", "_AUX.liver"),
+            ("Lpt9", "_Lpt9"),
+            ("nul ", "_nul "),
+            ("com0", "com0"),
+            ("com10", "com10"),
+            ("consensus", "consensus"),
+            ("prn-1", "prn-1"),
+        ] {
+            assert_eq!(portable_stem(stem.to_owned()), expected);
+        }
+    }
+
+    #[cfg(unix)]
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Paths {
         #[serde(with = "whole")]
@@ -164,6 +246,7 @@ mod tests {
         none: Option<PathBuf>,
     }
 
+    #[cfg(unix)]
     #[test]
     fn paths_of_any_bytes_come_back_from_json_and_toml() {
         let latin = path_of_bytes(b"/slides/caf\xe9.svs".to_vec()).unwrap();

@@ -6,6 +6,7 @@ use super::backbones::BackboneKind;
 use super::backbones::vit::{VitArchitecture, VitOutput};
 use super::model::{Crops, Location, Model, ModelFile, ModelSummary, locate, sidecar};
 use super::{Described, EncoderError, EncoderSpec};
+use histokin_core::paths;
 use histokin_core::tiling::TileSettings;
 
 /// An encoder that could be used, with what is known of it.
@@ -88,7 +89,7 @@ fn facts(Described { file, spec, recognised }: &Described) -> Vec<(&'static str,
         add("Same shapes", found.similar.join(", "));
     }
     // Without the `..` that leads from a model's folder to weights that several models share.
-    let weights = std::fs::canonicalize(&file.weights).unwrap_or_else(|_| file.weights.clone());
+    let weights = paths::canonical(&file.weights).unwrap_or_else(|_| file.weights.clone());
     add("Weights", weights.display().to_string());
     facts
 }

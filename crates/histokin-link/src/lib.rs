@@ -25,6 +25,10 @@ pub fn set_rpath() {
 /// functions that libtorch's wrapper calls in the linked program; they are exported as dynamic symbols.
 pub fn set_rpath_of(libtorch: Option<&Path>, callbacks: &[&str]) {
     println!("cargo:rerun-if-changed=build.rs");
+    if env::var_os("CARGO_CFG_WINDOWS").is_some() {
+        // Windows has no run path: it looks for libraries beside the program.
+        return;
+    }
     if let Some(libtorch) = libtorch {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.display());
     }
@@ -35,5 +39,10 @@ pub fn set_rpath_of(libtorch: Option<&Path>, callbacks: &[&str]) {
     if let Some(root) = root {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", root.join("third_party/openslide/lib").display());
     }
-    println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/lib");
+    // In a bundle of macOS, libraries have a folder of their own.
+    let packaged = match env::var("CARGO_CFG_TARGET_OS").as_deref() {
+        Ok("macos") => "@executable_path/../Frameworks",
+        _ => "$ORIGIN/lib",
+    };
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{packaged}");
 }

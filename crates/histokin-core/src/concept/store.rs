@@ -18,6 +18,7 @@ use super::{Concept, ConceptError, ConceptTile, Estimate};
 use crate::annotation::AnnotationClass;
 use crate::descriptors::{MOST_NUMBERS, Recipe, hex};
 use crate::geometry::Level0Point;
+use crate::paths::portable_stem;
 use crate::slide::SlideId;
 use crate::{durable, untrusted};
 
@@ -218,7 +219,7 @@ impl ConceptStore {
         if words.is_empty() || name.chars().count() > LONGEST_NAME {
             return Err(ConceptError::Nameless(name.to_owned()));
         }
-        Ok(self.folder.join(format!("{}.toml", words.join("-"))))
+        Ok(self.folder.join(format!("{}.toml", portable_stem(words.join("-")))))
     }
 }
 

@@ -108,7 +108,7 @@ impl DescriptorStore {
             return self.save_at(set, &path);
         }
         self.require_writable(&path)?;
-        match fs::remove_file(&path) {
+        match durable::remove(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 Err(DescriptorError::Io { path, source })
             }

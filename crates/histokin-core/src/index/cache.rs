@@ -59,9 +59,10 @@ impl IndexCache {
             tracing::warn!("{}: the index was not stored and is rebuilt next time: {error}", path.display());
             return segment;
         }
+        durable::remove_unused(&self.folder);
         for other in self.files().iter().filter(|other| **other != path) {
             let superseded = head(other).is_none_or(|head| head.sets.iter().any(|set| sets.contains(set)));
-            if superseded && let Err(error) = fs::remove_file(other) {
+            if superseded && let Err(error) = durable::remove(other) {
                 tracing::warn!("{}: an old part of the index was not removed: {error}", other.display());
             }
         }
@@ -132,7 +133,7 @@ fn load(path: &Path, sets: &[Arc<DescriptorSet>]) -> Option<Segment> {
     loaded
         .inspect_err(|reason| {
             tracing::warn!("{}: deleted, since {reason}; it is rebuilt", path.display());
-            if let Err(error) = fs::remove_file(path) {
+            if let Err(error) = durable::remove(path) {
                 tracing::warn!("{}: {error}", path.display());
             }
         })

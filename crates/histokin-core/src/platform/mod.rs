@@ -24,6 +24,21 @@ mod tests {
         assert!(!host_name().is_empty());
         let (used, all) = (resident_bytes().unwrap(), memory_bytes().unwrap());
         assert!(used > 1 << 16 && used < all, "{used} of {all}");
+        #[cfg(any(target_os = "linux", windows))]
+        assert!(process_age().unwrap() < Duration::from_secs(24 * 3600));
+    }
+
+    #[test]
+    fn a_locked_file_is_read_by_all_and_locked_by_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        std::fs::write(&path, "held").unwrap();
+        let [first, second] = [(); 2].map(|()| std::fs::File::options().write(true).open(&path).unwrap());
+        try_lock(&first).unwrap();
+        assert!(matches!(try_lock(&second), Err(std::fs::TryLockError::WouldBlock)));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "held");
+        unlock(&first).unwrap();
+        try_lock(&second).unwrap();
     }
 
     #[test]

@@ -1,25 +1,49 @@
 //! Unix: Linux, and macOS where it differs.
 
+mod local_socket;
+
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, ExitStatus};
+use std::process::{Child, ChildStdout, Command, ExitStatus};
 use std::time::{Duration, Instant};
+
+pub use local_socket::{LocalAddress, LocalListener, LocalStream, connect_local, listen_locally};
 
 /// Interval at which a process checks whether its parent still exists.
 const PARENT_CHECKED: Duration = Duration::from_secs(1);
+
+/// Whether a file that another program has open may not be renamed, replaced or removed.
+pub const OPEN_FILES_ARE_LOCKED: bool = false;
 
 /// Makes opening a pipe return at once instead of waiting until another process writes to it. It has no effect on regular
 /// files.
 pub fn open_without_waiting(options: &mut OpenOptions) {
     options.custom_flags(libc::O_NONBLOCK);
+}
+
+/// Locks a file against other programs that do the same, without waiting. It can still be read and written by everyone. The
+/// system releases the lock when the program ends.
+///
+/// # Errors
+/// [`TryLockError::WouldBlock`] if another program holds the lock; otherwise the error of the system.
+pub fn try_lock(file: &File) -> Result<(), TryLockError> {
+    file.try_lock()
+}
+
+/// Releases the lock of [`try_lock`].
+///
+/// # Errors
+/// Returns the error of the system.
+pub fn unlock(file: &File) -> io::Result<()> {
+    file.unlock()
 }
 
 /// Syncs a folder, so that new and removed file names in it survive a power failure.
@@ -109,6 +133,56 @@ pub fn return_freed_memory() {
 /// Makes the allocator return freed memory to the system: nothing to do on this system.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn return_freed_memory() {}
+
+/// Time since the start of this process, to 0.01 s; `None` if the system does not provide it.
+pub fn process_age() -> Option<Duration> {
+    // Field 22 is the start time in hundredths of a second since boot; field 2, the name in parentheses, may
+    // contain spaces.
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let started = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse::<f64>().ok()? / 100.0;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let now = uptime.split_whitespace().next()?.parse::<f64>().ok()?;
+    Duration::try_from_secs_f64(now - started).ok()
+}
+
+/// Keeps a process that is to be started from opening a console window, where programs have one.
+pub fn without_console(_: &mut Command) {}
+
+/// Returns whether a write failed because the reader of a pipe has closed it.
+pub fn is_closed_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// Returns the folders in which files that come with a program may lie: its own, and those of a bundle of macOS.
+pub fn folders_of(program: &Path) -> Vec<PathBuf> {
+    let Some(own) = program.parent() else { return Vec::new() };
+    let mut folders = vec![own.to_owned()];
+    if cfg!(target_os = "macos") {
+        folders.extend(["../Resources", "../Frameworks"].map(|folder| own.join(folder)));
+    }
+    folders
+}
+
+/// Shows an error to the user of a program without a console, and returns when it was read. On Unix it is written to standard
+/// error.
+pub fn show_error(title: &str, text: &str) {
+    eprintln!("{title}: {text}");
+}
+
+/// Replaces this process by another one. Returns only if that fails.
+pub fn replace_process(command: &mut Command) -> io::Error {
+    command.exec()
+}
+
+/// Returns whether group or others have any permission on a file, where the system has such permissions.
+pub fn is_open_to_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+}
+
+/// Returns the file in which PostgreSQL's programs look for passwords.
+pub fn password_file() -> Option<PathBuf> {
+    Some(std::env::home_dir()?.join(".pgpass"))
+}
 
 /// Returns the name of this computer.
 #[expect(unsafe_code, reason = "the host name is only available from the C library")]

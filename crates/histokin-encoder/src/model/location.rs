@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{MODEL_FILE, ModelFile, read_description};
 use crate::weight_files::INDEX_ENDING;
 use crate::{EncoderError, imported, pth, removed, user_models};
+use histokin_core::platform;
 
 /// Environment variable with additional model folders, separated as in `PATH`.
 pub const MODELS_VARIABLE: &str = "HISTOKIN_MODELS";
@@ -97,7 +98,7 @@ pub(crate) fn model_folders() -> Vec<PathBuf> {
     }
     folders.extend(user_models::folder());
     if let Ok(program) = std::env::current_exe() {
-        folders.extend(program.parent().map(|folder| folder.join("models")));
+        folders.extend(platform::folders_of(&program).into_iter().map(|folder| folder.join("models")));
     }
     // This crate is in the source tree's crates/ folder.
     let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);

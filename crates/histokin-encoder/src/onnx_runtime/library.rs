@@ -7,6 +7,7 @@ use ort::environment::Environment;
 
 use crate::EncoderError;
 use crate::engine::Engine;
+use histokin_core::platform;
 
 /// Environment variable with the path of the library, or of the folder in which it lies.
 pub(super) const VARIABLE: &str = "HISTOKIN_ONNXRUNTIME";
@@ -57,7 +58,7 @@ fn find() -> Result<PathBuf, String> {
             .or_else(|| given.is_file().then(|| given.clone()))
             .ok_or_else(|| format!("{VARIABLE} is {}, where there is no {}", given.display(), NAMES[0]));
     }
-    let beside = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
+    let beside = std::env::current_exe().map(|program| platform::folders_of(&program)).unwrap_or_default();
     let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
     let folders = beside
         .iter()

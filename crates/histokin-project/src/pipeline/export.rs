@@ -13,6 +13,7 @@ use super::pdf::{self, Captioned};
 use histokin_core::annotation::{self, AnnotationError};
 use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
+use histokin_core::paths::portable_stem;
 use histokin_core::query::{Answer, QueryHistory, TilePosition, export};
 use histokin_core::slide::{SlideError, SlideId, SlideSource};
 use histokin_core::tiling::read_tile;
@@ -209,7 +210,7 @@ fn file_name(answer: &Answer, slide: &SlideId) -> String {
     };
     let short = plain(slide.short());
     match answer.from_archive(slide) {
-        Some(archived) => format!("{}-{short}", plain(&archived.name).trim_start_matches('.')),
+        Some(archived) => portable_stem(format!("{}-{short}", plain(&archived.name).trim_start_matches('.'))),
         None => short,
     }
 }

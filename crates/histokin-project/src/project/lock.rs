@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
-use histokin_core::platform::host_name;
+use histokin_core::platform::{self, host_name};
 use serde::{Deserialize, Serialize};
 
 /// Name of the lock file in a project's folder.
@@ -111,7 +111,7 @@ impl ProjectLock {
 
     fn take(path: &Path, holder: &Holder) -> Result<Self, LockError> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let locked = file.try_lock();
+        let locked = platform::try_lock(&file);
         let found = read(&mut file);
         match locked {
             Ok(()) => {
@@ -150,7 +150,7 @@ impl ProjectLock {
 impl Drop for ProjectLock {
     fn drop(&mut self) {
         // An empty file has no holder. It is not deleted, since others may have it open to lock it.
-        if let Err(error) = self.file.set_len(0).and_then(|()| self.file.unlock()) {
+        if let Err(error) = self.file.set_len(0).and_then(|()| platform::unlock(&self.file)) {
             tracing::warn!("the project's lock was not released: {error}");
         }
     }

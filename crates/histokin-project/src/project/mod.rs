@@ -29,7 +29,7 @@ use histokin_core::descriptors::{DescriptorStore, Recipe};
 use histokin_core::index::IndexCache;
 use histokin_core::slide::computed;
 use histokin_core::stain::StainSetting;
-use histokin_core::{durable, untrusted};
+use histokin_core::{durable, paths, untrusted};
 use histokin_encoder::{self as encoder, EncoderSpec};
 
 use crate::pipeline::ThumbnailCache;
@@ -413,15 +413,10 @@ impl Project {
     /// the file system's root, so that a project still works when it is moved together with its slides.
     fn stored_path(&self, slide: &Path) -> PathBuf {
         let slide = std::path::absolute(slide).unwrap_or_else(|_| slide.to_owned());
-        let shared = self.root.components().zip(slide.components()).take_while(|(a, b)| a == b).count();
-        if shared <= 1 {
-            return slide;
-        }
-        let up = self.root.components().skip(shared).map(|_| std::path::Component::ParentDir);
-        up.chain(slide.components().skip(shared)).collect()
+        paths::relative(&self.root, &slide).unwrap_or(slide)
     }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
-    fs::canonicalize(path).map_err(|source| ProjectError::Io { path: path.to_owned(), source })
+    paths::canonical(path).map_err(|source| ProjectError::Io { path: path.to_owned(), source })
 }

@@ -98,6 +98,7 @@ impl Helper {
         // A file name may begin with a dash.
         command.arg("--").arg(&order.path);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        platform::without_console(&mut command);
         let mut process = command.spawn().map_err(Ended::NotStarted)?;
         let tie = platform::Tie::new(&process).map_err(Ended::NotStarted)?;
         let pipes = process.stdin.take().zip(process.stdout.take());

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Checks that the program and its libraries compile for Windows, without building them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+scripts/windows/toolchain.sh
+source scripts/windows/env.sh
+windows_cargo check --package histokin --bins --no-default-features --features gui,archive,ort,windows-launcher
