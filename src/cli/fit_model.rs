@@ -108,9 +108,9 @@ pub struct FitModelArgs {
 /// How tiles are stain-normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum StainArg {
-    /// To common colours
+    /// Match the colours of a reference
     Lab,
-    /// Not at all
+    /// Keep original colours
     None,
 }
 
@@ -160,7 +160,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     let is_vit = matches!(backbone, BackboneKind::Vit(_));
     ensure!(
         !is_vit || args.weights.len() == 1 && !args.copy_weights && args.blocks.is_empty(),
-        "of a vision transformer one file of weights is used where it lies, without --copy-weights and --blocks"
+        "a vision transformer takes one weights file, which stays where it is; leave out --copy-weights and --blocks"
     );
     let crops = match &args.crops[..] {
         // Those of an encoder that sees several views already.
@@ -435,7 +435,7 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         if file.preprocessing.stain == StainSetting::Lab {
             "stain-normalised"
         } else {
-            "in their own colours"
+            "in their original colours"
         },
         if args.neighbourhoods { ", covering as much tissue on coarser slides by fewer pixels" } else { "" },
         args.tiles_per_slide,

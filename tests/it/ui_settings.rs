@@ -86,10 +86,10 @@ fn a_key_is_changed_taken_from_another_command_and_there_after_a_restart() {
     press(&mut harness, Modifiers::NONE, Key::Space);
     harness.get_by_label_contains("cannot be used");
     press(&mut harness, Modifiers::COMMAND, Key::K);
-    harness.get_by_label_contains("is the key of Search commands");
+    harness.get_by_label_contains("is already assigned to Search commands");
     press(&mut harness, Modifiers::NONE, Key::J);
-    harness.get_by_label("J is the key of Unsure.");
-    harness.get_by_label("Use it here").click();
+    harness.get_by_label("J is already assigned to Unsure.");
+    harness.get_by_label("Reassign").click();
     harness.run_steps(3);
     harness.get_by_label("change J of Rectangle");
     // Escape answers the question only; the next one closes the settings.

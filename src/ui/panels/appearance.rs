@@ -82,7 +82,7 @@ fn choice_ui<T: PartialEq>(ui: &mut Ui, current: &mut T, value: T, name: &str, p
 fn profile_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palette: &Palette) {
     let hint = match session.active().map(|slide| &slide.profile) {
         _ if !appearance.profile => "off: colours as stored",
-        _ if !appearance.wants_profile() => "with the slide's own colours only",
+        _ if !appearance.wants_profile() => "applies to original colours only",
         Some(Profile::Known(_)) => "on: the slide's embedded profile",
         Some(Profile::None) => "this slide has no profile",
         _ => "reading…",

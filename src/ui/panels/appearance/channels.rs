@@ -79,13 +79,13 @@ fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, p
         let lower = DragValue::new(low).range(least - room..=*high - smallest).clamp_existing_to_range(false);
         ui.add(lower.speed(step).max_decimals(decimals))
             .on_hover_text("Value that is shown as black")
-            .accessible_name(format!("Black value of {name}"));
+            .accessible_name(format!("Minimum of {name}"));
         ui.label(RichText::new("to").small().color(palette.weak));
         let upper = DragValue::new(high).range(*low + smallest..=greatest + 4.0 * room);
         let upper = upper.clamp_existing_to_range(false);
         ui.add(upper.speed(step).max_decimals(decimals))
             .on_hover_text("Value that is shown in full colour")
-            .accessible_name(format!("Full value of {name}"));
+            .accessible_name(format!("Maximum of {name}"));
         let is_automatic = shown.window == channel.automatic.window;
         let auto = ui.add_enabled(!is_automatic, Button::new("Auto").small());
         let auto = auto.accessible_name(format!("Automatic window of {name}"));

@@ -45,7 +45,7 @@ pub fn stains_ui(
     });
     if matches!(appearance.colouring, Colouring::Stain(_)) && is_separable {
         ui.horizontal(|ui| {
-            ui.label(RichText::new("Shown as").color(palette.weak));
+            ui.label(RichText::new("Show as").color(palette.weak));
             choice_ui(ui, &mut appearance.shown_as, ShownAs::Colour, "Colour", palette);
             choice_ui(ui, &mut appearance.shown_as, ShownAs::Density, "Optical density", palette);
         });
@@ -131,7 +131,7 @@ fn vectors_ui(
             let hint = "Estimate both stain vectors from the selected annotations, which have to contain both stains";
             estimate(ui, "Estimate from selection", selected, hint);
         }
-        if stain.vectors.is_some() && ui.add(egui::Button::new("Usual vectors").small()).clicked() {
+        if stain.vectors.is_some() && ui.add(egui::Button::new("Default vectors").small()).clicked() {
             let stain = Some(SlideStain::usual(stain.kind));
             requests.command(SlideCommand::SetStain { slide: id.clone(), stain });
         }

@@ -33,7 +33,7 @@ pub fn concepts_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: 
             });
         });
         if session.concepts().is_empty() {
-            let text = "None yet. Search, mark some matches as the same tissue or different, and save that as a concept.";
+            let text = "No concepts yet. Search, mark some matches as the same or different tissue, then save the query as a concept.";
             ui.label(RichText::new(text).small().color(palette.text));
         }
         ScrollArea::vertical().id_salt("concepts").max_height(HEIGHT).auto_shrink([false, true]).show(ui, |ui| {

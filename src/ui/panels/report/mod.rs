@@ -197,9 +197,9 @@ fn settings_table_ui(ui: &mut Ui, view: &mut ReportView, palette: &Palette) {
             ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
         });
         ui.end_row();
-        ui.label(weak("Written reports"));
+        ui.label(weak("Exported reports"));
         ui.checkbox(&mut view.pseudonymise, "Pseudonymise patients")
-            .on_hover_text("Use codes instead of patients' names in written reports");
+            .on_hover_text("Use codes instead of patients' names in exported reports");
         ui.end_row();
     });
 }

@@ -126,10 +126,10 @@ pub fn further_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
         ("effective dimensions", "(Σλ)² / Σλ², where λ are the variances along the principal axes"),
         ("near-duplicates", "Share of tiles with another tile nearer than 2 % of the median distance"),
         (
-            "nearest stays",
+            "nearest unchanged",
             "Share of tiles whose nearest tile on other slides is the same after a small change of stain",
         ),
-        ("finds itself", "Share of tiles that remain nearest to themselves after a small change of stain"),
+        ("self-match", "Share of tiles that remain nearest to themselves after a small change of stain"),
     ];
     ScrollArea::horizontal().id_salt("further").show(ui, |ui| {
         Grid::new("further").striped(true).spacing([22.0, 8.0]).show(ui, |ui| {

@@ -48,7 +48,7 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
     );
     note_ui(ui, &text, palette);
 
-    heading_ui(ui, "From the next start", palette);
+    heading_ui(ui, "Applied at the next start", palette);
     let device = &mut settings.device.0;
     let hint = "Where the encoder runs. Default: the first NVIDIA GPU if there is one, otherwise the processor. \
                 The option --device takes precedence";

@@ -101,7 +101,7 @@ fn controls_ui(
 
 /// Tooltip of the button that makes a run's encoder the project's encoder.
 pub(super) const USE_HINT: &str =
-    "Embed all slides with this encoder in the background. Until then, searches use the old descriptors";
+    "Embed all slides with this encoder in the background. Until then, searches use the current descriptors";
 
 fn state_of(running: &RunningState) -> String {
     if let Some(doing) = &running.doing {

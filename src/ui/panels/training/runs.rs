@@ -102,7 +102,7 @@ fn buttons_ui(
         if ui.button("Use this encoder").on_hover_text(USE_HINT).clicked() {
             train(TrainingCommand::UseEncoder(id.clone()));
         }
-        let hint = "Answer the same queries with this encoder and with the present one, before you use it";
+        let hint = "Answer the same queries with this encoder and with the current one, before you use it";
         if ui.add_enabled(free, egui::Button::new("Compare matches…")).on_hover_text(hint).clicked() {
             train(TrainingCommand::Try(id.clone()));
         }

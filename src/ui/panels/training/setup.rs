@@ -225,11 +225,15 @@ fn count_pairs(ui: &Ui, panel: &TrainingPanel, session: &Session, requests: &mut
 fn scope_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette) {
     heading_ui(ui, "What is trained", palette);
     let choices = [
-        (Preset::ThisComputer, "The network", "Reads tiles at every step: takes hours, and changes most"),
+        (
+            Preset::ThisComputer,
+            "The network",
+            "Reads tiles at every step. Takes hours, and can change the encoder most",
+        ),
         (
             Preset::HeadAlone,
             "Its last layer only",
-            "The network looks at each tile once; what it finds is kept in the project. Takes minutes",
+            "Runs each tile through the network once, and keeps its features in the project. Takes minutes",
         ),
     ];
     ui.horizontal(|ui| {
@@ -246,7 +250,7 @@ fn scope_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette) {
 
 /// Draws how long it takes to train the head alone.
 fn kept_ui(ui: &mut Ui, panel: &TrainingPanel, session: &Session, palette: &Palette) {
-    heading_ui(ui, "How long", palette);
+    heading_ui(ui, "Duration", palette);
     let config = &panel.config;
     let slides = [Role::Learn, Role::Validate].map(|role| chosen(panel, session, role));
     let limits = PairLimits::of(config);
@@ -292,7 +296,7 @@ fn kept_ui(ui: &mut Ui, panel: &TrainingPanel, session: &Session, palette: &Pale
 
 /// Draws the choice of how long the training lasts.
 fn duration_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: &Palette) {
-    heading_ui(ui, "How long", palette);
+    heading_ui(ui, "Duration", palette);
     let measured = session.training().seconds_per_step(&panel.config);
     let validation = chosen(panel, session, Role::Validate).len();
     for duration in Duration::ALL {

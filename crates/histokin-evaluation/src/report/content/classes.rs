@@ -64,7 +64,7 @@ pub fn further(comparison: &Comparison) -> Vec<Block> {
     let has_stain = comparison.encoders.iter().any(|one| one.stain.is_some());
     let mut names = vec!["encoder", "linear probe", "20 nearest", "effective dimensions", "near-duplicates"];
     if has_stain {
-        names.extend(["nearest stays", "finds itself"]);
+        names.extend(["nearest unchanged", "self-match"]);
     }
     names.push("");
     let row = |one: &EncoderResult| {

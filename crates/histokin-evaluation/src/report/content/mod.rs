@@ -246,7 +246,7 @@ fn data(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
                 grouped(counts.uncovered as u64)
             ),
         ),
-        ("intervals", format!("{} draws of patients or slides", settings.resampling.draws)),
+        ("intervals", format!("{} bootstrap samples of patients or slides", settings.resampling.draws)),
         ("seed", settings.retrieval.seed.to_string()),
         ("histokin", env!("CARGO_PKG_VERSION").to_owned()),
     ];
