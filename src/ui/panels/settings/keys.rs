@@ -60,7 +60,8 @@ impl KeysPage {
                     self.cancel();
                 }
                 let edit = TextEdit::singleline(&mut self.search).hint_text("Search commands");
-                ui.add(edit.desired_width(150.0).margin(Margin::symmetric(8, 5)));
+                ui.add(edit.desired_width(150.0).margin(Margin::symmetric(8, 5)))
+                    .accessible_name("Search commands");
             });
         });
         ui.add_space(4.0);
