@@ -5,6 +5,7 @@ use egui::{ComboBox, RichText, Ui, Vec2};
 use super::choice_ui;
 use crate::annotation::Bounds;
 use crate::geometry::{Level0Point, Level0Rect};
+use crate::number_format::decimal;
 use crate::session::{Colours, EncoderState, Session, SlideCommand, SlideState};
 use crate::slide::SlideId;
 use crate::stain::separation::ShownAs;
@@ -102,7 +103,7 @@ fn vectors_ui(
     let Some(vectors) = stain.separated_by() else { return };
     let id = slide.id();
     for (name, [r, g, b]) in stain.kind.stain_names().into_iter().zip(vectors.unit_vectors()).take(2) {
-        let text = format!("{name}: {r:.3}  {g:.3}  {b:.3}");
+        let text = format!("{name}: {}  {}  {}", decimal(r, 3), decimal(g, 3), decimal(b, 3));
         ui.label(RichText::new(text).small().color(palette.weak))
             .on_hover_text("Optical density in red, green and blue of a layer with a total of 1");
     }

@@ -4,7 +4,7 @@ use egui::{Color32, Margin, RichText, ScrollArea, Spinner, TextEdit, Ui, Vec2};
 
 use super::super::{line_ui, row_ui, text_over_ui};
 use super::{EncodersPage, looked_at};
-use crate::number_format::counted;
+use crate::number_format::{counted, decimal};
 use crate::project::{EncoderOrigin, ListedEncoder};
 use crate::session::{EmbeddingCommand, EncoderState, Session};
 use crate::ui::actions::{self, EmbeddingAction};
@@ -126,8 +126,8 @@ fn work(encoder: &ListedEncoder, session: &Session) -> String {
 /// Formats a speed with two digits or more.
 pub fn rate(tiles_per_second: f64) -> String {
     match tiles_per_second {
-        slow if slow < 10.0 => format!("{slow:.1}"),
-        fast => format!("{fast:.0}"),
+        slow if slow < 10.0 => decimal(slow, 1),
+        fast => decimal(fast, 0),
     }
 }
 

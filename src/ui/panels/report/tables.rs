@@ -15,7 +15,7 @@ use crate::evaluation::report::text::{
 use crate::evaluation::retrieval::Measure;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
-use crate::number_format::{counted, grouped};
+use crate::number_format::{counted, decimal, grouped};
 use crate::session::{Session, ViewCommand};
 use crate::slide::SlideId;
 use crate::ui::app::Requests;
@@ -150,8 +150,8 @@ pub fn further_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
                 cell(ui, one.probe.map(|probe| percent(probe.linear.balanced)));
                 cell(ui, one.probe.map(|probe| percent(probe.nearest.balanced)));
                 cell(ui, slides.map(|score| figure(score.figure(Measure::P1))));
-                let dimensions =
-                    health.map(|health| format!("{:.1} of {}", health.effective_dimension, one.width));
+                let dimensions = health
+                    .map(|health| format!("{} of {}", decimal(health.effective_dimension, 1), one.width));
                 cell(ui, dimensions);
                 cell(ui, health.map(|health| percent(health.near_duplicates)));
                 cell(ui, one.stain.map(|stain| figure(Some(stain.nearest_stays))));

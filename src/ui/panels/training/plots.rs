@@ -3,6 +3,7 @@
 use egui::{Align, Color32, FontId, Frame, Layout, RichText, Slider, Stroke, Ui, Vec2};
 use egui_plot::{AxisHints, Bar, BarChart, HLine, HoverPosition, Line, LineStyle, Plot, Points};
 
+use crate::number_format::{decimal, rounded, scientific};
 use crate::training::Validation;
 use crate::training::run::{History, StepRecord};
 use crate::ui::theme::{Palette, rank_color};
@@ -394,10 +395,10 @@ fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
         size if size < 1e-12 => "0".into(),
-        size if size < 1e-3 => format!("{value:.1e}"),
-        size if size < 10.0 => format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned(),
-        size if size < 1000.0 => format!("{value:.1}").trim_end_matches(".0").to_owned(),
-        _ => format!("{value:.0}"),
+        size if size < 1e-3 => scientific(value, 1),
+        size if size < 10.0 => rounded(value, 3),
+        size if size < 1000.0 => rounded(value, 1),
+        _ => decimal(value, 0),
     }
 }
 

@@ -8,7 +8,7 @@ use egui::{
 use super::advanced::advanced_ui;
 use super::running::pairs_ui;
 use super::{Duration, Role, Tab, TrainingPanel, heading_ui};
-use crate::number_format::{counted, grouped};
+use crate::number_format::{counted, decimal, grouped};
 use crate::session::{PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::training::config::Preset;
@@ -144,10 +144,10 @@ fn slide_ui(
             Some(Some(Err(reason))) => (reason.clone(), palette.error),
             Some(Some(Ok(count))) if count.far == 0 => (
                 format!(
-                    "{} · {} · no far pairs: the tissue extends over {:.1} mm",
+                    "{} · {} · no far pairs: the tissue extends over {} mm",
                     counted(count.tiles as u64, "tissue tile"),
                     counted(count.near, "near pair"),
-                    count.reach_mm
+                    decimal(count.reach_mm, 1)
                 ),
                 palette.query,
             ),
@@ -265,7 +265,11 @@ fn kept_ui(ui: &mut Ui, panel: &TrainingPanel, session: &Session, palette: &Pale
             let speed = session.embedding().tiles_per_second;
             let time = if speed > 0.0 {
                 let seconds = (tiles * views) as f64 / speed;
-                format!("about {} at the speed of embedding ({speed:.0} tiles/s)", waiting_time(seconds))
+                format!(
+                    "about {} at the speed of embedding ({} tiles/s)",
+                    waiting_time(seconds),
+                    decimal(speed, 0)
+                )
             } else {
                 "as long as embedding these tiles once for each view".to_owned()
             };
@@ -341,9 +345,10 @@ fn steps_within(
     let mut config = panel.config.clone();
     config.fit_into(seconds, measured, validation);
     Some(format!(
-        "About {} steps of {}, by the speed of the last run ({measured:.1} s a step)",
+        "About {} steps of {}, by the speed of the last run ({} s a step)",
         grouped(config.steps),
-        counted(config.batch as u64, "pair")
+        counted(config.batch as u64, "pair"),
+        decimal(measured, 1)
     ))
 }
 
