@@ -420,7 +420,10 @@ mod tests {
     fn averages_follow_slowly_and_numbers_are_short() {
         let level = averaged(vec![[1.0, 2.0], [2.0, 2.0], [3.0, 22.0]]);
         assert_eq!(level, [[1.0, 2.0], [2.0, 2.0], [3.0, 3.0]]);
-        assert_eq!([0.0, 5e-5, 1.25, 40.0, 12345.6].map(number), ["0", "5.0e-5", "1.25", "40", "12346"]);
+        assert_eq!(
+            [0.0, 5e-5, 1.25, 40.0, 12345.6].map(number),
+            ["0", "5.0e-5", "1.25", "40", "12\u{202F}346"]
+        );
     }
 
     #[test]
