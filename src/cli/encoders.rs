@@ -31,10 +31,10 @@ enum EncodersCommand {
     Show(ShowArgs),
     /// Add an encoder: weights of a vision transformer or of another supported network. The file stays where it is.
     Add(Box<AddArgs>),
-    /// Rename an encoder that you added. What it has embedded stays; projects that name it have to be told its new
-    /// name.
+    /// Rename an encoder that you added. Its descriptors are kept; projects that use it have to be switched to the
+    /// new name.
     Rename(RenameArgs),
-    /// Remove an encoder that you added. Its weights and its descriptors stay.
+    /// Remove an encoder that you added. Its weights and descriptors are kept.
     Remove(RemoveArgs),
     /// Write an encoder as an ONNX model for other programs. It takes tiles as bytes [N, S, S, 3] and returns
     /// descriptors; stain normalisation is not part of it.
@@ -62,7 +62,7 @@ struct ShowArgs {
 struct AddArgs {
     /// Weights (.safetensors, .bin, .pth, or the index of their parts), or the folder in which they lie.
     file: PathBuf,
-    /// Name of the encoder [default: the one that it is known by, or the file's].
+    /// Name of the encoder [default: its published name if it is recognised, else the file's name].
     #[arg(long)]
     name: Option<String>,
     /// Number of attention heads of a vision transformer.
@@ -71,7 +71,7 @@ struct AddArgs {
     /// Activation of a vision transformer: gelu, gelu_tanh, quick_gelu, silu or relu.
     #[arg(long)]
     activation: Option<VitActivation>,
-    /// What is taken out of a vision transformer: class, class_and_mean, mean or projection.
+    /// Output of a vision transformer: class, class_and_mean, mean or projection.
     #[arg(long)]
     output: Option<VitOutput>,
     /// Mean of red, green and blue that the encoder expects, from 0 to 1: R,G,B.
@@ -138,7 +138,7 @@ pub fn run(args: &EncodersArgs) -> anyhow::Result<()> {
             if *json {
                 return super::print_json(&json!({ "renamed": from, "to": to }));
             }
-            outln!("{from} is now {to}; its weights and descriptors stay");
+            outln!("{from} is now {to}; its weights and descriptors are kept");
             Ok(())
         }
         EncodersCommand::Remove(args) => {
@@ -146,7 +146,7 @@ pub fn run(args: &EncodersArgs) -> anyhow::Result<()> {
             if args.json {
                 return super::print_json(&json!({ "removed": args.name }));
             }
-            outln!("{} is removed; its weights and descriptors stay", args.name);
+            outln!("{} was removed; its weights and descriptors are kept", args.name);
             Ok(())
         }
         EncodersCommand::Export(args) => export(args),

@@ -92,9 +92,9 @@ pub struct FitModelArgs {
 /// How tiles are stain-normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum StainArg {
-    /// To common colours
+    /// Match the colours of a reference
     Lab,
-    /// Not at all
+    /// Keep original colours
     None,
 }
 

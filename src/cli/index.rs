@@ -63,7 +63,7 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
     // Report damaged files before opening the index, which deletes them.
     let damaged = if args.verify { project.index_cache().check() } else { Vec::new() };
     for (path, reason) in &damaged {
-        noteln!("{}: {reason}; it is built again", path.display());
+        noteln!("{}: {reason}; it is rebuilt", path.display());
     }
     if args.verify {
         let recipe = project.recipe(&encoder::spec(&project.encoder_name())?);

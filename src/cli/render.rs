@@ -222,7 +222,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
             if own.is_none() {
                 let slide = args.slide.display();
                 noteln!(
-                    "{slide}: warning: too little tissue for stain normalisation; drawn in its own colours"
+                    "{slide}: warning: too little tissue for stain normalisation; drawn in its original colours"
                 );
             }
             let reference = crate::encoder::spec(&args.encoder)?.stain_reference;

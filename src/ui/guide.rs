@@ -63,7 +63,7 @@ fn open() -> Result<(), String> {
     )?;
     let docs = guide.parent().unwrap_or(&guide);
     let not_made = |reason: &dyn std::fmt::Display| {
-        format!("The pages of the guide could not be made: {reason}. Its text is in {}", guide.display())
+        format!("The pages of the guide could not be written: {reason}. Its text is in {}", guide.display())
     };
     let folders = directories::ProjectDirs::from("", "", "histokin")
         .ok_or_else(|| not_made(&"your home folder is unknown"))?;

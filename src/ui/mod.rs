@@ -11,6 +11,7 @@ mod focus_ring;
 mod graphics;
 mod guide;
 mod heat_map;
+mod locale;
 mod panels;
 mod panes;
 mod region_tool;
@@ -98,6 +99,7 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     if let Err(error) = shutdown.listen() {
         tracing::warn!("signals that end the program are not handled: {error}");
     }
+    locale::note_number_style();
     let project = open_project(&options)?;
     project.store_computed_levels();
     start::draw(project, &options, shutdown)

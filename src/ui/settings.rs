@@ -12,7 +12,7 @@ use super::actions::Keys;
 use crate::encoder::DeviceChoice;
 use crate::encoder::engine::Engine;
 use crate::memory::Budget;
-use crate::number_format::LengthUnit;
+use crate::number_format::{self, LengthUnit, NumberStyle};
 use crate::tiling::TileSettings;
 
 /// What searches for similar tissue, besides the command.
@@ -115,6 +115,9 @@ pub struct Settings {
     pub trackpad: Trackpad,
     /// Unit of lengths.
     pub length_unit: LengthUnit,
+    /// Decimal sign and separator of thousands on the screen; `None`: those of the system's language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number_style: Option<NumberStyle>,
     /// Spacing of the grid in µm; `None`: as fits the magnification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grid_um: Option<f64>,
@@ -183,7 +186,9 @@ impl Settings {
     pub fn apply(&self, context: &Context) {
         context.data_mut(|data| data.insert_temp(Self::slot(), Arc::new(self.clone())));
         self.keys.install(context);
-        crate::number_format::set_length_unit(self.length_unit);
+        number_format::set_length_unit(self.length_unit);
+        let style = self.number_style.unwrap_or_else(number_format::system_number_style);
+        number_format::set_number_style(style);
     }
 }
 
@@ -197,6 +202,7 @@ mod tests {
             find_similar: FindSimilar::Key,
             trackpad: Trackpad::Zoom,
             length_unit: LengthUnit::Micrometres,
+            number_style: Some(NumberStyle::PointComma),
             grid_um: Some(250.0),
             device: Device(DeviceChoice::Cuda(1)),
             engine: EngineChoice(Some(Engine::OnnxRuntime)),

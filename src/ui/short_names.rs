@@ -12,6 +12,9 @@ const KEPT_START: usize = 6;
 /// Shared characters kept before the first one that differs from another name.
 const KEPT_SHARED: usize = 2;
 
+/// Characters that have to be seen from the first one that differs on, since one alone is easily overlooked.
+const KEPT_TELLING: usize = 4;
+
 /// What a shortened name depends on: the name, the bits of the width, and the number of slides in the list.
 type Key = (String, u32, usize);
 
@@ -37,7 +40,8 @@ fn shortened(name: &str, telling: &[usize], fits: impl Fn(&str) -> bool) -> Stri
         letters[..from].iter().chain(Some(&'…')).chain(&letters[to..]).collect()
     };
     let from_start = (0..letters.len()).rev().find(|kept| fits(&without(*kept, letters.len()))).unwrap_or(0);
-    let Some(last) = telling.last().copied().filter(|last| *last >= from_start) else {
+    let is_hidden = |last: usize| (last + KEPT_TELLING).min(letters.len()) > from_start;
+    let Some(last) = telling.last().copied().filter(|last| is_hidden(*last)) else {
         return without(from_start, letters.len());
     };
     // Between two differences, or before the first one: with the beginning kept, or without it.
@@ -118,6 +122,12 @@ mod tests {
         // Names of another kind beside them change nothing.
         let names = [names[0], names[1], "CMU-1.svs", "panel"];
         assert_eq!(within(&names, 20)[..2], ["2024-s…l, section 01", "2024-s…l, section 02"]);
+    }
+
+    #[test]
+    fn more_than_one_letter_of_a_difference_is_seen() {
+        let names = ["CMU-1-Small-Region.svs", "CMU-1-Small-Region-rotated-cut.tif"];
+        assert_eq!(within(&names, 20), ["CMU-1-…ll-Region.svs", "…ion-rotated-cut.tif"]);
     }
 
     #[test]

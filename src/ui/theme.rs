@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use egui::epaint::text::{FontData, FontDefinitions, FontTweak, VariationCoords};
-use egui::style::{Selection, WidgetVisuals, Widgets};
+use egui::style::{NumberFormatter, Selection, WidgetVisuals, Widgets};
 use egui::{
     Color32, Context, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, TextStyle, Theme, Vec2,
     Visuals,
 };
+
+use crate::number_format::number_style;
 
 /// Inner margin of panels, in points.
 pub const PANEL_MARGIN: i8 = 12;
@@ -156,10 +158,14 @@ pub fn bold() -> FontFamily {
 pub fn install(ctx: &Context) {
     ctx.set_fonts(fonts());
     egui_material_icons::initialize(ctx);
+    let numbers = NumberFormatter::new(|value, decimals| {
+        number_style().written(&egui::emath::format_with_decimals_in_range(value, decimals))
+    });
     for theme in [Theme::Dark, Theme::Light] {
         let palette = Palette::of(theme);
         ctx.style_mut_of(theme, |style| {
             style.visuals = visuals(theme, &palette);
+            style.number_formatter = numbers.clone();
             style.text_styles = [
                 (TextStyle::Small, FontId::proportional(12.0)),
                 (TextStyle::Body, FontId::proportional(14.0)),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use egui::accesskit::{Action, Role};
-use egui::{Key, Rect};
+use egui::{Key, Modifiers, Rect};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, Node};
 use histokin::session::SlideStatus;
@@ -132,6 +132,13 @@ fn every_control_has_a_name() {
         all_are_named(&harness, dialog);
         harness.key_press(Key::Escape);
         harness.run_steps(3);
+    }
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Comma);
+    harness.run_steps(3);
+    for page in ["Keys and mouse", "View", "Embedding and memory", "Folders"] {
+        harness.get_by_role_and_label(Role::Button, page).click();
+        harness.run_steps(3);
+        all_are_named(&harness, page);
     }
 }
 

@@ -38,7 +38,7 @@ fn a_chosen_file_is_shown_with_what_is_known_of_it_and_then_used() {
     let PreviewState::Done(preview) = harness.state().session().encoder_preview() else { unreachable!() };
     assert!(preview.tiles.len() > 60 && preview.tiles_per_second > 0.0, "{}", preview.tiles.len());
     assert!(preview.queries.iter().all(|query| query.nearest.len() == 5), "{:?}", preview.queries);
-    harness.get_by_label_contains("its nearest among");
+    harness.get_by_label_contains("its nearest tiles among");
     harness.get_by_label("vision transformer of 2 blocks of 32 numbers, patches of 16 px");
     harness.get_by_label("64 px at 0.5 µm/px");
     harness.get_by_label("Use for this project").click();

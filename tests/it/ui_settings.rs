@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use egui::accesskit::Role;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -63,7 +64,7 @@ fn left(mut harness: Harness<'_, App>, folder: &Path) -> String {
 
 /// Type into the field that finds commands.
 fn search(harness: &mut Harness<'_, App>, text: &str) {
-    harness.get_by_role(egui::accesskit::Role::TextInput).click();
+    harness.get_by_role(Role::TextInput).click();
     harness.run_steps(2);
     harness.event(Event::Text(text.to_owned()));
     harness.run_steps(3);
@@ -86,10 +87,10 @@ fn a_key_is_changed_taken_from_another_command_and_there_after_a_restart() {
     press(&mut harness, Modifiers::NONE, Key::Space);
     harness.get_by_label_contains("cannot be used");
     press(&mut harness, Modifiers::COMMAND, Key::K);
-    harness.get_by_label_contains("is the key of Search commands");
+    harness.get_by_label_contains("is already assigned to Search commands");
     press(&mut harness, Modifiers::NONE, Key::J);
-    harness.get_by_label("J is the key of Unsure.");
-    harness.get_by_label("Use it here").click();
+    harness.get_by_label("J is already assigned to Unsure.");
+    harness.get_by_label("Reassign").click();
     harness.run_steps(3);
     harness.get_by_label("change J of Rectangle");
     // Escape answers the question only; the next one closes the settings.
@@ -206,4 +207,55 @@ fn the_first_steps_are_dismissed_for_ever() {
     let mut harness = open(folder.path(), false);
     harness.run_steps(4);
     assert!(harness.query_by_label("Step 1 of 3").is_none());
+}
+
+#[test]
+fn numbers_are_shown_and_read_in_the_format_that_was_chosen() {
+    // The number format is that of the whole process, in which other tests run as well.
+    let own_process = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "ui_settings::number_format_of_this_process", "--ignored"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&own_process.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&own_process.stderr).into_owned();
+    assert!(own_process.status.success() && text.contains("1 passed"), "{text}\n{errors}");
+}
+
+#[test]
+#[ignore = "changes the number format of the process; the test before this one runs it in a process of its own"]
+fn number_format_of_this_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(folder.path(), true);
+    harness.get_by_label_contains("0.499 µm/px");
+    press(&mut harness, Modifiers::COMMAND, Key::Comma);
+    harness.get_by_role_and_label(Role::Button, "View").click();
+    harness.run_steps(3);
+    harness.get_by_role_and_label(Role::ComboBox, "Number format").click();
+    harness.run_steps(3);
+    harness.get_by_label("12.345,6").click();
+    harness.run_steps(4);
+    harness.get_by_label_contains("0,499 µm/px");
+    harness.get_by_label("Embedding and memory").click();
+    harness.run_steps(3);
+    let typed = |harness: &mut Harness<'_, App>, text: &str| {
+        harness.get_by_role_and_label(Role::SpinButton, "Resolution").click();
+        harness.run_steps(3);
+        press(harness, Modifiers::COMMAND, Key::A);
+        harness.event(Event::Text(text.to_owned()));
+        harness.run_steps(2);
+        press(harness, Modifiers::NONE, Key::Enter);
+        harness.state_mut().remember();
+        std::fs::read_to_string(folder.path().join("window.toml")).unwrap()
+    };
+    assert!(typed(&mut harness, "0,75").contains("mpp = 0.75"));
+    assert!(typed(&mut harness, "0.25").contains("mpp = 0.25"), "no separator of thousands stands there");
+    let kept = typed(&mut harness, "2");
+    assert!(kept.contains("number_style = \"point-comma\""), "{kept}");
+    harness.get_by_role_and_label(Role::Button, "View").click();
+    harness.run_steps(3);
+    harness.get_by_label("reset number format").click();
+    harness.run_steps(4);
+    harness.get_by_label_contains("0.499 µm/px");
+    let kept = left(harness, folder.path());
+    assert!(!kept.contains("number_style"), "{kept}");
 }

@@ -96,7 +96,7 @@ fn a_slide_of_dab_is_recognised_and_its_stains_are_shown_alone() {
     let command = SlideCommand::SetStain { slide: id.clone(), stain: Some(estimated) };
     harness.state_mut().command(command);
     harness.run_steps(3);
-    harness.get_by_label("Usual vectors");
+    harness.get_by_label("Default vectors");
     drop(harness);
     let kept = Project::open(&root).unwrap().stain(&id).expect("it is kept");
     assert_eq!(kept, estimated);

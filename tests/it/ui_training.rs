@@ -107,7 +107,7 @@ fn an_encoder_is_trained_and_takes_over() {
     harness.get_by_label("Current run").click();
     harness.run_steps(3);
 
-    // Before it is used, it answers some queries beside the present encoder.
+    // Before it is used, it answers some queries compared with the current encoder.
     wait(&mut harness, "the encoders are compared", |app| {
         matches!(app.session().training().trial(), Some(("run-001", TrialState::Done(_))))
     });
@@ -125,7 +125,7 @@ fn an_encoder_is_trained_and_takes_over() {
         assert!(trial.pictures.contains_key(&query.tile));
     }
     harness.run_steps(2);
-    harness.get_by_label("run-001 beside the present encoder");
+    harness.get_by_label("run-001 compared with the current encoder");
     harness.get_by_label("Use this encoder").click();
     harness.run_steps(1);
 
@@ -164,7 +164,7 @@ fn pairs_settings_and_troubles_are_shown() {
     harness.get_by_label_contains("steps: seconds to minutes");
     harness.get_by_label("The network").click();
     harness.run_steps(4);
-    harness.get_by_label("An hour");
+    harness.get_by_label("1 hour");
 
     // Pairs to look at know where they lie, and a click on one goes there.
     train(&mut harness, TrainingCommand::Preview { slides: vec![id.clone()], config: Box::new(config()) });

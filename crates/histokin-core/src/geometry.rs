@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::number_format::decimal;
+
 /// A position in level-0 pixels; may lie between pixels and outside the slide.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Level0Point {
@@ -223,9 +225,9 @@ impl MicronsPerPixel {
     /// Returns the pixel size as text: one number for square pixels, otherwise both.
     pub fn label(&self, decimals: usize) -> String {
         if self.is_square() {
-            return format!("{:.decimals$} µm/px", self.mean());
+            return format!("{} µm/px", decimal(self.mean(), decimals));
         }
-        format!("{:.decimals$} × {:.decimals$} µm/px", self.x, self.y)
+        format!("{} × {} µm/px", decimal(self.x, decimals), decimal(self.y, decimals))
     }
 
     /// Returns the distance in µm between two level-0 points of a slide with this pixel size.

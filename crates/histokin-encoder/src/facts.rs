@@ -6,6 +6,7 @@ use super::backbones::BackboneKind;
 use super::backbones::vit::{VitArchitecture, VitOutput};
 use super::model::{Crops, Location, Model, ModelFile, ModelSummary, locate, sidecar};
 use super::{Described, EncoderError, EncoderSpec};
+use histokin_core::number_format::plain;
 use histokin_core::paths;
 use histokin_core::tiling::TileSettings;
 
@@ -105,7 +106,7 @@ pub fn summary(model: &ModelSummary) -> String {
 }
 
 fn tiles_text(TileSettings { tile_px, mpp }: TileSettings) -> String {
-    format!("{tile_px} px at {mpp} µm/px")
+    format!("{tile_px} px at {} µm/px", plain(mpp))
 }
 
 /// Returns the network in a few words.
@@ -120,7 +121,7 @@ pub fn network(file: &ModelFile) -> String {
 
 /// Returns the views of a tile in a few words.
 fn views(crops: &Crops) -> String {
-    let spacings: Vec<String> = crops.um_per_px.iter().map(|um| format!("{um} µm/px")).collect();
+    let spacings: Vec<String> = crops.um_per_px.iter().map(|um| format!("{} µm/px", plain(um))).collect();
     format!("{} px at {}, concatenated", crops.px, spacings.join(" and "))
 }
 

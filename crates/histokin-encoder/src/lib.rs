@@ -439,7 +439,7 @@ pub fn newer_default(project: impl std::fmt::Display) -> String {
     format!(
         "{project} uses {FORMER_DEFAULT}, the default encoder of earlier versions, and continues to. The default is now \
          {DEFAULT}, which finds more of the same tissue in other patients. Use --encoder {DEFAULT} to change, which embeds all \
-         slides again, or --encoder {FORMER_DEFAULT} to keep the present one and hide this note."
+         slides again, or --encoder {FORMER_DEFAULT} to keep the current one and hide this note."
     )
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Descriptors;
 use super::intervals::median;
 use super::neighbours::Pool;
+use histokin_core::number_format::decimal;
 use histokin_core::two_class_threshold::TwoClassThreshold;
 
 /// Maximum number of tiles that are examined, drawn at random.
@@ -50,12 +51,13 @@ impl Health {
             Some("collapsed: all tiles have the same descriptor".to_owned())
         } else if dimension < 2.0 {
             Some(format!(
-                "collapsed to {dimension:.1} effective dimensions: the descriptors distinguish few tiles"
+                "collapsed to {} effective dimensions: the descriptors distinguish few tiles",
+                decimal(dimension, 1)
             ))
         } else if self.near_duplicates > 0.5 {
             Some(format!(
-                "{:.0} % of the tiles have a near-duplicate: the descriptors distinguish few tiles",
-                100.0 * self.near_duplicates
+                "{} % of the tiles have a near-duplicate: the descriptors distinguish few tiles",
+                decimal(100.0 * self.near_duplicates, 0)
             ))
         } else {
             None

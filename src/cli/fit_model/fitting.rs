@@ -62,7 +62,7 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     let is_vit = matches!(backbone, BackboneKind::Vit(_));
     ensure!(
         !is_vit || args.weights.len() == 1 && !args.copy_weights && args.blocks.is_empty(),
-        "of a vision transformer one file of weights is used where it lies, without --copy-weights and --blocks"
+        "a vision transformer takes one weights file, which stays where it is; leave out --copy-weights and --blocks"
     );
     let crops = match &args.crops[..] {
         // Those of an encoder that sees several views already.
@@ -337,7 +337,7 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         if file.preprocessing.stain == StainSetting::Lab {
             "stain-normalised"
         } else {
-            "in their own colours"
+            "in their original colours"
         },
         if args.neighbourhoods { ", covering as much tissue on coarser slides by fewer pixels" } else { "" },
         args.tiles_per_slide,

@@ -271,9 +271,12 @@ pub fn pressed(ctx: &Context, busy: Busy) -> Vec<Action> {
     }
     // Shortcuts with more modifiers are tested first, so that Ctrl+Shift+O is not taken for Ctrl+O.
     let keys = Keys::current(ctx);
+    // An open menu or list is closed by Escape, which then does nothing else.
+    let closes_popup =
+        |shortcut: &KeyboardShortcut| shortcut.logical_key == Key::Escape && egui::Popup::is_any_open(ctx);
     let mut shortcuts: Vec<(&KeyboardShortcut, Action)> = table()
         .flat_map(|entry| keys.of(entry).iter().map(|shortcut| (shortcut, entry.action)))
-        .filter(|(shortcut, action)| !busy.keeps(shortcut, *action))
+        .filter(|(shortcut, action)| !busy.keeps(shortcut, *action) && !closes_popup(shortcut))
         .collect();
     let modifiers = |shortcut: &KeyboardShortcut| {
         let Modifiers { alt, ctrl, shift, command, .. } = shortcut.modifiers;
@@ -333,15 +336,18 @@ fn edits_text(key: Key) -> bool {
     )
 }
 
-/// Returns the entries whose name or tooltip contains every word of `search`, matches by name first.
+/// Returns the entries whose name or tooltip contains every word of `search`: first names that begin with it, then those
+/// that contain its words.
 pub fn matching(search: &str) -> Vec<&'static Entry> {
-    let words: Vec<String> = search.to_lowercase().split_whitespace().map(str::to_owned).collect();
-    let mut found: Vec<(bool, &Entry)> = table()
+    let search = search.trim().to_lowercase();
+    let words: Vec<&str> = search.split_whitespace().collect();
+    let mut found: Vec<(u8, &Entry)> = table()
         .filter_map(|entry| {
             let name = entry.name.to_lowercase();
             let all = format!("{name} {}", entry.tooltip.to_lowercase());
             let by_name = words.iter().all(|word| name.contains(word));
-            words.iter().all(|word| all.contains(word)).then_some((!by_name, entry))
+            let worse = if name.starts_with(&search) { 0 } else { 2 - u8::from(by_name) };
+            words.iter().all(|word| all.contains(word)).then_some((worse, entry))
         })
         .collect();
     found.sort_by_key(|(worse, _)| *worse);

@@ -8,6 +8,12 @@ use crate::ui::panels::first_steps::Step;
 use crate::ui::panels::{self, annotation_tools};
 use crate::ui::theme::Palette;
 
+/// Least width of the window in points in which the report or the page of encoders stands between the panels.
+const ROOM_FOR_PANELS: f32 = 980.0;
+
+/// Height of the list of slides above the annotations in points: its header, a slide, and the progress.
+const SLIDES_HEIGHT: f32 = 180.0;
+
 impl App {
     /// Shows all panels, the canvas or the report, and the cards over it.
     pub(super) fn panels_ui(&mut self, ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
@@ -23,16 +29,23 @@ impl App {
             panels::status::status_ui(ui, &self.session, self.canvas.panes.view(), hovered, palette);
         });
         let side = Frame::new().fill(palette.panel);
+        // A page takes the place of the panels where the window is too narrow for both.
+        let is_page = self.chrome.encoders_open || self.chrome.report_open;
+        let has_room = !is_page || ui.available_width() >= ROOM_FOR_PANELS;
         let annotations_open = self.chrome.annotations_open && self.session.active().is_some();
-        if self.chrome.slides_open || annotations_open {
+        if has_room && (self.chrome.slides_open || annotations_open) {
             Panel::left("slides").frame(side).default_size(280.0).size_range(220.0..=420.0).show(ui, |ui| {
                 if !self.chrome.slides_open {
                     self.chrome.annotations.ui(ui, &self.session, palette, requests);
                     return;
                 }
                 if annotations_open {
+                    // A slide of the list stays in view.
+                    let most = (ui.available_height() - SLIDES_HEIGHT).max(150.0);
                     let below = Panel::bottom("annotations").frame(side).resizable(true);
-                    below.default_size(360.0).size_range(200.0..=900.0).show(ui, |ui| {
+                    below.default_size(360.0).size_range(150.0..=most).show(ui, |ui| {
+                        // It stays as high as the user has made it, whatever it contains.
+                        ui.set_min_height(ui.available_height());
                         self.chrome.annotations.ui(ui, &self.session, palette, requests);
                     });
                 }
@@ -50,7 +63,7 @@ impl App {
                 });
             });
         }
-        if self.chrome.matches_open {
+        if has_room && self.chrome.matches_open {
             Panel::right("matches").frame(side).default_size(300.0).size_range(250.0..=460.0).show(
                 ui,
                 |ui| {

@@ -6,6 +6,7 @@ use egui::{Area, Color32, Frame, Id, Margin, Pos2, Rect, RichText, Sense, Slider
 
 use super::{HeatMap, HeatSource, VIRIDIS, class_colour};
 use crate::concept::Concept;
+use crate::number_format::{counted, decimal};
 use crate::query::similarity_map::SimilarityMap;
 use crate::ui::actions::{self, SearchAction};
 use crate::ui::theme::{self, Palette};
@@ -75,11 +76,14 @@ impl HeatMap {
             return None;
         }
         let at = self.legend.position(canvas, corner, tissue_under);
+        // In a narrow canvas it reaches over the panels beside it.
+        let is_narrow = canvas.width() < self.legend.size.x + 2.0 * MARGIN;
+        let within = if is_narrow { ui.ctx().content_rect() } else { canvas };
         let mut threshold = self.threshold;
         let legend = Area::new(Id::unique("heat map legend"))
             .current_pos(at)
             .movable(true)
-            .constrain_to(canvas)
+            .constrain_to(within)
             .show(ui.ctx(), |ui| {
                 let frame = Frame::new().fill(palette.chip).corner_radius(theme::RADIUS);
                 frame.inner_margin(Margin::symmetric(12, 10)).show(ui, |ui| {
@@ -94,8 +98,8 @@ impl HeatMap {
                             scale_ui(ui, bar);
                             ui.horizontal(|ui| {
                                 let maps = self.maps.as_ref();
-                                let scale =
-                                    maps.map_or(String::new(), |maps| format!(", ≥ {:.2}", maps.scale));
+                                let scale = maps
+                                    .map_or(String::new(), |maps| format!(", ≥ {}", decimal(maps.scale, 2)));
                                 ui.label(text(format!("dissimilar{scale}")));
                                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                                     ui.label(text("identical, 0".to_owned()));
@@ -131,8 +135,7 @@ impl HeatMap {
                                 Engine::GraphicsCard => "GPU",
                             };
                             let ms = maps.elapsed.as_secs_f64() * 1000.0;
-                            let noun = if tiles == 1 { "tile" } else { "tiles" };
-                            format!("{tiles} {noun} in {ms:.1} ms, {engine}")
+                            format!("{} in {} ms, {engine}", counted(tiles as u64, "tile"), decimal(ms, 1))
                         }
                     };
                     ui.label(text(status));

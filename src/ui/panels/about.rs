@@ -48,7 +48,9 @@ pub fn about_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) -> bool
             .color(palette.text),
     );
     ui.add_space(4.0);
-    ScrollArea::vertical().max_height(230.0).auto_shrink([false, true]).show(ui, |ui| {
+    // In a low window the list leaves room for the rest.
+    let room = (ui.ctx().content_rect().height() - 350.0).clamp(60.0, 230.0);
+    ScrollArea::vertical().max_height(room).auto_shrink([false, true]).show(ui, |ui| {
         ui.spacing_mut().interact_size.y = 0.0;
         for (work, licence) in WORKS {
             ui.horizontal(|ui| {

@@ -21,6 +21,9 @@ use crate::ui::theme::{PANEL_MARGIN, Palette};
 /// Height of a row of the list in points.
 const ROW_HEIGHT: f32 = 40.0;
 
+/// Height in points that the classes and the selection leave to the list of annotations.
+const LIST_HEIGHT: f32 = 100.0;
+
 /// Input in the panel that has not been applied yet.
 #[derive(Default)]
 pub struct AnnotationsPanel {
@@ -83,13 +86,18 @@ impl AnnotationsPanel {
             });
         }
         let details = Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
-        details.show(ui, |ui| {
-            if !annotations.selection().is_empty() {
-                self.selected_ui(ui, session, slide, annotations, palette, requests);
-                ui.add_space(6.0);
-            }
-            self.classes_ui(ui, session, palette, requests);
-            detections_ui(ui, slide, annotations, palette, requests);
+        // Some of the list stays in view below.
+        let room = (ui.available_height() - LIST_HEIGHT).max(80.0);
+        let area = ScrollArea::vertical().id_salt("annotation details").max_height(room);
+        area.auto_shrink([false, true]).show(ui, |ui| {
+            details.show(ui, |ui| {
+                if !annotations.selection().is_empty() {
+                    self.selected_ui(ui, session, slide, annotations, palette, requests);
+                    ui.add_space(6.0);
+                }
+                self.classes_ui(ui, session, room, palette, requests);
+                detections_ui(ui, slide, annotations, palette, requests);
+            });
         });
         if annotations.set().is_empty() {
             Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
@@ -211,17 +219,34 @@ impl AnnotationsPanel {
         }
     }
 
-    /// Draws the section of the project's classes, where they can be renamed, recoloured, added and removed.
-    fn classes_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
+    /// Draws the section of the project's classes in `room` points of height, where they can be renamed, recoloured,
+    /// added and removed.
+    fn classes_ui(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        room: f32,
+        palette: &Palette,
+        requests: &mut Requests,
+    ) {
         let title = RichText::new("Classes").color(palette.weak);
         let header = egui::CollapsingHeader::new(title).id_salt("annotation classes");
-        header.show(ui, |ui| self.class_list_ui(ui, session, palette, requests));
+        // The field for a new class stays in view below the list.
+        let height = (room - 100.0).clamp(64.0, 190.0);
+        header.show(ui, |ui| self.class_list_ui(ui, session, height, palette, requests));
     }
 
-    fn class_list_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
+    fn class_list_ui(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        height: f32,
+        palette: &Palette,
+        requests: &mut Requests,
+    ) {
         let mut queried = None;
         let mut annotate = |command: AnnotationCommand| requests.command(command);
-        ScrollArea::vertical().id_salt("classes").max_height(190.0).show(ui, |ui| {
+        ScrollArea::vertical().id_salt("classes").max_height(height).show(ui, |ui| {
             for class in session.project().classes() {
                 ui.horizontal(|ui| {
                     let pending = self.class.as_ref().filter(|(name, _)| *name == class.name);

@@ -9,6 +9,7 @@ use egui::{Button, Pos2, Rect, RichText, Slider, Ui, Vec2};
 use super::card::card_ui;
 use super::chip_ui;
 use crate::geometry::Level0Rect;
+use crate::number_format;
 use crate::session::{Profile, Session};
 use crate::ui::actions::ViewAction;
 use crate::ui::app::Requests;
@@ -82,7 +83,7 @@ fn choice_ui<T: PartialEq>(ui: &mut Ui, current: &mut T, value: T, name: &str, p
 fn profile_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palette: &Palette) {
     let hint = match session.active().map(|slide| &slide.profile) {
         _ if !appearance.profile => "off: colours as stored",
-        _ if !appearance.wants_profile() => "with the slide's own colours only",
+        _ if !appearance.wants_profile() => "applies to original colours only",
         Some(Profile::Known(_)) => "on: the slide's embedded profile",
         Some(Profile::None) => "this slide has no profile",
         _ => "reading…",
@@ -100,7 +101,8 @@ fn tone_ui(ui: &mut Ui, appearance: &mut Appearance, palette: &Palette) {
         // Returns whether to reset the value.
         let mut line = |name: &str, slider: Slider<'_>| {
             ui.label(RichText::new(name).color(palette.weak));
-            let response = ui.add(slider.clamping(egui::SliderClamping::Always));
+            let response =
+                ui.add(slider.clamping(egui::SliderClamping::Always).custom_parser(number_format::read));
             response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Slider, true, name));
             ui.end_row();
             response.on_hover_text("Double-click to reset").double_clicked()

@@ -52,7 +52,7 @@ pub fn concept_ui(
     let name = form.name.trim().to_owned();
     if form.renamed.is_none() {
         ui.add_space(6.0);
-        field(ui, "Class", TextEdit::singleline(&mut form.class).hint_text("as the name"));
+        field(ui, "Class", TextEdit::singleline(&mut form.class).hint_text("same as the name"));
         let text = "The marks and what they teach are kept with the project. Regions that the concept finds get this class.";
         ui.label(RichText::new(text).small().color(palette.weak));
     }

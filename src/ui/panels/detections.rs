@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use egui::{DragValue, Grid, Pos2, Rect, RichText, ScrollArea, Sense, Ui, Vec2};
+use egui::{Grid, Pos2, Rect, RichText, ScrollArea, Sense, Ui, Vec2};
 
+use super::number_field;
 use crate::annotation::{AreaCounts, DetectionColours, MeasuredRange};
 use crate::number_format::grouped;
 use crate::session::{AnnotationCommand, ClassDensity, Counts, SlideAnnotations};
@@ -88,8 +89,8 @@ fn colours_ui(
         scale_ui(ui, bar);
         ui.horizontal(|ui| {
             let speed = ((*high - *low).abs() / 200.0).max(1e-6);
-            ui.add(DragValue::new(low).speed(speed)).on_hover_text("Value of the darkest colour");
-            let value = DragValue::new(high).speed(speed);
+            ui.add(number_field(low).speed(speed)).on_hover_text("Value of the darkest colour");
+            let value = number_field(high).speed(speed);
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 ui.add(value).on_hover_text("Value of the lightest colour");
             });

@@ -13,7 +13,7 @@ use super::save_view::{self, SaveForm};
 use super::settings::{self, SettingsForm};
 use super::{about, dialog_width, help, path_edit_ui, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
-use crate::number_format::sentence;
+use crate::number_format::{plain, read, sentence};
 use crate::project::Project;
 use crate::session::{AnnotationCommand, Command, EmbeddingCommand, Session, SlideCommand};
 use crate::slide::{SlideId, SlideInfo};
@@ -149,7 +149,7 @@ impl Dialog {
 
     /// Returns the dialog for a slide's pixel size, filled in with the suggested one, if any.
     pub fn calibrate(slide: &SlideInfo) -> Self {
-        let typed = slide.suggested_mpp().map(|mpp| mpp.mean().to_string()).unwrap_or_default();
+        let typed = slide.suggested_mpp().map(|mpp| plain(mpp.mean())).unwrap_or_default();
         Self::Calibrate { slide: slide.id.clone(), typed }
     }
 
@@ -255,7 +255,10 @@ fn palette_ui(
         done = true;
     }
     ui.add_space(4.0);
-    ScrollArea::vertical().max_height(380.0).auto_shrink([false, true]).show(ui, |ui| {
+    // It hangs from the top of the window, below which its height is not known to be free.
+    let room = (ui.ctx().content_rect().height() - 210.0).clamp(64.0, 380.0);
+    let list = ScrollArea::vertical().max_height(room).min_scrolled_height(room);
+    list.auto_shrink([false, true]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
         if found.is_empty() {
             ui.add_space(10.0);
@@ -311,7 +314,7 @@ fn calibrate_ui(
     ui.horizontal(|ui| {
         let response = ui.add(
             TextEdit::singleline(typed)
-                .hint_text("0.25")
+                .hint_text(plain(0.25))
                 .desired_width(110.0)
                 .margin(Margin::symmetric(8, 6)),
         );
@@ -322,9 +325,10 @@ fn calibrate_ui(
     ui.add_space(4.0);
     ui.horizontal(|ui| {
         ui.label(RichText::new("Typical for").small().color(palette.weak));
-        for (power, um) in [("40×", "0.25"), ("20×", "0.5"), ("10×", "1.0")] {
+        for (power, um) in [("40×", 0.25), ("20×", 0.5), ("10×", 1.0)] {
+            let um = plain(um);
             if ui.add(Button::new(format!("{power}: {um}")).small()).clicked() {
-                *typed = um.to_owned();
+                *typed = um;
             }
         }
     });
@@ -336,10 +340,11 @@ fn calibrate_ui(
         .small()
         .color(palette.weak),
     );
-    let value = typed.trim().replace(',', ".").parse::<f64>().ok();
+    let value = read(typed);
     let valid = value.and_then(|um| MicronsPerPixel::square(um).ok());
     if !typed.trim().is_empty() && valid.is_none() {
-        ui.label(RichText::new("Enter a value between 0.001 and 1000 µm").color(palette.error));
+        let text = format!("Enter a value between {} and {} µm", plain(0.001), plain(1000));
+        ui.label(RichText::new(text).color(palette.error));
     }
     confirm_ui(ui, "Set pixel size", valid.is_some(), palette, || {
         if let Some(mpp) = valid {

@@ -143,7 +143,9 @@ fn card_ui(ui: &mut Ui, step: Step, palette: &Palette) -> bool {
             ui.label(RichText::new(step.title()).family(theme::bold()).size(15.0).color(palette.strong));
             ui.label(RichText::new(step.text(ui.ctx())).color(palette.text));
             ui.add_space(4.0);
-            ui.button("Do not show again").on_hover_text("The settings show the first steps again").clicked()
+            ui.button("Do not show again")
+                .on_hover_text("You can show them again from the settings")
+                .clicked()
         })
         .inner
 }
@@ -169,7 +171,7 @@ pub fn click_hint_ui(context: &Context, canvas: Rect, palette: &Palette, request
             let title = RichText::new("A click on tissue finds similar tissue").family(theme::bold());
             ui.label(title.color(palette.strong));
             let key = actions::entry(SearchAction::FindSimilar).shortcut_label(ui.ctx());
-            let text = "If clicks should search only when you mean it, choose another way. The settings change it later.";
+            let text = "To avoid searching by accident, choose another way. You can change this later in the settings.";
             ui.label(RichText::new(text).color(palette.text));
             ui.add_space(2.0);
             let mut is_read = false;

@@ -153,7 +153,7 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, requests: &mut Requests) {
         }
         Remedy::NewerEncoder(own) => {
             let hint =
-                "Embed all slides again with it; searches use the present descriptors until that is done";
+                "Embed all slides again with it; searches use the current descriptors until that is done";
             if button(&format!("Switch to {}", encoder::DEFAULT), hint) {
                 requests.command(EmbeddingCommand::ChooseEncoder(encoder::DEFAULT.to_owned()));
             }

@@ -28,16 +28,18 @@ pub mod training;
 mod unsaved;
 pub mod welcome;
 
+use egui::emath::Numeric;
 use egui::text::{CCursor, CCursorRange};
 use egui::{
-    Align2, Button, Color32, CornerRadius, Frame, Margin, Rect, Response, RichText, Sense, Stroke, TextEdit,
-    TextureHandle, Ui, Vec2,
+    Align2, Button, Color32, CornerRadius, DragValue, Frame, Margin, Rect, Response, RichText, Sense, Stroke,
+    TextEdit, TextureHandle, Ui, Vec2,
 };
 use egui_material_icons::MaterialIcon;
 
 use super::actions::{self, Action};
 use super::app::Requests;
 use super::theme::{self, PANEL_MARGIN, Palette, RADIUS};
+use crate::number_format;
 
 /// Draws the header of a panel; `add` draws at its right end.
 fn header_ui(ui: &mut Ui, palette: &Palette, title: &str, add: impl FnOnce(&mut Ui)) {
@@ -97,6 +99,11 @@ fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, color: Color32) -> R
         response
     })
     .inner
+}
+
+/// A field for a number, written and read in the user's number format.
+fn number_field<N: Numeric>(value: &mut N) -> DragValue<'_> {
+    DragValue::new(value).custom_parser(number_format::read)
 }
 
 /// Draws one of several alternative choices.

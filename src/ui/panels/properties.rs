@@ -6,7 +6,7 @@ use egui_material_icons::icons;
 use super::appearance::stain_type_ui;
 use super::dialogs::title_ui;
 use super::{dialog_width, picture_ui};
-use crate::number_format::{grouped, sentence};
+use crate::number_format::{decimal, grouped, plain, sentence};
 use crate::session::{Session, SlideCommand, TilePicture};
 use crate::slide::calibration::SlideWarning;
 use crate::slide::{MppSource, SlideId, SlideInfo};
@@ -110,7 +110,9 @@ fn heading_ui(ui: &mut Ui, text: &str, palette: &Palette) {
 }
 
 fn facts(info: &SlideInfo) -> Vec<(&'static str, String)> {
-    let mpp = info.mpp.map_or("unknown".to_owned(), |mpp| format!("{:.5} × {:.5} µm", mpp.x(), mpp.y()));
+    let mpp = info
+        .mpp
+        .map_or("unknown".to_owned(), |mpp| format!("{} × {} µm", decimal(mpp.x(), 5), decimal(mpp.y(), 5)));
     let source = match info.mpp_source {
         MppSource::Slide => "from the file",
         MppSource::User => "set by you",
@@ -121,7 +123,10 @@ fn facts(info: &SlideInfo) -> Vec<(&'static str, String)> {
     vec![
         ("Size", format!("{} × {} px", grouped(info.width().into()), grouped(info.height().into()))),
         ("Pixel size", format!("{mpp} ({source})")),
-        ("Objective", info.objective_power.map_or("unknown".to_owned(), |power| format!("{power}×"))),
+        (
+            "Objective",
+            info.objective_power.map_or("unknown".to_owned(), |power| format!("{}×", plain(power))),
+        ),
         ("Format", info.vendor.clone()),
         ("Levels", levels.join(",  ")),
         ("Slide ID", info.id.to_string()),

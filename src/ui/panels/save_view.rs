@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
-use egui::{Align, Button, DragValue, Key, Layout, RichText, Ui, Vec2};
+use egui::{Align, Button, Key, Layout, RichText, Ui, Vec2};
 
-use super::{chip_ui, dialog_width, path_edit_ui};
-use crate::number_format::grouped;
+use super::{chip_ui, dialog_width, number_field, path_edit_ui};
+use crate::number_format::{grouped, plain};
 use crate::ui::actions::ViewAction;
 use crate::ui::app::Requests;
 use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
@@ -213,7 +213,7 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, request
     if form.magnification.is_calibrated() {
         line_ui(ui, "", palette, |ui| {
             for power in POWERS {
-                scale_choice_ui(ui, form, Scale::Power(power), &format!("{power}×"), palette);
+                scale_choice_ui(ui, form, Scale::Power(power), &format!("{}×", plain(power)), palette);
             }
         });
     }
@@ -293,7 +293,7 @@ fn scale_choice_ui(ui: &mut Ui, form: &mut SaveForm, scale: Scale, name: &str, p
 /// Draws the width, which can be changed, with the resulting height and magnification.
 fn width_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
     let (mut width, height) = form.size(form.scale);
-    let value = DragValue::new(&mut width).range(16..=LARGEST_PX).speed(4.0).suffix(" px");
+    let value = number_field(&mut width).range(16..=LARGEST_PX).speed(4.0).suffix(" px");
     let value = ui.add(value).on_hover_text("Width of the image; drag, or click and type");
     if value.accessible_name("Width of the image").changed() {
         form.scale = Scale::Width(width);

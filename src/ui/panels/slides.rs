@@ -8,7 +8,7 @@ use egui_material_icons::icons;
 use super::{
     action_icon_ui, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
 };
-use crate::number_format::{counted, grouped, sentence};
+use crate::number_format::{counted, decimal, grouped, plain, sentence};
 use crate::session::{
     EncoderState, Session, SlideCommand, SlideProgress, SlideState, SlideStatus, ViewCommand,
 };
@@ -156,8 +156,8 @@ fn size_label(state: &SlideState) -> String {
         Some(mpp) => {
             let (width, height) = (f64::from(info.width()) * mpp.x(), f64::from(info.height()) * mpp.y());
             let size = match width.min(height) >= 1000.0 {
-                true => format!("{:.1} × {:.1} mm", width / 1000.0, height / 1000.0),
-                false => format!("{width:.0} × {height:.0} µm"),
+                true => format!("{} × {} mm", decimal(width / 1000.0, 1), decimal(height / 1000.0, 1)),
+                false => format!("{} × {} µm", decimal(width, 0), decimal(height, 0)),
             };
             format!("{size} · {}", mpp.label(3))
         }
@@ -196,7 +196,7 @@ fn status_text(session: &Session, state: &SlideState) -> String {
         SlideStatus::NeedsMpp => "pixel size unknown".to_owned(),
         SlideStatus::Waiting(progress) if progress.total == 0 => {
             match state.tissue.is_none() && state.tissue_read > 0.0 {
-                true => format!("finding tissue, {:.0} %", state.tissue_read * 100.0),
+                true => format!("finding tissue, {} %", decimal(state.tissue_read * 100.0, 0)),
                 false => "waiting to be embedded".to_owned(),
             }
         }
@@ -221,8 +221,9 @@ fn coarser_text(session: &Session, state: &SlideState) -> Option<String> {
     let grid = TileGrid::new(state.source.info(), tiles).ok()?;
     grid.is_coarser_than(tiles).then(|| {
         format!(
-            "Coarser than the requested {} µm/px: its tiles have {:.3} µm/px and cover a larger area",
-            tiles.mpp, grid.effective_mpp
+            "Coarser than the requested {} µm/px: its tiles have {} µm/px and cover a larger area",
+            plain(tiles.mpp),
+            decimal(grid.effective_mpp, 3)
         )
     })
 }
@@ -256,7 +257,8 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mu
         ui.vertical(|ui| {
             ui.spacing_mut().item_spacing.y = 1.0;
             let known = progress.total > 0 && !uncounted(session);
-            let percent = if known { format!("  {:.0} %", share(progress) * 100.0) } else { String::new() };
+            let percent =
+                if known { format!("  {} %", decimal(share(progress) * 100.0, 0)) } else { String::new() };
             ui.label(RichText::new(format!("{state}{percent}")).family(theme::bold()).color(palette.strong));
             ui.label(RichText::new(speed_label(session)).small().color(palette.weak));
         });
@@ -299,5 +301,5 @@ fn speed_label(session: &Session) -> String {
     }
     let left = f64::from(progress.total - progress.done) / embedding.tiles_per_second;
     let which = if uncounted(session) { " for this slide" } else { "" };
-    format!("{:.1} tiles/s · {} left{which}", embedding.tiles_per_second, waiting_time(left))
+    format!("{} tiles/s · {} left{which}", decimal(embedding.tiles_per_second, 1), waiting_time(left))
 }

@@ -3,6 +3,7 @@
 use egui::{Align, Layout, RichText, Ui};
 
 use crate::geometry::Level0Point;
+use crate::number_format::decimal;
 use crate::session::{EncoderState, Session};
 use crate::slide::MppSource;
 use crate::ui::slide_view::{SlideView, length_label};
@@ -43,7 +44,7 @@ pub fn status_ui(
                     Some(mpp) => {
                         format!("x {}  y {}", length_label(at.x * mpp.x()), length_label(at.y * mpp.y()))
                     }
-                    None => format!("x {:.0} px  y {:.0} px", at.x, at.y),
+                    None => format!("x {} px  y {} px", decimal(at.x, 0), decimal(at.y, 0)),
                 };
                 part(ui, position, "Position of the pointer relative to the slide's upper left corner");
             }

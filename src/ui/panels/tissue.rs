@@ -1,10 +1,10 @@
 //! Settings of tissue detection and tile selection, in a card over the canvas so that changes of the mask are
 //! visible.
 
-use egui::{Button, ComboBox, DragValue, Pos2, Rect, RichText, Slider, Ui};
+use egui::{Button, ComboBox, Pos2, Rect, RichText, Slider, Ui};
 
 use super::card::card_ui;
-use super::chip_ui;
+use super::{chip_ui, number_field};
 use crate::annotation::AnnotationClass;
 use crate::session::{EmbeddingCommand, Session};
 use crate::tissue::{Detection, TISSUE_FRACTION, TissueSettings, Within};
@@ -64,7 +64,7 @@ fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, pa
             ui.label(RichText::new("Minimum area").color(palette.weak));
             let mut mm2 = settings.smallest_piece_um2 * 1e-6;
             let number =
-                DragValue::new(&mut mm2).range(0.0..=100.0).speed(0.0005).max_decimals(5).suffix(" mm²");
+                number_field(&mut mm2).range(0.0..=100.0).speed(0.0005).max_decimals(5).suffix(" mm²");
             let default = TissueSettings::default().smallest_piece_um2 * 1e-6;
             let hint = format!("Pieces of tissue with a smaller area are ignored. Default: {default} mm², which is 100 µm across");
             if ui.add(number).on_hover_text(hint).accessible_name("Minimum area").changed() {

@@ -4,6 +4,7 @@ use egui::{Align, Button, Layout, RichText, Ui};
 use egui_material_icons::icons;
 
 use super::{action_icon_ui, icon_button};
+use crate::number_format::plain;
 use crate::session::Session;
 use crate::ui::actions::{self, Action, Group, SearchAction, SlideAction, ViewAction, WindowAction};
 use crate::ui::app::{Chrome, Requests};
@@ -168,7 +169,7 @@ fn magnification_ui(
         let action = Action::View(ViewAction::ZoomTo(power));
         let is_current = current.is_at(power);
         let color = if is_current { palette.accent } else { palette.text };
-        let text = RichText::new(format!("{power}×")).color(color);
+        let text = RichText::new(format!("{}×", plain(power))).color(color);
         let hint = actions::entry(action).hint(ui.ctx());
         let button = Button::new(text).frame_when_inactive(is_current);
         if ui

@@ -109,10 +109,13 @@ impl Annotator {
         self.tool
     }
 
-    /// Selects a tool; selecting the current tool again returns to the hand.
+    /// Selects a tool, and discards the shape being drawn with another one. Selecting the current tool changes nothing, so
+    /// that a user who presses its key before each shape goes on drawing.
     pub fn select_tool(&mut self, tool: Tool) {
-        self.discard_draft();
-        self.tool = if self.tool == tool { Tool::Hand } else { tool };
+        if self.tool != tool {
+            self.discard_draft();
+            self.tool = tool;
+        }
     }
 
     /// Returns to the hand and discards the shape being drawn.

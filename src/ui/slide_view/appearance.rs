@@ -1,6 +1,7 @@
 //! How a slide's colours are shown. By default they are unchanged; every change is computed in the shader and
 //! stated on the canvas.
 
+use crate::number_format::{decimal, plain, signed};
 use crate::stain::separation::{DARKEST_DENSITY, ShownAs};
 use crate::stain::{LabNormaliser, SlideStain};
 
@@ -134,14 +135,17 @@ impl Appearance {
                 let name = if name == "DAB" { name.to_owned() } else { name.to_lowercase() };
                 Some(match self.shown_as {
                     ShownAs::Colour => format!("{name} only"),
-                    ShownAs::Density => format!("optical density of {name}, black is {DARKEST_DENSITY}"),
+                    ShownAs::Density => {
+                        format!("optical density of {name}, black is {}", plain(DARKEST_DENSITY))
+                    }
                 })
             }
             Colouring::Normalised => Some("normalised".to_owned()),
         };
-        let changed = |name: &str, changed: bool, value: f32| changed.then(|| format!("{name} {value:.2}"));
+        let changed =
+            |name: &str, changed: bool, value: f32| changed.then(|| format!("{name} {}", decimal(value, 2)));
         let percent = (self.brightness * 100.0).round();
-        let brightness = (self.brightness != 0.0).then(|| format!("brightness {percent:+} %"));
+        let brightness = (self.brightness != 0.0).then(|| format!("brightness {} %", signed(percent, 0)));
         let parts: Vec<String> = [
             colouring,
             brightness,

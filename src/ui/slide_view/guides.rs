@@ -5,6 +5,7 @@ use egui::{Align2, FontId, Painter, Pos2, Stroke, Vec2};
 use super::overlay::OnScreen;
 use super::scale::{length_label, round_length};
 use crate::geometry::{Level0Point, MicronsPerPixel};
+use crate::number_format::decimal;
 use crate::ui::theme::{self, Palette};
 
 /// Smallest distance between lines of a grid whose spacing is automatic, in points.
@@ -90,7 +91,9 @@ impl Grid {
                 step: Some((spacing / mpp.x(), spacing / mpp.y())),
                 label: Some(length_label(spacing)),
             },
-            None => Self { step: Some((spacing, spacing)), label: Some(format!("{spacing:.0} px")) },
+            None => {
+                Self { step: Some((spacing, spacing)), label: Some(format!("{} px", decimal(spacing, 0))) }
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use egui::{Align2, FontId, Painter, Pos2, Rect, Stroke, Vec2};
 
 use super::camera::{Camera, canonical};
 use crate::geometry::MicronsPerPixel;
-use crate::number_format::length_unit;
+use crate::number_format::{self, length_unit};
 use crate::ui::theme::Palette;
 
 /// Maximum length of the scale bar, in points.
@@ -77,8 +77,7 @@ fn rounded(value: f64) -> String {
         value if value >= 0.0995 => 2,
         _ => 4,
     };
-    let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    number_format::rounded(value, decimals)
 }
 
 /// Formats a length for display: in µm below 1 mm, otherwise in mm, unless a unit was chosen.

@@ -3,7 +3,7 @@
 
 use super::Shape;
 use crate::geometry::MicronsPerPixel;
-use crate::number_format::length_unit;
+use crate::number_format::{decimal, length_unit};
 
 /// Formats the length of lines, such as "123.4 µm", "1.23 mm" or "812 px"; `None` for other shapes.
 pub fn length_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String> {
@@ -13,7 +13,7 @@ pub fn length_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<Strin
     })
 }
 
-/// Formats the area of a shape, such as "1234 µm²", "1.23 mm²" or "812 px²"; `None` for points and lines.
+/// Formats the area of a shape, such as "1 234 µm²", "1.23 mm²" or "812 px²"; `None` for points and lines.
 pub fn area_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String> {
     Some(match mpp {
         Some(mpp) => match shape.area_um2(mpp)? {
@@ -34,10 +34,10 @@ fn micrometres(um: f64) -> String {
 /// Formats a number with about four significant digits and at most three decimals.
 fn rounded(value: f64) -> String {
     match value.abs() {
-        small if small < 1.0 => format!("{value:.3}"),
-        small if small < 100.0 => format!("{value:.2}"),
-        middle if middle < 1000.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
+        small if small < 1.0 => decimal(value, 3),
+        small if small < 100.0 => decimal(value, 2),
+        middle if middle < 1000.0 => decimal(value, 1),
+        _ => decimal(value, 0),
     }
 }
 
@@ -54,10 +54,10 @@ mod tests {
         let mpp = Some(MicronsPerPixel::square(0.5).unwrap());
         assert_eq!(length_label(&line(500.0), mpp).unwrap(), "250.0 µm");
         assert_eq!(length_label(&line(5000.0), mpp).unwrap(), "2.50 mm");
-        assert_eq!(length_label(&line(5000.0), None).unwrap(), "5000 px");
-        assert_eq!(area_label(&square(100.0), mpp).unwrap(), "2500 µm²");
+        assert_eq!(length_label(&line(5000.0), None).unwrap(), "5\u{202F}000 px");
+        assert_eq!(area_label(&square(100.0), mpp).unwrap(), "2\u{202F}500 µm²");
         assert_eq!(area_label(&square(2000.0), mpp).unwrap(), "1.00 mm²");
-        assert_eq!(area_label(&square(2000.0), None).unwrap(), "4000000 px²");
+        assert_eq!(area_label(&square(2000.0), None).unwrap(), "4\u{202F}000\u{202F}000 px²");
         assert_eq!(area_label(&line(1.0), mpp), None);
     }
 }

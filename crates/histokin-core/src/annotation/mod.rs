@@ -323,10 +323,20 @@ pub fn means_tumour(class: &str) -> bool {
     matches!(base.as_str(), "tumour" | "tumor" | "_0" | "_1" | "metastases" | "metastasis")
 }
 
-/// Derives a colour from a name; neither too dark nor too pale on H&E.
+/// Derives a colour from a name: saturated, between orange and blue, since H&E itself is pink and purple, and neither
+/// too dark nor too pale.
 fn color_from_name(name: &str) -> [u8; 3] {
+    const SATURATION: f64 = 0.85;
     let hash = crc32fast::hash(name.as_bytes());
-    std::array::from_fn(|channel| 40 + (((hash >> (8 * channel)) & 0xff) * 180 / 255) as u8)
+    // In sixths of the colour circle, from 30° to 230°.
+    let hue = 0.5 + f64::from(hash & 0xffff) / 65_536.0 * 20.0 / 6.0;
+    let value = 0.6 + f64::from(hash >> 24) / 255.0 * 0.3;
+    std::array::from_fn(|channel| {
+        // Of hue, saturation and value: how far red, green and blue are below the value.
+        let place = ([5.0, 3.0, 1.0][channel] + hue) % 6.0;
+        let below = place.min(4.0 - place).clamp(0.0, 1.0);
+        (255.0 * value * (1.0 - SATURATION * below)).round() as u8
+    })
 }
 
 #[cfg(test)]
@@ -340,6 +350,27 @@ mod tests {
         }
         for name in ["_2", "normal", "Stroma", "None", "Tumor bed", ""] {
             assert!(!means_tumour(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn colours_of_unknown_classes_are_none_of_hes() {
+        for name in [
+            "Dermis",
+            "Epidermis",
+            "Gland",
+            "Duct",
+            "Liver",
+            "Fat",
+            "Mucosa",
+            "Nerve",
+            "Vessel",
+            "Lymphoid",
+            "é",
+        ] {
+            let [red, green, blue] = AnnotationClass::named(name).color.map(i32::from);
+            assert!(green > red.min(blue), "{name}: between orange and blue, not purple or pink");
+            assert!(red.max(green).max(blue) - red.min(green).min(blue) > 90, "{name}: saturated");
         }
     }
 

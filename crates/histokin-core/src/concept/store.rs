@@ -361,7 +361,7 @@ impl ConceptText {
         let (shape, direction) = values("direction")?;
         let width = direction.len();
         if shape != [width] || width == 0 || width > MOST_NUMBERS {
-            return Err(damaged("its direction has no possible width"));
+            return Err(damaged("the width of its direction is invalid"));
         }
         let (shape, tiles) = values("tiles")?;
         if shape != [self.marks.len(), width] {
@@ -369,11 +369,11 @@ impl ConceptText {
         }
         let is_sensible = |limit: f32| limit.is_finite() && limit >= 0.0;
         if !self.threshold.is_none_or(is_sensible) {
-            return Err(damaged("its threshold is no distance"));
+            return Err(damaged("its threshold is not a distance"));
         }
         if let Some(mark) = self.marks.iter().find_map(|mark| mark.slide.as_ref().filter(|id| !id.is_plain()))
         {
-            return Err(damaged(format!("{:?} is no identity of a slide", mark.0)));
+            return Err(damaged(format!("{:?} is not a slide ID", mark.0)));
         }
         let tile = |(mark, descriptor): (MarkText, &[f32])| ConceptTile {
             slide: mark.slide,

@@ -149,15 +149,15 @@ impl DescriptorHeader {
         if !self.slide_id.is_plain() {
             Some("its slide ID is invalid")
         } else if self.width == 0 || self.width > MOST_NUMBERS {
-            Some("its descriptors have no possible width")
+            Some("the width of its descriptors is invalid")
         } else if self.tile_level0 == 0
             || self.tile_height_level0() == 0
             || lacks_grid
             || !self.recipe.tiles.is_plausible()
         {
-            Some("its tiles have no possible size")
+            Some("the size of its tiles is invalid")
         } else if MicronsPerPixel::new(x, y).is_err() {
-            Some("its pixels have no possible size")
+            Some("the size of its pixels is invalid")
         } else {
             None
         }

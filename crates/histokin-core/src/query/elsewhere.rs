@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::TilePosition;
+use crate::number_format::decimal;
 use crate::slide::SlideId;
 
 /// The archive's part of an answer.
@@ -74,7 +75,7 @@ impl FromArchive {
     pub fn certainty(&self) -> String {
         match (self.exact, self.recall) {
             (true, _) => "exact".to_owned(),
-            (false, Some(recall)) => format!("approximate, measured recall {:.1} %", 100.0 * recall),
+            (false, Some(recall)) => format!("approximate, measured recall {} %", decimal(100.0 * recall, 1)),
             (false, None) => "approximate, recall not measured".to_owned(),
         }
     }

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use super::morphology::Bitmap;
 use super::{Detection, TISSUE_FRACTION, TissueMask, TissueSettings};
 use crate::geometry::{Level0Point, MicronsPerPixel};
+use crate::number_format::decimal;
 use crate::slide::SlideInfo;
 use crate::tiling::{TileGrid, TileIndex};
 
@@ -193,9 +194,9 @@ impl NoTiles {
             Cause::TooLittleOfATile { fullest, asked } => {
                 let lower = (fullest * 100.0).floor().max(1.0);
                 format!(
-                    "{found}; the fullest tile is {:.0} % tissue, but {:.0} % is required: {}",
-                    100.0 * fullest,
-                    100.0 * asked,
+                    "{found}; the fullest tile is {} % tissue, but {} % is required: {}",
+                    decimal(100.0 * fullest, 0),
+                    decimal(100.0 * asked, 0),
                     set(
                         &format!("use --tile-share {lower}% or --tile-share auto"),
                         "lower the tissue per tile in the embedding settings"
@@ -214,7 +215,7 @@ impl NoTiles {
 fn mm2(um2: f64) -> String {
     let mm2 = um2 * 1e-6;
     let digits = if mm2 > 0.0 { (1.0 - mm2.log10().floor()).clamp(0.0, 6.0) as usize } else { 0 };
-    format!("{mm2:.digits$}")
+    decimal(mm2, digits)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::super::sample::Sample;
 use super::Map;
 use super::drawing::{Anchor, Drawing, Style, TextStyle};
 use crate::health::sample as draw;
+use histokin_core::number_format::decimal;
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 240.0;
@@ -38,12 +39,12 @@ impl Axes {
             let y = share * self.y_end;
             drawing.line(Style::Grid, [self.at(0.0, y), self.at(self.x_end, y)]);
             let (left, height) = self.at(0.0, y);
-            let label = if per_cent { format!("{:.0} %", 100.0 * y) } else { format!("{y:.2}") };
+            let label = if per_cent { format!("{} %", decimal(100.0 * y, 0)) } else { decimal(y, 2) };
             drawing.text(TextStyle::Tick, (left - 5.0, height + 3.0), Anchor::End, &label);
             let x = share * self.x_end;
             let (across, bottom) = self.at(x, 0.0);
             let digits = usize::from(self.x_end < 10.0);
-            drawing.text(TextStyle::Tick, (across, bottom + 13.0), Anchor::Middle, &format!("{x:.digits$}"));
+            drawing.text(TextStyle::Tick, (across, bottom + 13.0), Anchor::Middle, &decimal(x, digits));
         }
         let (middle, bottom) = self.at(self.x_end / 2.0, 0.0);
         drawing.text(TextStyle::Axis, (middle, bottom + 29.0), Anchor::Middle, x_name);
@@ -189,7 +190,7 @@ pub fn confusion(confusion: &Confusion, sample: &Sample) -> Drawing {
             let own = confusion.answers[column] == Some(*class);
             let style = if own { Style::OwnCell } else { Style::Cell };
             drawing.rect(style, share, (left, top), (CELL - 2.0, CELL - 2.0), &title);
-            let shown = format!("{:.0} %", 100.0 * share);
+            let shown = format!("{} %", decimal(100.0 * share, 0));
             drawing.text(
                 TextStyle::Value,
                 (left + CELL / 2.0 - 1.0, top + CELL / 2.0 + 3.0),

@@ -7,7 +7,7 @@ use super::super::feedback;
 use super::super::headline::{Headline, HeadlineRow};
 use super::super::retrieval::{Figure, Measure};
 use super::super::sample::Sample;
-use histokin_core::number_format::counted;
+use histokin_core::number_format::{counted, decimal, signed};
 
 /// What the control beside ADDR shows, as sentences.
 pub const CONTROL_EXPLANATION: &str = "ADDR: mean descriptor distance of far pairs of tiles divided by that of near \
@@ -25,17 +25,19 @@ pub fn addr_title(comparison: &Comparison) -> String {
 
 /// Formats a share in per cent.
 pub fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+    format!("{} %", decimal(100.0 * share, 1))
 }
 
 /// Formats an interval of shares in per cent, in brackets; empty without an interval.
 pub fn percent_interval(ci95: Option<[f64; 2]>) -> String {
-    ci95.map_or_else(String::new, |[low, high]| format!("[{:.0}–{:.0}]", 100.0 * low, 100.0 * high))
+    ci95.map_or_else(String::new, |[low, high]| {
+        format!("[{}–{}]", decimal(100.0 * low, 0), decimal(100.0 * high, 0))
+    })
 }
 
 /// Formats an interval of ratios, in brackets; empty without an interval.
 pub fn ratio_interval(ci95: Option<[f64; 2]>) -> String {
-    ci95.map_or_else(String::new, |[low, high]| format!("[{low:.2}–{high:.2}]"))
+    ci95.map_or_else(String::new, |[low, high]| format!("[{}–{}]", decimal(low, 2), decimal(high, 2)))
 }
 
 /// Formats a share with its interval; a dash without a value.
@@ -48,7 +50,7 @@ pub fn figure(figure: Option<Figure>) -> String {
 
 /// Formats a ratio; a dash if it is not finite.
 pub fn ratio(value: f64) -> String {
-    if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
+    if value.is_finite() { decimal(value, 2) } else { "–".to_owned() }
 }
 
 /// Returns the displayed name of a measure with this key.
@@ -71,9 +73,9 @@ pub fn difference(key: &str, value: f64, ci95: Option<[f64; 2]>) -> (String, Str
     let scale = if key == "addr" { 1.0 } else { 100.0 };
     let digits = if key == "addr" { 2 } else { 1 };
     let interval = ci95.map_or_else(String::new, |[low, high]| {
-        format!("[{:+.digits$} to {:+.digits$}]", scale * low, scale * high)
+        format!("[{} to {}]", signed(scale * low, digits), signed(scale * high, digits))
     });
-    (format!("{:+.digits$}", scale * value), interval)
+    (signed(scale * value, digits), interval)
 }
 
 /// Returns whether the interval of a difference excludes 0.

@@ -191,8 +191,7 @@ impl Session {
     fn first_jobs(&mut self) -> Vec<Job> {
         if let Some(before) = self.project.left_by() {
             let text = format!(
-                "histokin was not closed properly when this project was last open, {before}. What was done until then \
-                 is here, except for the last seconds."
+                "histokin was not closed properly when this project was last open, {before}. Everything was recovered except for the last few seconds."
             );
             self.messages.note(text);
         }

@@ -12,6 +12,7 @@ use crate::session::{
 };
 use histokin_core::durable;
 use histokin_core::memory;
+use histokin_core::number_format::{counted, decimal};
 use histokin_encoder::model::Preprocessing;
 use histokin_training::config::TrainingConfig;
 use histokin_training::run::{Run, RunSlide};
@@ -173,7 +174,12 @@ fn carry_out(
                 };
                 config.fit_into(seconds, measured, validation.len());
                 let (steps, minutes) = (config.steps, seconds / 60.0);
-                let text = format!("{steps} steps fit into {minutes:.0} minutes, at {measured:.2} s a step");
+                let text = format!(
+                    "{} fit into {} minutes, at {} s a step",
+                    counted(steps, "step"),
+                    decimal(minutes, 0),
+                    decimal(measured, 2)
+                );
                 notice(text, events);
             }
             (Run::create(project, *config, known)?, slides, validation, false)

@@ -42,7 +42,7 @@ impl App {
         match self.demonstration_project() {
             Ok(project) => self.command(SlideCommand::Open(vec![project, slides])),
             Err(error) => {
-                let text = format!("The project of the demonstration could not be made: {error}");
+                let text = format!("The demonstration project could not be created: {error}");
                 self.command(MessageCommand::Report(text));
             }
         }

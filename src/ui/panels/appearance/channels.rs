@@ -1,7 +1,8 @@
 //! The channels of a fluorescence slide: name, colour, and window of each.
 
-use egui::{Button, Checkbox, DragValue, RichText, TextEdit, Ui};
+use egui::{Button, Checkbox, RichText, TextEdit, Ui};
 
+use super::super::number_field;
 use crate::session::{Session, SlideCommand};
 use crate::slide::SlideId;
 use crate::slide::channel::{ChannelDisplay, SlideChannel};
@@ -76,16 +77,16 @@ fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, p
         let step = f64::from(room) / 500.0;
         let [low, high] = &mut shown.window;
         // A window that is narrower, as an automatic one may be, stays until the user changes it.
-        let lower = DragValue::new(low).range(least - room..=*high - smallest).clamp_existing_to_range(false);
+        let lower = number_field(low).range(least - room..=*high - smallest).clamp_existing_to_range(false);
         ui.add(lower.speed(step).max_decimals(decimals))
             .on_hover_text("Value that is shown as black")
-            .accessible_name(format!("Black value of {name}"));
+            .accessible_name(format!("Minimum of {name}"));
         ui.label(RichText::new("to").small().color(palette.weak));
-        let upper = DragValue::new(high).range(*low + smallest..=greatest + 4.0 * room);
+        let upper = number_field(high).range(*low + smallest..=greatest + 4.0 * room);
         let upper = upper.clamp_existing_to_range(false);
         ui.add(upper.speed(step).max_decimals(decimals))
             .on_hover_text("Value that is shown in full colour")
-            .accessible_name(format!("Full value of {name}"));
+            .accessible_name(format!("Maximum of {name}"));
         let is_automatic = shown.window == channel.automatic.window;
         let auto = ui.add_enabled(!is_automatic, Button::new("Auto").small());
         let auto = auto.accessible_name(format!("Automatic window of {name}"));

@@ -5,6 +5,7 @@ use egui::{ComboBox, RichText, Ui, Vec2};
 use super::choice_ui;
 use crate::annotation::Bounds;
 use crate::geometry::{Level0Point, Level0Rect};
+use crate::number_format::decimal;
 use crate::session::{Colours, EncoderState, Session, SlideCommand, SlideState};
 use crate::slide::SlideId;
 use crate::stain::separation::ShownAs;
@@ -45,7 +46,7 @@ pub fn stains_ui(
     });
     if matches!(appearance.colouring, Colouring::Stain(_)) && is_separable {
         ui.horizontal(|ui| {
-            ui.label(RichText::new("Shown as").color(palette.weak));
+            ui.label(RichText::new("Show as").color(palette.weak));
             choice_ui(ui, &mut appearance.shown_as, ShownAs::Colour, "Colour", palette);
             choice_ui(ui, &mut appearance.shown_as, ShownAs::Density, "Optical density", palette);
         });
@@ -102,7 +103,7 @@ fn vectors_ui(
     let Some(vectors) = stain.separated_by() else { return };
     let id = slide.id();
     for (name, [r, g, b]) in stain.kind.stain_names().into_iter().zip(vectors.unit_vectors()).take(2) {
-        let text = format!("{name}: {r:.3}  {g:.3}  {b:.3}");
+        let text = format!("{name}: {}  {}  {}", decimal(r, 3), decimal(g, 3), decimal(b, 3));
         ui.label(RichText::new(text).small().color(palette.weak))
             .on_hover_text("Optical density in red, green and blue of a layer with a total of 1");
     }
@@ -131,7 +132,7 @@ fn vectors_ui(
             let hint = "Estimate both stain vectors from the selected annotations, which have to contain both stains";
             estimate(ui, "Estimate from selection", selected, hint);
         }
-        if stain.vectors.is_some() && ui.add(egui::Button::new("Usual vectors").small()).clicked() {
+        if stain.vectors.is_some() && ui.add(egui::Button::new("Default vectors").small()).clicked() {
             let stain = Some(SlideStain::usual(stain.kind));
             requests.command(SlideCommand::SetStain { slide: id.clone(), stain });
         }

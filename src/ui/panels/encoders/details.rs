@@ -33,8 +33,7 @@ pub fn details_ui(
         EncoderChoice::None => {
             ui.label(RichText::new(present(session)).color(palette.text));
             ui.add_space(6.0);
-            let hint = "Choose an encoder on the left to see what it is for, where it comes from and what its licence \
-                        asks, what it finds on your slides, and how it compares with the present one.";
+            let hint = "Choose an encoder on the left to see its purpose, source and licence, what it finds on your slides, and how it compares with the current one.";
             ui.add(egui::Label::new(RichText::new(hint).color(palette.weak)).wrap());
         }
         EncoderChoice::Reading(which) => {
@@ -98,13 +97,12 @@ fn buttons_ui(
     ui.horizontal_wrapped(|ui| {
         if in_use {
             ui.label(RichText::new("In use by this project").color(palette.accent));
-            let hint = "Discard what this encoder has embedded on the open slides, and embed them anew";
+            let hint = "Delete what this encoder has embedded on the open slides, and embed them again";
             if ui.button("Embed all slides again…").on_hover_text(hint).clicked() {
                 page.edit(Editing::EmbeddingAgain, &offer.which, String::new());
             }
         } else {
-            let hint = "Use this encoder, with its tiles, for this project. All slides are embedded with it; searches use the \
-                        present descriptors until that is done, and these are kept";
+            let hint = "Use this encoder, with its tiles, for this project. All slides are embedded with it; searches use the current descriptors until that is done, and these are kept";
             let text = RichText::new("Use for this project").color(palette.on_accent);
             if ui.add(Button::new(text).fill(palette.accent)).on_hover_text(hint).clicked() {
                 requests.command(EmbeddingCommand::UseOfferedEncoder);
@@ -112,10 +110,10 @@ fn buttons_ui(
         }
         match listed.map(|listed| listed.origin) {
             Some(EncoderOrigin::User) => {
-                if ui.button("Rename…").on_hover_text("Give it another name").clicked() {
+                if ui.button("Rename…").on_hover_text("Give this encoder another name").clicked() {
                     page.edit(Editing::Renaming, &offer.which, offer.name.clone());
                 }
-                let hint = "Take it off the list; its file and its descriptors stay";
+                let hint = "Remove it from the list; its file and descriptors are kept";
                 if ui.button("Remove…").on_hover_text(hint).clicked() {
                     page.edit(Editing::Removing, &offer.which, String::new());
                 }
@@ -131,8 +129,8 @@ fn buttons_ui(
         }
         if !in_use && !matches!(session.encoder_comparison(), Some(TrialState::Running { .. })) {
             let hint =
-                "Answer the same queries with this encoder and with the present one, and measure P@5 by class";
-            if ui.button("Compare with the present one…").on_hover_text(hint).clicked() {
+                "Answer the same queries with this encoder and with the current one, and measure P@5 by class";
+            if ui.button("Compare with the current one…").on_hover_text(hint).clicked() {
                 requests.command(EmbeddingCommand::Compare);
             }
         }
@@ -157,9 +155,11 @@ fn editing_ui(
     let which = offer.which.clone();
     let (question, verb) = match page.editing {
         Editing::Nothing => return,
-        Editing::Adding => ("Name by which it is known from now on", "Add"),
-        Editing::Renaming => ("New name. Other projects that use it have to be told", "Rename"),
-        Editing::Removing => ("Its file and its descriptors stay.", "Remove from the list"),
+        Editing::Adding => ("Name in the list and on the command line", "Add"),
+        Editing::Renaming => {
+            ("New name. Other projects that use this encoder have to be switched to it", "Rename")
+        }
+        Editing::Removing => ("Its file and descriptors are kept.", "Remove from the list"),
         Editing::EmbeddingAgain => ("All its descriptors of the open slides are deleted.", "Embed again"),
     };
     ui.add_space(6.0);
@@ -214,7 +214,7 @@ fn facts_ui(
             Some(speed) => format!("{} tiles/s on {}", rate(speed.tiles_per_second), speed.device),
             None => "not measured yet; a preview measures it".to_owned(),
         };
-        facts.push(("Speed here".to_owned(), speed));
+        facts.push(("Speed on this computer".to_owned(), speed));
         let mut names: Vec<String> = listed
             .embedded
             .iter()
@@ -228,7 +228,7 @@ fn facts_ui(
         if more > 0 {
             text += &format!(" and {more} more");
         }
-        facts.push(("Has embedded".to_owned(), text));
+        facts.push(("Embedded slides".to_owned(), text));
     }
     let width = (ui.available_width() - LABELS - 20.0).max(120.0);
     let grid = Grid::new("what is known of an encoder").num_columns(2).spacing([16.0, 5.0]);
@@ -264,7 +264,8 @@ fn compared_ui(
 ) {
     let Some(state) = session.encoder_comparison() else { return };
     ui.add_space(16.0);
-    let title = RichText::new("Beside the present encoder").family(theme::bold()).color(palette.strong);
+    let title =
+        RichText::new("Compared with the current encoder").family(theme::bold()).color(palette.strong);
     ui.label(title);
     ui.add_space(4.0);
     let commands = (EmbeddingCommand::Compare, EmbeddingCommand::StopComparison);

@@ -4,7 +4,7 @@ use egui::{Color32, Margin, RichText, ScrollArea, Spinner, TextEdit, Ui, Vec2};
 
 use super::super::{line_ui, row_ui, text_over_ui};
 use super::{EncodersPage, looked_at};
-use crate::number_format::counted;
+use crate::number_format::{counted, decimal};
 use crate::project::{EncoderOrigin, ListedEncoder};
 use crate::session::{EmbeddingCommand, EncoderState, Session};
 use crate::ui::actions::{self, EmbeddingAction};
@@ -22,7 +22,7 @@ const PARTS: [(EncoderOrigin, &str); 4] = [
     (EncoderOrigin::Shipped, "Shipped with histokin"),
     (EncoderOrigin::Project, "In this project"),
     (EncoderOrigin::User, "Added by you"),
-    (EncoderOrigin::Elsewhere, "Only their descriptors are here"),
+    (EncoderOrigin::Elsewhere, "Descriptors only, without the encoder"),
 ];
 
 pub fn list_ui(
@@ -87,7 +87,7 @@ fn encoder_ui(
     });
     let hint = match (&encoder.problem, encoder.about.purpose.as_str()) {
         (Some(problem), _) => problem.clone(),
-        (None, "") => "Show what is known of it".to_owned(),
+        (None, "") => "Show details of this encoder".to_owned(),
         (None, purpose) => format!("Made for {purpose}"),
     };
     if response.on_hover_text(hint).clicked() && !encoder.which.is_empty() {
@@ -126,8 +126,8 @@ fn work(encoder: &ListedEncoder, session: &Session) -> String {
 /// Formats a speed with two digits or more.
 pub fn rate(tiles_per_second: f64) -> String {
     match tiles_per_second {
-        slow if slow < 10.0 => format!("{slow:.1}"),
-        fast => format!("{fast:.0}"),
+        slow if slow < 10.0 => decimal(slow, 1),
+        fast => decimal(fast, 0),
     }
 }
 
@@ -152,7 +152,7 @@ fn add_ui(ui: &mut Ui, page: &mut EncodersPage, palette: &Palette, requests: &mu
             page.path.clear();
         }
     });
-    let hint = "Weights (.safetensors, .bin, .pth), the folder in which they lie, or a TorchScript module (.pt); you can also \
+    let hint = "Weights (.safetensors, .bin, .pth), their folder, or a TorchScript module (.pt); you can also \
                 drop it on the window. Nothing changes before you have seen what it is.";
     ui.add(egui::Label::new(RichText::new(hint).small().color(palette.weak)).wrap());
 }

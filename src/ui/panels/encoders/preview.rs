@@ -62,14 +62,14 @@ pub fn preview_ui(
 ) {
     let weak = |text: &str| RichText::new(text).small().color(palette.weak);
     ui.horizontal(|ui| {
-        let title = RichText::new("What it finds alike on your slides").family(theme::bold());
+        let title = RichText::new("Nearest tiles on your slides").family(theme::bold());
         ui.label(title.color(palette.strong));
         let (text, command, hint) = match session.encoder_preview() {
             PreviewState::Running { .. } => ("Stop", EmbeddingCommand::StopPreview, "Stop the preview"),
             PreviewState::None | PreviewState::Failed(_) => (
                 "Preview",
                 EmbeddingCommand::Preview,
-                "Embed a few hundred tiles of the open slides, and show the nearest of some; embedding waits meanwhile",
+                "Embed a few hundred tiles of the open slides, and show some of them with their nearest tiles; embedding pauses meanwhile",
             ),
             PreviewState::Done(_) => return,
         };
@@ -79,7 +79,7 @@ pub fn preview_ui(
     });
     match session.encoder_preview() {
         PreviewState::None => {
-            let text = "The five nearest tiles of a few tiles, in a sample of a few hundred.";
+            let text = "A few tiles with their five nearest ones in a sample of a few hundred.";
             ui.label(weak(text));
         }
         PreviewState::Running { share, doing, .. } => {
@@ -101,14 +101,14 @@ pub fn preview_ui(
 fn explanation(preview: &EncoderPreview, session: &Session) -> String {
     let several = preview.tiles.iter().any(|tile| tile.slide != preview.tiles[0].slide);
     let from = match several {
-        true => "The nearest are of other slides than the query.",
+        true => "Nearest tiles are from other slides than the query.",
         false => "Tiles beside the query are left out.",
     };
     // As many tiles on slides that were not sampled.
     let slides = session.slides().len().max(preview.slides);
     let tiles = preview.selected as f64 * slides as f64 / preview.slides.max(1) as f64;
     format!(
-        "First the query, then its nearest among {} sampled on {}. {from} At {} tiles/s on {}, embedding all {} tiles of \
+        "First the query, then its nearest tiles among {} sampled on {}. {from} At {} tiles/s on {}, embedding all {} tiles of \
          the open slides takes about {}.",
         counted(preview.tiles.len() as u64, "tile"),
         counted(preview.slides as u64, "slide"),

@@ -1,11 +1,12 @@
 //! The concepts of the project: what they find, and what can be done with them.
 
-use egui::{Align, DragValue, Frame, Layout, Margin, RichText, ScrollArea, Ui};
+use egui::{Align, Frame, Layout, Margin, RichText, ScrollArea, Ui};
 use egui_material_icons::icons;
 
-use super::super::{icon_button, line_ui};
+use super::super::{icon_button, line_ui, number_field};
 use super::marks::{link_ui, swatch_ui};
 use crate::concept::{Concept, FEWEST_MARKS, LeftOut};
+use crate::number_format::decimal;
 use crate::session::{ConceptAreas, ConceptCommand, Session};
 use crate::ui::actions::{self, SearchAction};
 use crate::ui::app::{Requests, slide_name};
@@ -33,7 +34,7 @@ pub fn concepts_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: 
             });
         });
         if session.concepts().is_empty() {
-            let text = "None yet. Search, mark some matches as the same tissue or different, and save that as a concept.";
+            let text = "No concepts yet. Search, mark some matches as the same or different tissue, then save the query as a concept.";
             ui.label(RichText::new(text).small().color(palette.text));
         }
         ScrollArea::vertical().id_salt("concepts").max_height(HEIGHT).auto_shrink([false, true]).show(ui, |ui| {
@@ -109,8 +110,8 @@ fn threshold_ui(ui: &mut Ui, concept: &Concept, palette: &Palette, requests: &mu
         // The value while it is being dragged or typed; the concept changes at the end only.
         let id = ui.scope_id().with("threshold");
         let mut distance = ui.data(|data| data.get_temp::<f32>(id)).unwrap_or(kept);
-        let text = |value: f64| if value > 0.0 { format!("{value:.3}") } else { "none".to_owned() };
-        let field = DragValue::new(&mut distance).range(0.0..=1e6).speed(0.002);
+        let text = |value: f64| if value > 0.0 { decimal(value, 3) } else { "none".to_owned() };
+        let field = number_field(&mut distance).range(0.0..=1e6).speed(0.002);
         let field = field.custom_formatter(|value, _| text(value)).update_while_editing(false);
         let response = ui.add(field).labelled_by(label.id).on_hover_text(
             "Largest distance of a tile that belongs to the concept; drag to change. More tiles belong to it when it is \
@@ -141,7 +142,8 @@ fn areas_ui(ui: &mut Ui, session: &Session, areas: &ConceptAreas, palette: &Pale
         ui.horizontal(|ui| {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let share = if of > 0.0 { found / of * 100.0 } else { 0.0 };
-                ui.label(RichText::new(format!("{found:.2} mm² ({share:.0} %)")).small().color(palette.text));
+                let text = format!("{} mm² ({} %)", decimal(found, 2), decimal(share, 0));
+                ui.label(RichText::new(text).small().color(palette.text));
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     line_ui(ui, RichText::new(name).small().color(palette.weak));
                 });
@@ -169,9 +171,10 @@ fn precision(concept: &Concept) -> String {
             // It is that of the threshold that the marks give, and says nothing about another one.
             let at = match concept.threshold == Some(estimate.distance) {
                 true => String::new(),
-                false => format!(" at {:.3}", estimate.distance),
+                false => format!(" at {}", decimal(estimate.distance, 3)),
             };
-            format!("precision {:.0} % [{:.0}, {:.0}]{at}", share * 100.0, low * 100.0, high * 100.0)
+            let [share, low, high] = [share, low, high].map(|share| decimal(share * 100.0, 0));
+            format!("precision {share} % [{low}–{high}]{at}")
         }
         _ => "precision unknown".to_owned(),
     }

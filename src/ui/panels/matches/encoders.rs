@@ -7,6 +7,7 @@ use egui::{
 use super::super::{line_ui, picture_ui};
 use super::Shown;
 use crate::descriptors::Recipe;
+use crate::number_format::{decimal, plain};
 use crate::query::{Answer, Match};
 use crate::session::{Command, MatchCommand, QueryCommand, ViewCommand};
 use crate::ui::app::slide_name;
@@ -70,7 +71,7 @@ fn chooser_ui(ui: &mut Ui, shown: &mut Shown<'_>) {
 
 /// Label of an encoder with its tile size and spacing.
 fn named(recipe: &Recipe) -> String {
-    format!("{} · {} px at {} µm", recipe.encoder_name, recipe.tiles.tile_px, recipe.tiles.mpp)
+    format!("{} · {} px at {} µm", recipe.encoder_name, recipe.tiles.tile_px, plain(recipe.tiles.mpp))
 }
 
 fn answers_ui(ui: &mut Ui, shown: &mut Shown<'_>, other: &Answer) {
@@ -132,12 +133,12 @@ fn match_ui(
     picture_ui(ui, rect.shrink(2.0), picture.as_ref(), palette);
     let color = if in_both { palette.accent } else { palette.line };
     ui.painter().rect_stroke(rect.shrink(1.0), 4.0, Stroke::new(2.0, color), StrokeKind::Inside);
-    let caption = format!("{}   {:.3}", found.rank, found.distance);
+    let caption = format!("{}   {}", found.rank, decimal(found.distance, 3));
     let at = rect.left_bottom() + Vec2::new(2.0, 3.0);
     let font = egui::FontId::proportional(12.0);
     ui.painter().text(at, egui::Align2::LEFT_TOP, caption, font, palette.weak);
     let both = if in_both { "\nFound by both encoders" } else { "\nFound by this encoder only" };
-    if response.on_hover_text(format!("{name}\nDistance {:.4}{both}", found.distance)).clicked() {
+    if response.on_hover_text(format!("{name}\nDistance {}{both}", decimal(found.distance, 4))).clicked() {
         let command = match encoder {
             0 => Command::Matches(MatchCommand::GoTo { rank, from: None }),
             _ => Command::View(ViewCommand::GoToTile {

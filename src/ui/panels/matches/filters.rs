@@ -2,7 +2,7 @@
 
 use egui::{Align, Button, DragValue, Frame, Layout, Margin, RichText, ScrollArea, Slider, Stroke, Ui, Vec2};
 
-use super::super::{ICON_BUTTON, action_icon_ui, line_ui};
+use super::super::{ICON_BUTTON, action_icon_ui, line_ui, number_field};
 use super::settings::choice_ui;
 use crate::query::{AnnotationFilter, Patients, QuerySettings, RankBy};
 use crate::session::{QueryCommand, Session};
@@ -207,7 +207,7 @@ fn distance_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, pal
         answer.and_then(|answer| answer.matches.last()).map_or(SOME_DISTANCE, |last| last.distance);
     let mut most = settings.max_distance.unwrap_or(farthest);
     setting_ui(ui, "Distance", "Leave out tiles with a larger descriptor distance", palette, |ui| {
-        let field = DragValue::new(&mut most).range(0.0..=1e6).speed(0.005).max_decimals(3).prefix("≤ ");
+        let field = number_field(&mut most).range(0.0..=1e6).speed(0.005).max_decimals(3).prefix("≤ ");
         ui.checkbox(&mut limited, "");
         ui.add_enabled_ui(limited, |ui| ui.add_sized([ui.available_width(), 28.0], field));
     });
@@ -215,7 +215,7 @@ fn distance_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, pal
 }
 
 fn um<'a>(value: &'a mut f64, prefix: &str) -> DragValue<'a> {
-    DragValue::new(value).range(0.0..=100_000.0).speed(10.0).prefix(prefix).suffix(" µm").max_decimals(0)
+    number_field(value).range(0.0..=100_000.0).speed(10.0).prefix(prefix).suffix(" µm").max_decimals(0)
 }
 
 /// Draws a name, and a field of [`FIELD`] points at the right edge.

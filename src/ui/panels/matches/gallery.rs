@@ -5,6 +5,7 @@ use egui::{Pos2, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetIn
 use super::super::picture_ui;
 use super::list::{choice_of, choice_ui, icon_at};
 use super::{Shown, judgement_icon};
+use crate::number_format::decimal;
 use crate::session::MatchCommand;
 use crate::ui::app::slide_name;
 use crate::ui::theme::PANEL_MARGIN;
@@ -57,7 +58,7 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, rect: Rect) {
         ui.painter().circle_filled(at, 10.0, shown.palette.chip);
         icon_at(ui, at, icon, 16.0, color);
     }
-    let hint = format!("Match {} · {name}\nDistance {:.4}", found.rank, found.distance);
+    let hint = format!("Match {} · {name}\nDistance {}", found.rank, decimal(found.distance, 4));
     let response = response.on_hover_text(hint);
     let is_box_shown = ui.rect_contains_pointer(rect) || !shown.query.chosen.is_empty();
     choice_ui(ui, shown, rank, rect.shrink(3.0), is_box_shown);

@@ -8,6 +8,7 @@ use egui_material_icons::{MaterialIcon, icons};
 
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::{Shown, judgement_icon};
+use crate::number_format::decimal;
 use crate::query::{Judgement, Match};
 use crate::session::{Command, MatchCommand};
 use crate::ui::actions::{self, SearchAction};
@@ -61,7 +62,7 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         ui.horizontal(|ui| {
             ui.label(RichText::new(found.rank.to_string()).family(theme::bold()).color(palette.strong));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let distance = RichText::new(format!("{:.3}", found.distance));
+                let distance = RichText::new(decimal(found.distance, 3));
                 ui.label(distance.family(theme::bold()).color(palette.text));
             });
         });
@@ -74,8 +75,9 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         line_ui(ui, RichText::new(location(shown, found)).small().color(palette.weak));
     });
     let mut hint = format!(
-        "{name}\nGo to match {}\nDescriptor distance: {:.4} (0 is identical)",
-        found.rank, found.distance
+        "{name}\nGo to match {}\nDescriptor distance: {} (0 is identical)",
+        found.rank,
+        decimal(found.distance, 4)
     );
     if let Some(slide) = shown.answer.from_archive(&found.slide) {
         hint = format!("{hint}\nIn the archive: {}", slide.location());

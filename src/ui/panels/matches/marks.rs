@@ -5,6 +5,7 @@ use egui_material_icons::icons;
 
 use super::super::{action_icon_ui, picture_ui};
 use super::settings::choice_ui;
+use crate::number_format::decimal;
 use crate::query::{Judgement, Order, ShownMark};
 use crate::session::{QueryCommand, QueryState, Session};
 use crate::ui::actions::{self, SearchAction};
@@ -115,9 +116,9 @@ fn curve_ui(ui: &mut Ui, stayed: &[f32], palette: &Palette) {
     }
     painter.add(egui::Shape::line(points, Stroke::new(1.5, palette.accent)));
     response.on_hover_text(format!(
-        "Of the 20 best matches before the last mark, {:.0} % are still among the best.\nThe answer has settled when the \
-         curve stays at the top.",
-        last * 100.0
+        "Of the 20 best matches before the last mark, {} % are still among the best.\nOnce the curve stays at the top, \
+         further marks change little.",
+        decimal(last * 100.0, 0)
     ));
 }
 

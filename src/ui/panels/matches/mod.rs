@@ -16,7 +16,7 @@ use egui::{Color32, Frame, Margin, RichText, Ui};
 use egui_material_icons::{MaterialIcon, icons};
 
 use super::{action_icon_ui, header_ui};
-use crate::number_format::counted;
+use crate::number_format::{counted, decimal};
 use crate::query::{Answer, Judgement, Match, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::{self, SearchAction};
@@ -237,10 +237,10 @@ fn summary_ui(
         None => "approximate".to_owned(),
     };
     let text = format!(
-        "{} of {} · {exact} · {:.1} ms",
+        "{} of {} · {exact} · {} ms",
         answer.matches.len(),
         counted(answer.searched as u64, "tile"),
-        answer.elapsed.as_secs_f64() * 1000.0
+        decimal(answer.elapsed.as_secs_f64() * 1000.0, 1)
     );
     ui.label(RichText::new(text).small().color(palette.weak));
     if let Some(unranked) = answer.archive.as_ref().and_then(|archive| archive.left_unranked()) {
@@ -254,9 +254,9 @@ fn summary_ui(
     if let Some(share) = precision.share() {
         let judged = precision.same + precision.different;
         let text = format!(
-            "{} of {judged} judged matches are the same tissue ({:.0} %)",
+            "{} of {judged} judged matches are the same tissue ({} %)",
             precision.same,
-            share * 100.0
+            decimal(share * 100.0, 0)
         );
         ui.label(RichText::new(text).small().color(palette.accent))
             .on_hover_text("Matches judged as unsure are not counted");

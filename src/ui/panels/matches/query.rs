@@ -3,6 +3,7 @@
 use egui::{Color32, Frame, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2};
 
 use super::super::{line_ui, picture_ui, text_over_ui};
+use crate::number_format::decimal;
 use crate::query::{Example, Region, ShownExample};
 use crate::session::{QueryCommand, QueryState, Session};
 use crate::ui::app::{Requests, slide_name};
@@ -136,7 +137,7 @@ fn location(session: &Session, shown: &ShownExample) -> String {
         Some(mpp) => {
             format!("x {}  y {}", length_label(center.x * mpp.x()), length_label(center.y * mpp.y()))
         }
-        None => format!("x {:.0}  y {:.0} px", center.x, center.y),
+        None => format!("x {}  y {} px", decimal(center.x, 0), decimal(center.y, 0)),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Settings of the query: scope, filters, number of matches, and the form in which the answer is shown.
 
-use egui::{Align, Button, DragValue, Layout, RichText, TextStyle, Ui, Vec2};
+use egui::{Align, Button, Layout, RichText, TextStyle, Ui, Vec2};
 use egui_material_icons::icons;
 
+use super::super::number_field;
 use super::{Listing, MatchesPanel, filters, marks};
 use crate::query::{Order, Scope};
 use crate::session::{QueryCommand, Session};
@@ -52,7 +53,7 @@ pub fn settings_ui(
             panel.filters_open ^= true;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let count = DragValue::new(&mut settings.count).range(1..=1000).speed(0.3).suffix(" matches");
+            let count = number_field(&mut settings.count).range(1..=1000).speed(0.3).suffix(" matches");
             ui.add(count).on_hover_text("Number of most similar tiles to show");
         });
     });

@@ -4,7 +4,7 @@ use egui::{Align, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Ui, V
 
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::Shown;
-use crate::number_format::counted;
+use crate::number_format::{counted, decimal};
 use crate::query::{HISTOGRAM_BINS, SlideRank};
 use crate::session::{ArchiveCommand, Command, ViewCommand};
 use crate::ui::app::slide_name;
@@ -58,7 +58,7 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         ui.horizontal(|ui| {
             ui.label(RichText::new((rank + 1).to_string()).family(theme::bold()).color(palette.strong));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let median = RichText::new(format!("{:.3}", slide.median_distance));
+                let median = RichText::new(decimal(slide.median_distance, 3));
                 ui.label(median.family(theme::bold()).color(palette.text));
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     line_ui(ui, RichText::new(&name).color(palette.text));
@@ -75,9 +75,10 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     let histogram = Rect::from_min_size(rect.right_bottom() - HISTOGRAM - Vec2::new(10.0, 8.0), HISTOGRAM);
     histogram_ui(ui, histogram, slide, palette);
     let mut hint = format!(
-        "Median distance from the query's tiles to the most similar tile of this slide: {:.4}\nBars: the \
-         slide's tiles by their distance to the query, from 0 to {:.2}",
-        slide.median_distance, slide.farthest
+        "Median distance from the query's tiles to the most similar tile of this slide: {}\nBars: the \
+         slide's tiles by their distance to the query, from 0 to {}",
+        decimal(slide.median_distance, 4),
+        decimal(slide.farthest, 2)
     );
     if let Some(archived) = archived {
         hint = format!("{hint}\nIn the archive: {}", archived.location());

@@ -6,6 +6,7 @@ use crate::evaluation::comparison::EncoderResult;
 use crate::evaluation::feedback::JUDGEMENTS;
 use crate::evaluation::retrieval::ANSWERS;
 use crate::evaluation::study::Study;
+use crate::number_format::decimal;
 use crate::ui::theme::Palette;
 
 /// Colours of series and classes by index, repeated cyclically: the scheme "bright" of Tol (2021, "Colour schemes",
@@ -44,7 +45,7 @@ impl Axes {
             let left = axes.at(0.0, share * y_end);
             ui.painter().hline(inner.x_range(), left.y, Stroke::new(1.0, palette.line));
             let digits = usize::from(y_end < 0.2);
-            let label = format!("{:.digits$} %", 100.0 * share * y_end);
+            let label = format!("{} %", decimal(100.0 * share * y_end, digits));
             ui.painter().text(
                 left - Vec2::new(6.0, 0.0),
                 Align2::RIGHT_CENTER,
@@ -54,7 +55,7 @@ impl Axes {
             );
             let below = axes.at(share * x_end, 0.0) + Vec2::new(0.0, 4.0);
             let digits = usize::from(x_end < 10.0);
-            let label = format!("{:.digits$}", share * x_end);
+            let label = decimal(share * x_end, digits);
             ui.painter().text(below, Align2::CENTER_TOP, label, font.clone(), palette.weak);
         }
         axes
@@ -95,7 +96,8 @@ pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, chosen: &mut Option<usize>
         let [from, to] = histogram.range(bin);
         let column = Rect::from_two_pos(axes.at(from, 0.0), axes.at(to, axes.y_end));
         let response = ui.interact(column, ui.scope_id().with(("distances", bin)), Sense::click());
-        let name = format!("pairs whose descriptors are {from:.3} to {to:.3} apart");
+        let [from, to] = [from, to].map(|distance| decimal(distance, 3));
+        let name = format!("pairs whose descriptors are {from} to {to} apart");
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name.as_str()));
         if response.clicked() {
             *chosen = (*chosen != Some(bin)).then_some(bin);
@@ -103,9 +105,9 @@ pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, chosen: &mut Option<usize>
         if *chosen == Some(bin) || response.hovered() {
             ui.painter().rect_filled(column, 0.0, palette.pressed);
         }
-        let shares = [histogram.near[bin], histogram.far[bin]].map(|share| 100.0 * share);
+        let shares = [histogram.near[bin], histogram.far[bin]].map(|share| decimal(100.0 * share, 1));
         response.on_hover_text(format!(
-            "{from:.3} to {to:.3}: {:.1} % of the near pairs, {:.1} % of the far ones. Click to see examples.",
+            "{from} to {to}: {} % of the near pairs, {} % of the far ones. Click to see examples.",
             shares[0], shares[1]
         ));
     }

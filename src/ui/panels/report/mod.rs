@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use egui::{Frame, Margin, RichText, ScrollArea, TextureHandle, Ui};
 use egui_material_icons::icons;
 
-use super::{action_icon_ui, header_ui, progress_ui};
+use super::{action_icon_ui, header_ui, number_field, progress_ui};
 use crate::evaluation::addr::{AddrSettings, Limits};
 use crate::evaluation::comparison::ComparisonSettings;
 use crate::evaluation::intervals::Resampling;
@@ -22,6 +22,7 @@ use crate::evaluation::retrieval::RetrievalSettings;
 use crate::evaluation::study::Study;
 use crate::evaluation::{Exclude, sample::Sample};
 use crate::geometry::Level0Rect;
+use crate::number_format::decimal;
 use crate::session::{EvaluationCommand, EvaluationState, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::WindowAction;
@@ -182,13 +183,13 @@ fn settings_table_ui(ui: &mut Ui, view: &mut ReportView, palette: &Palette) {
     view.limits.far_mm = view.limits.far_mm.max(lowest);
     let grid = egui::Grid::new("report settings").num_columns(4);
     grid.spacing(egui::Vec2::new(18.0, 6.0)).show(ui, |ui| {
-        let near = egui::DragValue::new(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05);
+        let near = number_field(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05);
         let label = ui.label(weak("Near pairs up to")).id;
         ui.add(near.suffix(" mm")).labelled_by(label);
         let label = ui.label(weak("Target class")).id;
         ui.add(egui::TextEdit::singleline(&mut view.class).desired_width(130.0)).labelled_by(label);
         ui.end_row();
-        let far = egui::DragValue::new(&mut view.limits.far_mm).range(lowest..=100.0).speed(0.1);
+        let far = number_field(&mut view.limits.far_mm).range(lowest..=100.0).speed(0.1);
         let label = ui.label(weak("Far pairs from")).id;
         ui.add(far.suffix(" mm")).labelled_by(label);
         ui.label(weak("Search other"));
@@ -197,9 +198,9 @@ fn settings_table_ui(ui: &mut Ui, view: &mut ReportView, palette: &Palette) {
             ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
         });
         ui.end_row();
-        ui.label(weak("Written reports"));
+        ui.label(weak("Exported reports"));
         ui.checkbox(&mut view.pseudonymise, "Pseudonymise patients")
-            .on_hover_text("Use codes instead of patients' names in written reports");
+            .on_hover_text("Use codes instead of patients' names in exported reports");
         ui.end_row();
     });
 }
@@ -242,15 +243,14 @@ fn study_ui(
         for (kind, pairs, color) in
             [("Near", &one.pairs.near, palette.accent), ("Far", &one.pairs.far, palette.query)]
         {
+            let [from, to] = [from, to].map(|distance| decimal(distance, 3));
             let pairs = pairs.get(bin).map_or(&[][..], Vec::as_slice);
             let what = match pairs {
                 [] => format!(
-                    "No {} pair whose descriptors are {from:.3} to {to:.3} apart was drawn.",
+                    "No {} pair whose descriptors are {from} to {to} apart was drawn.",
                     kind.to_lowercase()
                 ),
-                _ => format!(
-                    "{kind} pairs, each on one slide, whose descriptors are {from:.3} to {to:.3} apart."
-                ),
+                _ => format!("{kind} pairs, each on one slide, whose descriptors are {from} to {to} apart."),
             };
             let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
             queries::pairs_ui(ui, pairs, [color; 2], &what, &mut tiles, requests);
@@ -301,5 +301,6 @@ fn caption_of(sample: &Sample, tile: u32) -> String {
     let class =
         sample.tiles.classes[tile as usize].map(|class| sample.classes[usize::from(class.0)].as_str());
     let [x, y] = sample.tiles.positions_um[tile as usize].map(|um| um / 1000.0);
-    format!("{}\nx {x:.2} mm  y {y:.2} mm\n{}", slide.name, class.unwrap_or("unlabelled"))
+    let [x, y] = [x, y].map(|mm| decimal(mm, 2));
+    format!("{}\nx {x} mm  y {y} mm\n{}", slide.name, class.unwrap_or("unlabelled"))
 }

@@ -15,7 +15,7 @@ use crate::evaluation::report::text::{
 use crate::evaluation::retrieval::Measure;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
-use crate::number_format::{counted, grouped};
+use crate::number_format::{counted, decimal, grouped};
 use crate::session::{Session, ViewCommand};
 use crate::slide::SlideId;
 use crate::ui::app::Requests;
@@ -126,10 +126,10 @@ pub fn further_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
         ("effective dimensions", "(Σλ)² / Σλ², where λ are the variances along the principal axes"),
         ("near-duplicates", "Share of tiles with another tile nearer than 2 % of the median distance"),
         (
-            "nearest stays",
+            "nearest unchanged",
             "Share of tiles whose nearest tile on other slides is the same after a small change of stain",
         ),
-        ("finds itself", "Share of tiles that remain nearest to themselves after a small change of stain"),
+        ("self-match", "Share of tiles that remain nearest to themselves after a small change of stain"),
     ];
     ScrollArea::horizontal().id_salt("further").show(ui, |ui| {
         Grid::new("further").striped(true).spacing([22.0, 8.0]).show(ui, |ui| {
@@ -150,8 +150,8 @@ pub fn further_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
                 cell(ui, one.probe.map(|probe| percent(probe.linear.balanced)));
                 cell(ui, one.probe.map(|probe| percent(probe.nearest.balanced)));
                 cell(ui, slides.map(|score| figure(score.figure(Measure::P1))));
-                let dimensions =
-                    health.map(|health| format!("{:.1} of {}", health.effective_dimension, one.width));
+                let dimensions = health
+                    .map(|health| format!("{} of {}", decimal(health.effective_dimension, 1), one.width));
                 cell(ui, dimensions);
                 cell(ui, health.map(|health| percent(health.near_duplicates)));
                 cell(ui, one.stain.map(|stain| figure(Some(stain.nearest_stays))));

@@ -1,11 +1,13 @@
 //! The page of embedding and memory: tiles of new projects, device, threads, caches.
 
-use egui::{ComboBox, DragValue, Ui};
+use egui::{ComboBox, Ui};
 
+use super::super::number_field;
 use super::{choices_ui, heading_ui, note_ui, row_ui};
 use crate::encoder::DeviceChoice;
 use crate::encoder::engine::Engine;
 use crate::memory::Budget;
+use crate::number_format::{decimal, plain};
 use crate::session::Session;
 use crate::tiling::TileSettings;
 use crate::ui::settings::{Device, EngineChoice, Settings};
@@ -30,15 +32,14 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
     let tiles = &mut settings.tiles;
     let hint = "Edge of a tile in pixels of the encoder's input. Default: 224 px";
     if row_ui(ui, "Tile size", hint, tiles.tile_px == default.tile_px, palette, |ui, name| {
-        ui.add(DragValue::new(&mut tiles.tile_px).range(32..=1024).speed(1.0).suffix(" px"))
-            .labelled_by(name);
+        ui.add(number_field(&mut tiles.tile_px).range(32..=1024).speed(1.0).suffix(" px")).labelled_by(name);
         choices_ui(ui, &mut tiles.tile_px, &[(112, "112"), (224, "224"), (256, "256")], palette);
     }) {
         tiles.tile_px = default.tile_px;
     }
     let hint = "Pixel size at which tiles are read. Default: 1.0 µm/px (10×); smaller shows more detail and gives more tiles";
     if row_ui(ui, "Resolution", hint, tiles.mpp == default.mpp, palette, |ui, name| {
-        let number = DragValue::new(&mut tiles.mpp).range(0.1..=16.0).speed(0.01).max_decimals(3);
+        let number = number_field(&mut tiles.mpp).range(0.1..=16.0).speed(0.01).max_decimals(3);
         ui.add(number.suffix(" µm/px")).labelled_by(name);
         choices_ui(ui, &mut tiles.mpp, &[(0.25, "40×"), (0.5, "20×"), (1.0, "10×"), (2.0, "5×")], palette);
     }) {
@@ -46,14 +47,14 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
     }
     let own = session.project().settings().tiles;
     let text = format!(
-        "A tile covers {:.0} µm. The open project keeps its own: {} px at {} µm/px.",
-        f64::from(tiles.tile_px) * tiles.mpp,
+        "A tile covers {} µm. The open project keeps its own: {} px at {} µm/px.",
+        decimal(f64::from(tiles.tile_px) * tiles.mpp, 0),
         own.tile_px,
-        own.mpp
+        plain(own.mpp)
     );
     note_ui(ui, &text, palette);
 
-    heading_ui(ui, "From the next start", palette);
+    heading_ui(ui, "Applied at the next start", palette);
     let device = &mut settings.device.0;
     let hint = "Where the encoder runs. Default: the first NVIDIA GPU if there is one, otherwise the processor. \
                 The option --device takes precedence";
@@ -85,7 +86,7 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
         choices_ui(ui, &mut is_set, &[(false, "Automatic"), (true, "Fixed")], palette);
         match (is_set, &mut settings.embedding_threads) {
             (true, Some(threads)) => {
-                ui.add(DragValue::new(threads).range(1..=cores.max(2)).speed(0.05)).labelled_by(name);
+                ui.add(number_field(threads).range(1..=cores.max(2)).speed(0.05)).labelled_by(name);
             }
             (true, none) => *none = Some((cores / 2).clamp(1, 8)),
             (false, any) => *any = None,
@@ -106,7 +107,7 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
         choices_ui(ui, &mut is_set, &[(false, "Automatic"), (true, "Fixed")], palette);
         match (is_set, &mut settings.cache_mib) {
             (true, Some(mib)) => {
-                let number = DragValue::new(mib).range(64..=1 << 20).speed(16.0).suffix(" MiB");
+                let number = number_field(mib).range(64..=1 << 20).speed(16.0).suffix(" MiB");
                 ui.add(number.update_while_editing(false)).labelled_by(name);
             }
             (true, none) => *none = Some(default_mib),

@@ -27,7 +27,7 @@ impl FoldersPage {
 
     /// Draws the page.
     pub(super) fn ui(&mut self, ui: &mut Ui, settings: &mut Settings, session: &Session, palette: &Palette) {
-        heading_ui(ui, "From the next start", palette);
+        heading_ui(ui, "Applied at the next start", palette);
         let default = default_project(None).map(|folder| folder.display().to_string()).unwrap_or_default();
         let hint = "The project that opens when none is named and none was open before";
         let mut is_edited = false;
@@ -46,14 +46,10 @@ impl FoldersPage {
             settings.project_folder = is_absolute.then_some(typed);
         }
         if !is_absolute && !self.typed.trim().is_empty() {
-            let text = "Enter the whole path, from the root of the disk.";
+            let text = "Enter a full path, starting at the root folder.";
             ui.label(RichText::new(text).small().color(palette.error));
         }
-        note_ui(
-            ui,
-            "The folder is made when it is first used. Projects that exist already are not moved.",
-            palette,
-        );
+        note_ui(ui, "The folder is created when it is first used. Existing projects are not moved.", palette);
 
         heading_ui(ui, "Files of the program", palette);
         path_ui(ui, "Open project", Some(session.project().root().to_owned()), palette);

@@ -45,7 +45,7 @@ impl KeysPage {
     pub(super) fn ui(&mut self, ui: &mut Ui, settings: &mut Settings, height: f32, palette: &Palette) {
         mouse_ui(ui, settings, palette);
         ui.horizontal(|ui| {
-            ui.label(RichText::new("Keys of").color(palette.text));
+            ui.label(RichText::new("Preset").color(palette.text));
             for preset in Preset::ALL {
                 if chip_ui(ui, preset.name(), settings.keys.preset == preset, palette).clicked() {
                     settings.keys.preset = preset;
@@ -60,7 +60,8 @@ impl KeysPage {
                     self.cancel();
                 }
                 let edit = TextEdit::singleline(&mut self.search).hint_text("Search commands");
-                ui.add(edit.desired_width(150.0).margin(Margin::symmetric(8, 5)));
+                ui.add(edit.desired_width(150.0).margin(Margin::symmetric(8, 5)))
+                    .accessible_name("Search commands");
             });
         });
         ui.add_space(4.0);
@@ -133,9 +134,12 @@ impl KeysPage {
         let Some(assigning) = &mut self.assigning else { return };
         let (entry, before) = (assigning.entry, assigning.before);
         if let Some((shortcut, other)) = assigning.wanted {
-            let text = format!("{} is the key of {}.", label(ui.ctx(), &shortcut), other.name);
+            let text = format!("{} is already assigned to {}.", label(ui.ctx(), &shortcut), other.name);
             ui.label(RichText::new(text).color(palette.query));
-            let taken = ui.button("Use it here").on_hover_text("Take the key from that command").clicked();
+            let taken = ui
+                .button("Reassign")
+                .on_hover_text("Remove the key from that command, and use it here")
+                .clicked();
             if taken {
                 settings.keys.assign(entry, before, shortcut);
             }

@@ -1,9 +1,10 @@
 //! The page of the view: theme, size of text, units, grid, wand, hints.
 
-use egui::{DragValue, Slider, Theme, Ui};
+use egui::{ComboBox, Slider, Theme, Ui};
 
+use super::super::number_field;
 use super::{choices_ui, heading_ui, note_ui, row_ui};
-use crate::number_format::LengthUnit;
+use crate::number_format::{self, LengthUnit, NumberStyle, decimal};
 use crate::ui::actions::WindowAction;
 use crate::ui::app::Requests;
 use crate::ui::settings::{Settings, WAND_RANGE, WAND_SENSITIVITY};
@@ -31,7 +32,7 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
     let is_default = percent == 100.0;
     if row_ui(ui, "Size of text", hint, is_default, palette, |ui, name| {
         ui.add(
-            DragValue::new(&mut percent)
+            number_field(&mut percent)
                 .range(50.0..=300.0)
                 .speed(1.0)
                 .suffix(" %")
@@ -39,7 +40,7 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
         )
         .labelled_by(name);
         for size in [100.0, 125.0, 150.0, 200.0] {
-            choices_ui(ui, &mut percent, &[(size, &format!("{size:.0} %"))], palette);
+            choices_ui(ui, &mut percent, &[(size, &format!("{} %", decimal(size, 0)))], palette);
         }
     }) {
         percent = 100.0;
@@ -48,7 +49,7 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
         ui.ctx().set_zoom_factor(percent / 100.0);
     }
 
-    heading_ui(ui, "Measurements", palette);
+    heading_ui(ui, "Units and numbers", palette);
     let units = [
         (LengthUnit::Automatic, "µm or mm"),
         (LengthUnit::Micrometres, "µm"),
@@ -61,6 +62,7 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
     }) {
         settings.length_unit = LengthUnit::default();
     }
+    number_format_ui(ui, settings, palette);
     let hint = "Distance between the lines of the grid. Default: a round length that suits the magnification";
     let is_default = settings.grid_um.is_none();
     if row_ui(ui, "Grid spacing", hint, is_default, palette, |ui, name| {
@@ -68,7 +70,7 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
         choices_ui(ui, &mut fixed, &[(false, "Automatic"), (true, "Fixed")], palette);
         match (fixed, &mut settings.grid_um) {
             (true, Some(um)) => {
-                let number = DragValue::new(um).range(1.0..=1e5).speed(1.0).max_decimals(1).suffix(" µm");
+                let number = number_field(um).range(1.0..=1e5).speed(1.0).max_decimals(1).suffix(" µm");
                 ui.add(number).labelled_by(name);
             }
             (true, none) => *none = Some(GRID_UM),
@@ -83,7 +85,8 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
     let hint = "How closely the colours that the wand takes have to agree: more selects less. Default: 1.5";
     let is_default = settings.wand_sensitivity.is_none();
     if row_ui(ui, "Sensitivity of the wand", hint, is_default, palette, |ui, name| {
-        ui.add(Slider::new(&mut sensitivity, WAND_RANGE).max_decimals(1)).labelled_by(name);
+        ui.add(Slider::new(&mut sensitivity, WAND_RANGE).max_decimals(1).custom_parser(number_format::read))
+            .labelled_by(name);
     }) {
         sensitivity = WAND_SENSITIVITY;
     }
@@ -97,4 +100,26 @@ pub(super) fn view_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette, r
         }
     });
     note_ui(ui, "Shows the three first steps, and the hint after the first search.", palette);
+}
+
+/// Draws the choice of the number format.
+fn number_format_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette) {
+    let example = |style: NumberStyle| style.written("12345.6");
+    let system = format!("As the system: {}", example(number_format::system_number_style()));
+    let hint = "Decimal sign and separator of thousands on the screen and in reports. Tables (CSV, JSON) always have a \
+                decimal point. Default: as the language of the system has it";
+    let style = &mut settings.number_style;
+    if row_ui(ui, "Number format", hint, style.is_none(), palette, |ui, name| {
+        let shown = style.map_or_else(|| system.clone(), example);
+        let list = ComboBox::from_id_salt("number format").selected_text(shown).width(240.0);
+        let list = list.show_ui(ui, |ui| {
+            ui.selectable_value(style, None, system.as_str());
+            for choice in NumberStyle::ALL {
+                ui.selectable_value(style, Some(choice), example(choice));
+            }
+        });
+        list.response.labelled_by(name);
+    }) {
+        settings.number_style = None;
+    }
 }

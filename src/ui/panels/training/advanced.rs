@@ -1,11 +1,13 @@
 //! The settings of a training run that most runs leave as they are, each with its meaning.
 
-use egui::{ComboBox, DragValue, Grid, Response, RichText, TextEdit, Ui, Vec2};
+use egui::{ComboBox, Grid, Response, RichText, TextEdit, Ui, Vec2};
 
+use super::super::number_field;
 use super::{Duration, TrainingPanel};
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::trainable::{Depth, HeadKind};
+use crate::number_format::scientific;
 use crate::session::Session;
 use crate::stain::StainSetting;
 use crate::training::config::{
@@ -131,7 +133,7 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
             choice_ui(ui, "head", &mut config.head, &heads)
         });
         field_ui(ui, "Kept views", "kept_views", |ui| {
-            ui.add(DragValue::new(&mut config.kept_views).range(0..=64).suffix(" per tile"))
+            ui.add(number_field(&mut config.kept_views).range(0..=64).suffix(" per tile"))
         });
         field_ui(ui, "Near pairs up to", "near_mm", |ui| mm_ui(ui, &mut config.near_mm));
         field_ui(ui, "Far pairs from", "far_mm", |ui| mm_ui(ui, &mut config.far_mm));
@@ -143,20 +145,20 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
             choice_ui(ui, "without far", &mut config.without_far, &choices)
         });
         field_ui(ui, "Steps", "steps", |ui| {
-            ui.add_enabled(by_steps, DragValue::new(&mut config.steps).range(1..=10_000_000).speed(5))
+            ui.add_enabled(by_steps, number_field(&mut config.steps).range(1..=10_000_000).speed(5))
         });
         field_ui(ui, "Batch size", "batch", |ui| {
-            ui.add(DragValue::new(&mut config.batch).range(2..=4096).suffix(" pairs"))
+            ui.add(number_field(&mut config.batch).range(2..=4096).suffix(" pairs"))
         });
         field_ui(ui, "Learning rate", "lr", |ui| {
             ui.add(
-                DragValue::new(&mut config.lr)
+                number_field(&mut config.lr)
                     .range(1e-8..=1.0)
                     .speed(1e-6)
-                    .custom_formatter(|lr, _| format!("{lr:.1e}")),
+                    .custom_formatter(|lr, _| scientific(lr, 1)),
             )
         });
-        field_ui(ui, "Seed", "seed", |ui| ui.add(DragValue::new(&mut config.seed)));
+        field_ui(ui, "Seed", "seed", |ui| ui.add(number_field(&mut config.seed)));
     });
     if !by_steps {
         let text = "Steps, warm-up and validations are set by how long the training lasts; choose “By steps” to set them.";
@@ -169,7 +171,7 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
 fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
     if config.method == Method::Npid {
         field_ui(ui, "Noise tiles", "npid_noise", |ui| {
-            ui.add(DragValue::new(&mut config.npid_noise).range(0..=65_536).suffix(" tiles"))
+            ui.add(number_field(&mut config.npid_noise).range(0..=65_536).suffix(" tiles"))
         });
     } else {
         field_ui(ui, "Loss", "loss", |ui| {
@@ -182,19 +184,19 @@ fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             choice_ui(ui, "loss", &mut config.loss, &losses)
         });
         field_ui(ui, "Anti-collapse", "anti_collapse", |ui| {
-            ui.add(DragValue::new(&mut config.anti_collapse).range(0.0..=100.0).speed(0.05))
+            ui.add(number_field(&mut config.anti_collapse).range(0.0..=100.0).speed(0.05))
         });
         field_ui(ui, "Anchor", "anchor", |ui| {
-            ui.add(DragValue::new(&mut config.anchor).range(0.0..=1000.0).speed(0.1))
+            ui.add(number_field(&mut config.anchor).range(0.0..=1000.0).speed(0.1))
         });
     }
     if config.compares_angles() {
         field_ui(ui, "Temperature", "temperature", |ui| {
-            ui.add(DragValue::new(&mut config.temperature).range(0.001..=10.0).speed(0.005))
+            ui.add(number_field(&mut config.temperature).range(0.001..=10.0).speed(0.005))
         });
     } else {
         field_ui(ui, "Margin", "margin", |ui| {
-            ui.add(DragValue::new(&mut config.margin).range(0.001..=1000.0).speed(0.1))
+            ui.add(number_field(&mut config.margin).range(0.001..=1000.0).speed(0.1))
         });
     }
 }
@@ -233,10 +235,10 @@ fn depth_ui(ui: &mut Ui, depth: &mut Depth) -> Response {
         let choice = choice_ui(ui, "depth", depth, &choices);
         match depth {
             Depth::Last(count) => {
-                ui.add(DragValue::new(count).range(1..=30)).accessible_name("Number of last blocks");
+                ui.add(number_field(count).range(1..=30)).accessible_name("Number of last blocks");
             }
             Depth::Lora(rank) => {
-                ui.add(DragValue::new(rank).range(Depth::RANKS).prefix("rank "))
+                ui.add(number_field(rank).range(Depth::RANKS).prefix("rank "))
                     .accessible_name("Rank of the adapters");
             }
             Depth::Head | Depth::All => {}
@@ -247,23 +249,23 @@ fn depth_ui(ui: &mut Ui, depth: &mut Depth) -> Response {
 }
 
 fn mm_ui(ui: &mut Ui, mm: &mut f64) -> Response {
-    ui.add(DragValue::new(mm).range(0.01..=200.0).speed(0.05).suffix(" mm"))
+    ui.add(number_field(mm).range(0.01..=200.0).speed(0.05).suffix(" mm"))
 }
 
 fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
     Grid::new("more training settings").num_columns(2).spacing(SPACING).show(ui, |ui| {
         field_ui(ui, "Tile size", "tile_px", |ui| {
-            ui.add(DragValue::new(&mut config.tile_px).range(16..=1024).suffix(" px"))
+            ui.add(number_field(&mut config.tile_px).range(16..=1024).suffix(" px"))
         });
         field_ui(ui, "Pixel size", "mpp", |ui| {
-            ui.add(DragValue::new(&mut config.mpp).range(0.05..=50.0).speed(0.01).suffix(" µm/px"))
+            ui.add(number_field(&mut config.mpp).range(0.05..=50.0).speed(0.01).suffix(" µm/px"))
         });
         field_ui(ui, "Stain normalisation", "stain", |ui| {
             let choices = [(StainSetting::Lab, "on"), (StainSetting::None, "off")];
             choice_ui(ui, "stain", &mut config.stain, &choices)
         });
         field_ui(ui, "Descriptor length", "width", |ui| {
-            ui.add(DragValue::new(&mut config.width).range(2..=4096).suffix(" numbers"))
+            ui.add(number_field(&mut config.width).range(2..=4096).suffix(" numbers"))
         });
         field_ui(ui, "Batch statistics", "batch_statistics", |ui| {
             ui.checkbox(&mut config.batch_statistics, "")
@@ -277,25 +279,25 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             choice_ui(ui, "slide weighting", &mut config.slide_weighting, &choices)
         });
         field_ui(ui, "Slides per batch", "slides_per_batch", |ui| {
-            ui.add(DragValue::new(&mut config.slides_per_batch).range(0..=1000))
+            ui.add(number_field(&mut config.slides_per_batch).range(0..=1000))
         });
         field_ui(ui, "Share of judged pairs", "judged_pairs_share", |ui| {
-            ui.add(DragValue::new(&mut config.judged_pairs_share).range(0.0..=1.0).speed(0.01))
+            ui.add(number_field(&mut config.judged_pairs_share).range(0.0..=1.0).speed(0.01))
         });
         field_ui(ui, "Warm-up", "warmup_steps", |ui| {
-            ui.add(DragValue::new(&mut config.warmup_steps).range(0..=1_000_000).suffix(" steps"))
+            ui.add(number_field(&mut config.warmup_steps).range(0..=1_000_000).suffix(" steps"))
         });
         field_ui(ui, "Weight decay", "weight_decay", |ui| {
-            ui.add(DragValue::new(&mut config.weight_decay).range(0.0..=1.0).speed(1e-5).max_decimals(6))
+            ui.add(number_field(&mut config.weight_decay).range(0.0..=1.0).speed(1e-5).max_decimals(6))
         });
         field_ui(ui, "Gradient clipping", "clip_norm", |ui| {
-            ui.add(DragValue::new(&mut config.clip_norm).range(0.0..=1e6).speed(0.1))
+            ui.add(number_field(&mut config.clip_norm).range(0.0..=1e6).speed(0.1))
         });
         field_ui(ui, "Validate every", "validate_every", |ui| {
-            ui.add(DragValue::new(&mut config.validate_every).range(1..=1_000_000).suffix(" steps"))
+            ui.add(number_field(&mut config.validate_every).range(1..=1_000_000).suffix(" steps"))
         });
         field_ui(ui, "Validation tiles", "validation_tiles", |ui| {
-            ui.add(DragValue::new(&mut config.validation_tiles).range(2..=100_000).suffix(" per slide"))
+            ui.add(number_field(&mut config.validation_tiles).range(2..=100_000).suffix(" per slide"))
         });
         field_ui(ui, "Labels", "labels", |ui| {
             let field = TextEdit::singleline(&mut config.labels).desired_width(190.0);
@@ -306,25 +308,25 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             choice_ui(ui, "judged by", &mut config.judged_by, &choices)
         });
         field_ui(ui, "Early stopping", "early_stopping", |ui| {
-            ui.add(DragValue::new(&mut config.early_stopping).range(0..=1000).suffix(" validations"))
+            ui.add(number_field(&mut config.early_stopping).range(0..=1000).suffix(" validations"))
         });
         field_ui(ui, "Checkpoint every", "checkpoint_every", |ui| {
-            ui.add(DragValue::new(&mut config.checkpoint_every).range(1..=1_000_000).suffix(" steps"))
+            ui.add(number_field(&mut config.checkpoint_every).range(1..=1_000_000).suffix(" steps"))
         });
         field_ui(ui, "Tile cache on disk", "tile_cache_mb", |ui| {
-            ui.add(DragValue::new(&mut config.tile_cache_mb).range(0..=1_000_000).speed(16).suffix(" MB"))
+            ui.add(number_field(&mut config.tile_cache_mb).range(0..=1_000_000).speed(16).suffix(" MB"))
         });
         field_ui(ui, "Kept features on disk", "kept_features_mb", |ui| {
-            ui.add(DragValue::new(&mut config.kept_features_mb).range(0..=10_000_000).speed(16).suffix(" MB"))
+            ui.add(number_field(&mut config.kept_features_mb).range(0..=10_000_000).speed(16).suffix(" MB"))
         });
         let augmentation = &mut config.augmentation;
         field_ui(ui, "Flip tiles", "augmentation", |ui| ui.checkbox(&mut augmentation.flips, ""));
         field_ui(ui, "Rotate tiles", "augmentation", |ui| ui.checkbox(&mut augmentation.rotations, ""));
         field_ui(ui, "Stain variation", "augmentation", |ui| {
-            ui.add(DragValue::new(&mut augmentation.stain_jitter).range(0.0..=1.0).speed(0.01))
+            ui.add(number_field(&mut augmentation.stain_jitter).range(0.0..=1.0).speed(0.01))
         });
         field_ui(ui, "Share of blurred tiles", "augmentation", |ui| {
-            ui.add(DragValue::new(&mut augmentation.blur).range(0.0..=1.0).speed(0.01))
+            ui.add(number_field(&mut augmentation.blur).range(0.0..=1.0).speed(0.01))
         });
     });
 }

@@ -51,8 +51,8 @@ impl Duration {
     fn name(self) -> &'static str {
         match self {
             Self::TenMinutes => "10 minutes",
-            Self::Hour => "An hour",
-            Self::Night => "A night (8 hours)",
+            Self::Hour => "1 hour",
+            Self::Night => "8 hours (overnight)",
             Self::Steps => "By steps",
         }
     }

@@ -3,6 +3,7 @@
 use egui::{Align, Color32, FontId, Frame, Layout, RichText, Slider, Stroke, Ui, Vec2};
 use egui_plot::{AxisHints, Bar, BarChart, HLine, HoverPosition, Line, LineStyle, Plot, Points};
 
+use crate::number_format::{decimal, rounded, scientific};
 use crate::training::Validation;
 use crate::training::run::{History, StepRecord};
 use crate::ui::theme::{Palette, rank_color};
@@ -394,10 +395,10 @@ fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
         size if size < 1e-12 => "0".into(),
-        size if size < 1e-3 => format!("{value:.1e}"),
-        size if size < 10.0 => format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned(),
-        size if size < 1000.0 => format!("{value:.1}").trim_end_matches(".0").to_owned(),
-        _ => format!("{value:.0}"),
+        size if size < 1e-3 => scientific(value, 1),
+        size if size < 10.0 => rounded(value, 3),
+        size if size < 1000.0 => rounded(value, 1),
+        _ => decimal(value, 0),
     }
 }
 
@@ -419,7 +420,10 @@ mod tests {
     fn averages_follow_slowly_and_numbers_are_short() {
         let level = averaged(vec![[1.0, 2.0], [2.0, 2.0], [3.0, 22.0]]);
         assert_eq!(level, [[1.0, 2.0], [2.0, 2.0], [3.0, 3.0]]);
-        assert_eq!([0.0, 5e-5, 1.25, 40.0, 12345.6].map(number), ["0", "5.0e-5", "1.25", "40", "12346"]);
+        assert_eq!(
+            [0.0, 5e-5, 1.25, 40.0, 12345.6].map(number),
+            ["0", "5.0e-5", "1.25", "40", "12\u{202F}346"]
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use egui::{
 use super::plots::{PlottedRun, plots_ui};
 use super::trial::trial_ui;
 use super::{Tab, TrainingPanel, heading_ui};
+use crate::number_format::decimal;
 use crate::session::{RunningState, Session, TrainingCommand, ViewCommand};
 use crate::training::ShownPair;
 use crate::training::pairs::Relation;
@@ -101,7 +102,7 @@ fn controls_ui(
 
 /// Tooltip of the button that makes a run's encoder the project's encoder.
 pub(super) const USE_HINT: &str =
-    "Embed all slides with this encoder in the background. Until then, searches use the old descriptors";
+    "Embed all slides with this encoder in the background. Until then, searches use the current descriptors";
 
 fn state_of(running: &RunningState) -> String {
     if let Some(doing) = &running.doing {
@@ -114,8 +115,8 @@ fn state_of(running: &RunningState) -> String {
         RunningState { paused: true, .. } => format!("{step} · paused"),
         RunningState { pace, .. } => {
             let mut text = format!(
-                "{step} · {:.1} pairs/s · {} left",
-                pace.pairs_per_second,
+                "{step} · {} pairs/s · {} left",
+                decimal(pace.pairs_per_second, 1),
                 waiting_time(pace.seconds_left)
             );
             if let Some(memory) = pace.memory {
@@ -132,7 +133,10 @@ fn state_of(running: &RunningState) -> String {
 /// Formats a number of bytes: "740 MB", "2.1 GB".
 fn bytes(count: u64) -> String {
     let megabytes = count as f64 / 1e6;
-    if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
+    match megabytes < 1000.0 {
+        true => format!("{} MB", decimal(megabytes, 0)),
+        false => format!("{} GB", decimal(megabytes / 1000.0, 1)),
+    }
 }
 
 /// Images of a set of pairs on the GPU.
@@ -201,9 +205,10 @@ pub(super) fn pairs_ui(
                     }
                 });
                 let (name, color) = relation_style(pair.relation, palette);
-                let distance = pair.distance_mm.map(|mm| format!("{mm:.1} mm"));
+                let distance = pair.distance_mm.map(|mm| format!("{} mm", decimal(mm, 1)));
                 let distance = distance.unwrap_or_else(|| "judged by you".to_owned());
-                let in_descriptors = pair.descriptor_distance.map(|distance| format!(" · {distance:.2}"));
+                let in_descriptors =
+                    pair.descriptor_distance.map(|distance| format!(" · {}", decimal(distance, 2)));
                 let text = format!("{name}, {distance}{}", in_descriptors.unwrap_or_default());
                 ui.label(RichText::new(text).small().color(color))
                     .on_hover_text("Distance on the slide and descriptor distance");

@@ -7,6 +7,7 @@ use egui::{Align, Frame, Layout, RichText, ScrollArea, Ui};
 use super::running::USE_HINT;
 use super::trial::trial_ui;
 use super::{Tab, TrainingPanel};
+use crate::number_format::decimal;
 use crate::session::{RunView, Session, TrainingCommand};
 use crate::training::check_available;
 use crate::training::config::Method;
@@ -76,8 +77,8 @@ fn run_ui(
         }
     };
     let best = run.best_validation().map(|best| {
-        let addr = best.addr_global.map(|addr| format!(" · ADDR {addr:.2}")).unwrap_or_default();
-        let found = best.retrieval.map(|found| format!(" · P@5 {:.0} %", 100.0 * found.p_at_5));
+        let addr = best.addr_global.map(|addr| format!(" · ADDR {}", decimal(addr, 2))).unwrap_or_default();
+        let found = best.retrieval.map(|found| format!(" · P@5 {} %", decimal(100.0 * found.p_at_5, 0)));
         format!("{addr}{} at step {}", found.unwrap_or_default(), best.step)
     });
     let text = format!("{state}{} · started {} ago", best.unwrap_or_default(), age(run.card.begun));
@@ -103,7 +104,7 @@ fn buttons_ui(
         if ui.button("Use this encoder").on_hover_text(USE_HINT).clicked() {
             train(TrainingCommand::UseEncoder(id.clone()));
         }
-        let hint = "Answer the same queries with this encoder and with the present one, before you use it";
+        let hint = "Answer the same queries with this encoder and with the current one, before you use it";
         if ui.add_enabled(free, egui::Button::new("Compare matches…")).on_hover_text(hint).clicked() {
             train(TrainingCommand::Try(id.clone()));
         }

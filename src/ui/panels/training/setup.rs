@@ -8,7 +8,7 @@ use egui::{
 use super::advanced::advanced_ui;
 use super::running::pairs_ui;
 use super::{Duration, Role, Tab, TrainingPanel, heading_ui};
-use crate::number_format::{counted, grouped};
+use crate::number_format::{counted, decimal, grouped};
 use crate::session::{PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::training::check_available;
@@ -145,10 +145,10 @@ fn slide_ui(
             Some(Some(Err(reason))) => (reason.clone(), palette.error),
             Some(Some(Ok(count))) if count.far == 0 => (
                 format!(
-                    "{} · {} · no far pairs: the tissue extends over {:.1} mm",
+                    "{} · {} · no far pairs: the tissue extends over {} mm",
                     counted(count.tiles as u64, "tissue tile"),
                     counted(count.near, "near pair"),
-                    count.reach_mm
+                    decimal(count.reach_mm, 1)
                 ),
                 palette.query,
             ),
@@ -226,11 +226,15 @@ fn count_pairs(ui: &Ui, panel: &TrainingPanel, session: &Session, requests: &mut
 fn scope_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette) {
     heading_ui(ui, "What is trained", palette);
     let choices = [
-        (Preset::ThisComputer, "The network", "Reads tiles at every step: takes hours, and changes most"),
+        (
+            Preset::ThisComputer,
+            "The network",
+            "Reads tiles at every step. Takes hours, and can change the encoder most",
+        ),
         (
             Preset::HeadAlone,
             "Its last layer only",
-            "The network looks at each tile once; what it finds is kept in the project. Takes minutes",
+            "Runs each tile through the network once, and keeps its features in the project. Takes minutes",
         ),
     ];
     ui.horizontal(|ui| {
@@ -247,7 +251,7 @@ fn scope_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette) {
 
 /// Draws how long it takes to train the head alone.
 fn kept_ui(ui: &mut Ui, panel: &TrainingPanel, session: &Session, palette: &Palette) {
-    heading_ui(ui, "How long", palette);
+    heading_ui(ui, "Duration", palette);
     let config = &panel.config;
     let slides = [Role::Learn, Role::Validate].map(|role| chosen(panel, session, role));
     let limits = PairLimits::of(config);
@@ -262,7 +266,11 @@ fn kept_ui(ui: &mut Ui, panel: &TrainingPanel, session: &Session, palette: &Pale
             let speed = session.embedding().tiles_per_second;
             let time = if speed > 0.0 {
                 let seconds = (tiles * views) as f64 / speed;
-                format!("about {} at the speed of embedding ({speed:.0} tiles/s)", waiting_time(seconds))
+                format!(
+                    "about {} at the speed of embedding ({} tiles/s)",
+                    waiting_time(seconds),
+                    decimal(speed, 0)
+                )
             } else {
                 "as long as embedding these tiles once for each view".to_owned()
             };
@@ -293,7 +301,7 @@ fn kept_ui(ui: &mut Ui, panel: &TrainingPanel, session: &Session, palette: &Pale
 
 /// Draws the choice of how long the training lasts.
 fn duration_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: &Palette) {
-    heading_ui(ui, "How long", palette);
+    heading_ui(ui, "Duration", palette);
     let measured = session.training().seconds_per_step(&panel.config);
     let validation = chosen(panel, session, Role::Validate).len();
     for duration in Duration::ALL {
@@ -338,9 +346,10 @@ fn steps_within(
     let mut config = panel.config.clone();
     config.fit_into(seconds, measured, validation);
     Some(format!(
-        "About {} steps of {}, by the speed of the last run ({measured:.1} s a step)",
+        "About {} steps of {}, by the speed of the last run ({} s a step)",
         grouped(config.steps),
-        counted(config.batch as u64, "pair")
+        counted(config.batch as u64, "pair"),
+        decimal(measured, 1)
     ))
 }
 

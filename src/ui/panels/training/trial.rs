@@ -19,7 +19,7 @@ pub fn trial_ui(
 ) {
     let Some((_, state)) = session.training().trial().filter(|(of, _)| *of == run) else { return };
     ui.add_space(8.0);
-    heading_ui(ui, &format!("{run} beside the present encoder"), palette);
+    heading_ui(ui, &format!("{run} compared with the current encoder"), palette);
     let commands = (TrainingCommand::Try(run.to_owned()), TrainingCommand::StopTrial);
     comparison_ui(ui, state, &mut panel.trial, commands, palette, requests);
     ui.add_space(10.0);

@@ -7,7 +7,7 @@ use super::super::super::retrieval::Measure;
 use super::super::plots;
 use super::super::text::{CONTROL_EXPLANATION, percent, ratio, ratio_interval};
 use super::{Block, Cell, Plot, Table, header};
-use histokin_core::number_format::grouped;
+use histokin_core::number_format::{decimal, grouped};
 
 /// Returns the table of ADDR and retrieval of the target class, with the control.
 pub fn results(comparison: &Comparison) -> Vec<Block> {
@@ -87,12 +87,12 @@ pub fn spreads(comparison: &Comparison) -> Vec<Block> {
         Some(Plot {
             drawing: plots::distances(&addr.histogram, &one.name),
             caption: format!(
-                "{}: {} near pairs, mean {:.3}; {} far pairs, mean {:.3}",
+                "{}: {} near pairs, mean {}; {} far pairs, mean {}",
                 one.name,
                 grouped(addr.near.pairs),
-                addr.near.mean(),
+                decimal(addr.near.mean(), 3),
                 grouped(addr.far.pairs),
-                addr.far.mean()
+                decimal(addr.far.mean(), 3)
             ),
         })
     };

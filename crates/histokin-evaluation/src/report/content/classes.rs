@@ -7,7 +7,7 @@ use super::super::super::sample::Sample;
 use super::super::plots;
 use super::super::text::percent;
 use super::{Block, Cell, Plot, Table, header};
-use histokin_core::number_format::{counted, grouped};
+use histokin_core::number_format::{counted, decimal, grouped};
 
 /// Returns every measure of each class, and the confusion matrix, of each encoder.
 pub fn tissue(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
@@ -64,7 +64,7 @@ pub fn further(comparison: &Comparison) -> Vec<Block> {
     let has_stain = comparison.encoders.iter().any(|one| one.stain.is_some());
     let mut names = vec!["encoder", "linear probe", "20 nearest", "effective dimensions", "near-duplicates"];
     if has_stain {
-        names.extend(["nearest stays", "finds itself"]);
+        names.extend(["nearest unchanged", "self-match"]);
     }
     names.push("");
     let row = |one: &EncoderResult| {
@@ -75,7 +75,7 @@ pub fn further(comparison: &Comparison) -> Vec<Block> {
             probe(one.probe.map(|probe| probe.linear.balanced)),
             probe(one.probe.map(|probe| probe.nearest.balanced)),
             Cell::from(health.map_or_else(String::new, |health| {
-                format!("{:.1} of {}", health.effective_dimension, one.width)
+                format!("{} of {}", decimal(health.effective_dimension, 1), one.width)
             })),
             Cell::from(health.map_or_else(String::new, |health| percent(health.near_duplicates))),
         ];

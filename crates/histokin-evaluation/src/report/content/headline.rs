@@ -83,6 +83,6 @@ pub fn differences(comparison: &Comparison) -> Vec<Block> {
     };
     let rows = pairs.iter().map(row).collect();
     let note = "The first encoder's value minus the second's on the same tiles, in percentage points except for \
-                ADDR, with 95 % intervals from the same draws of patients or slides for both. Bold: the interval excludes 0.";
+                ADDR, with 95 % intervals from the same bootstrap samples of patients or slides for both. Bold: the interval excludes 0.";
     vec![Block::Table(Table { header: header(&names), rows }), Block::Caption(note.to_owned())]
 }

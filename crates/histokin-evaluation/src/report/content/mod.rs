@@ -15,7 +15,7 @@ use super::drawing::Drawing;
 use super::gallery::Pictures;
 use super::text::{addr_title, data_summary, percent, percent_interval};
 use super::{Map, plots};
-use histokin_core::number_format::{counted, grouped};
+use histokin_core::number_format::{counted, grouped, plain};
 
 /// The content of a report.
 pub struct Content {
@@ -228,8 +228,8 @@ fn data(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
     };
     let counts = sample.label_counts;
     let mut facts = vec![
-        ("near pairs", format!("nearer than {} mm", settings.addr.limits.near_mm)),
-        ("far pairs", format!("farther than {} mm", settings.addr.limits.far_mm)),
+        ("near pairs", format!("nearer than {} mm", plain(settings.addr.limits.near_mm))),
+        ("far pairs", format!("farther than {} mm", plain(settings.addr.limits.far_mm))),
         ("pairs", pairs),
         ("retrieval", exclude.to_owned()),
         ("pool", pool.to_owned()),
@@ -246,7 +246,7 @@ fn data(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
                 grouped(counts.uncovered as u64)
             ),
         ),
-        ("intervals", format!("{} draws of patients or slides", settings.resampling.draws)),
+        ("intervals", format!("{} bootstrap samples of patients or slides", settings.resampling.draws)),
         ("seed", settings.retrieval.seed.to_string()),
         ("histokin", env!("CARGO_PKG_VERSION").to_owned()),
     ];

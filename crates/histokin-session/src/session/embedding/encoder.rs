@@ -14,9 +14,9 @@ impl Session {
         }
         let text = if self.project.has_former_default() {
             format!(
-                "This project uses {}, the default encoder of earlier versions, and continues to. The default is now \
+                "This project uses {}, the default encoder of earlier versions, and keeps it. The default is now \
                  {}, which finds more of the same tissue in other patients. Switching to it embeds all slides again; \
-                 searches use the present descriptors until that is done, and these are kept.",
+                 searches use the current descriptors until that is done, and these are kept.",
                 encoder::FORMER_DEFAULT,
                 encoder::DEFAULT
             )
@@ -75,7 +75,7 @@ impl Session {
 /// Returns the message that the slides are embedded again with the encoder of this name.
 pub(super) fn embedded_again_with(name: &str) -> String {
     format!(
-        "The slides are embedded again with {name}; until that is done, searches use the present descriptors"
+        "The slides are embedded again with {name}; until that is done, searches use the current descriptors"
     )
 }
 

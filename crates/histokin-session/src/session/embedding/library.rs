@@ -62,7 +62,7 @@ impl Session {
             }
             Err(reason) => self.messages.error(reason),
             Ok(EncoderChange::Add { name, .. }) => {
-                self.messages.note(format!("{name} is among your encoders now; its file stays where it is."));
+                self.messages.note(format!("{name} was added to your encoders; its file stays where it is."));
                 jobs.extend(self.examine_encoder(name));
             }
             Ok(EncoderChange::Rename { from, to }) => {
@@ -76,7 +76,7 @@ impl Session {
                 jobs.extend(self.examine_encoder(to));
             }
             Ok(EncoderChange::Remove(name)) => {
-                self.messages.note(format!("{name} was removed; its file and its descriptors stay."));
+                self.messages.note(format!("{name} was removed; its file and descriptors are kept."));
                 self.embedding.choice = EncoderChoice::None;
             }
         }

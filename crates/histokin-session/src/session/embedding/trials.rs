@@ -96,7 +96,7 @@ impl Session {
             return Vec::new();
         };
         if self.index.is_empty() {
-            let reason = "No slide is embedded with the present encoder yet.".to_owned();
+            let reason = "No slide is embedded with the current encoder yet.".to_owned();
             self.embedding.comparison = Some(TrialState::Failed(reason));
             return Vec::new();
         }

@@ -51,7 +51,7 @@ impl Session {
         let normalised = if now.is_some_and(|stain| stain.is_lab()) { "with" } else { "without" };
         let text = format!(
             "The slides are embedded again {normalised} stain normalisation, which is for H&E only; until that is done, \
-             searches use the present descriptors"
+             searches use the current descriptors"
         );
         self.embed_again(self.project.settings().clone(), text)
     }

@@ -220,7 +220,7 @@ impl Session {
         };
         let settings = self.settings_with(view, &model);
         let text = format!(
-            "{run}: embedding the slides with its encoder; until that is done the old descriptors are searched"
+            "{run}: embedding the slides with its encoder; until that is done, searches use the current descriptors"
         );
         self.embed_again(settings, text)
     }

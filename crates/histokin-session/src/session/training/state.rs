@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{PairLimits, TrialState};
-use histokin_core::number_format::{counted, grouped};
+use histokin_core::number_format::{counted, decimal, grouped};
 use histokin_core::slide::SlideId;
 use histokin_training::config::TrainingConfig;
 use histokin_training::pairs::PairCount;
@@ -204,16 +204,17 @@ impl RunningState {
             }
             Progress::Keeping { done, total, seconds_left } => {
                 self.doing = Some(format!(
-                    "Computing features: {} of {}, about {:.0} min left",
+                    "Computing features: {} of {}, about {} min left",
                     grouped(done as u64),
                     counted(total as u64, "tile"),
-                    (seconds_left / 60.0).ceil()
+                    decimal((seconds_left / 60.0).ceil(), 0)
                 ));
             }
             Progress::Validating => self.doing = Some("Validating".into()),
             Progress::Validated(validation) => {
-                let addr = validation.addr_global.map_or("none".into(), |addr| format!("{addr:.3}"));
-                let p_at_5 = validation.retrieval.map(|found| format!(", P@5 {:.1} %", 100.0 * found.p_at_5));
+                let addr = validation.addr_global.map_or("none".into(), |addr| decimal(addr, 3));
+                let p_at_5 =
+                    validation.retrieval.map(|found| format!(", P@5 {} %", decimal(100.0 * found.p_at_5, 1)));
                 self.log(format!(
                     "step {}: ADDR {addr}{} on {} validation tiles",
                     validation.step,

@@ -1,8 +1,14 @@
-//! Formatting of numbers and sentences for messages and labels.
+//! Formatting of numbers and sentences for messages and labels. Everything that people read goes through here;
+//! files that programs read have their own formats.
 
+mod style;
+
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde::{Deserialize, Serialize};
+
+pub use style::{NumberStyle, number_style, set_number_style, set_system_number_style, system_number_style};
 
 /// Unit in which lengths and areas on calibrated slides are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,17 +52,41 @@ pub fn length_unit() -> LengthUnit {
     LengthUnit::ALL.get(usize::from(LENGTH_UNIT.load(Ordering::Relaxed))).copied().unwrap_or_default()
 }
 
-/// Formats a whole number with narrow no-break spaces between thousands: "12 345".
+/// Formats a whole number, its thousands separated: "12 345".
 pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push('\u{202F}');
-        }
-        text.push(digit);
-    }
-    text
+    number_style().written(&number.to_string())
+}
+
+/// Formats a number with this many decimals: "12 345.60".
+pub fn decimal(value: impl Into<f64>, decimals: usize) -> String {
+    number_style().written(&format!("{:.decimals$}", value.into()))
+}
+
+/// Formats a number with its sign, "+" if it is not negative, and this many decimals: "+0.25".
+pub fn signed(value: impl Into<f64>, decimals: usize) -> String {
+    number_style().written(&format!("{:+.decimals$}", value.into()))
+}
+
+/// Formats a number with this many decimals and a power of ten: "1.2e-4".
+pub fn scientific(value: impl Into<f64>, decimals: usize) -> String {
+    number_style().written(&format!("{:.decimals$e}", value.into()))
+}
+
+/// Formats a number with as many decimals as it has: "0.25".
+pub fn plain(value: impl Display) -> String {
+    number_style().written(&value.to_string())
+}
+
+/// Formats a number with at most this many decimals, without zeros at its end: "12.5".
+pub fn rounded(value: impl Into<f64>, most_decimals: usize) -> String {
+    let text = format!("{:.most_decimals$}", value.into());
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    number_style().written(text)
+}
+
+/// Reads a number that a user has typed ([`NumberStyle::read`]).
+pub fn read(typed: &str) -> Option<f64> {
+    number_style().read(typed)
 }
 
 /// Formats a count with a noun whose plural takes an s: "1 slide", "12 345 slides".
@@ -96,5 +126,17 @@ mod tests {
         assert_eq!(counted(1, "slide"), "1 slide");
         assert_eq!(counted(0, "slide"), "0 slides");
         assert_eq!(counted(1000, "tile"), "1\u{202F}000 tiles");
+    }
+
+    #[test]
+    fn decimals_are_those_that_are_asked_for() {
+        assert_eq!((decimal(1234.567, 2), decimal(0.5_f32, 0)), ("1\u{202F}234.57".into(), "0".into()));
+        assert_eq!((signed(0.25, 1), signed(-0.25, 2)), ("+0.2".into(), "-0.25".into()));
+        assert_eq!((scientific(0.00025, 1), plain(0.1_f32)), ("2.5e-4".into(), "0.1".into()));
+        assert_eq!(
+            (rounded(12.50, 2), rounded(100.0, 0), rounded(2.0, 3)),
+            ("12.5".into(), "100".into(), "2".into())
+        );
+        assert_eq!((read("12.5"), read("twelve")), (Some(12.5), None));
     }
 }
