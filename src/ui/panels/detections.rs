@@ -104,7 +104,7 @@ fn colours_ui(
         ui.horizontal(|ui| {
             ui.label("0");
             let speed = (*high / 200.0).max(1e-6);
-            let value = DragValue::new(high).speed(speed).range(1e-6..=f64::MAX);
+            let value = number_field(high).speed(speed).range(1e-6..=f64::MAX);
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 ui.label(format!("per {}", scale.unit));
                 ui.add(value.max_decimals(1)).on_hover_text("Density of the lightest colour");
