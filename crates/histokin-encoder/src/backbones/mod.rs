@@ -1,6 +1,6 @@
 //! Networks that serve as an encoder's backbone.
 //!
-//! A convolutional network is described by a list of blocks ([`description`]) whose parameters have the names used by
+//! A convolutional network is described by a list of blocks (`description`) whose parameters have the names used by
 //! published weights, so a state dict saved as safetensors loads unchanged. A vision transformer ([`vit`]) is
 //! described by the names and shapes in its file. [`Backbone`] is either of them in libtorch.
 
