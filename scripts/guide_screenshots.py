@@ -31,7 +31,7 @@ OF_SECTIONS = {"training", "report"}
 SECOND_SLIDE = (130, 228)
 ASIDE = (380, 500)
 MATCHES, ENCODERS, ENCODER, PREVIEW = (1376, 22), (180, 68), (415, 273), (1016, 507)
-MEASURE = (375, 101)
+MEASURE = (383, 223)
 # The dialog of the settings.
 SETTINGS_PART = "822x722+289+79"
 ALL_RUNS = (480, 133)
@@ -79,6 +79,7 @@ class Window:
     def __enter__(self):
         window = self.run("xdotool", "search", "--sync", "--onlyvisible", "--name", "histokin").split()[0]
         self.run("xdotool", "windowsize", window, *map(str, SIZE), "windowmove", window, "0", "0", "windowfocus", window)
+        self.id = int(window)
         self.point(SIZE[0] - 4, SIZE[1] - 4)
         self.settle()
         return self
@@ -107,6 +108,23 @@ class Window:
             self.run("xdotool", "keyup", modifier)
         time.sleep(0.3)
 
+    def drag(self, start, end):
+        self.point(*start)
+        self.settle(2)
+        self.run("xdotool", "mousedown", "1")
+        time.sleep(0.5)
+        for share in (0.3, 0.7, 1.0):
+            self.point(*(round(a + share * (b - a)) for a, b in zip(start, end)))
+        self.run("xdotool", "mouseup", "1")
+        time.sleep(0.3)
+
+    def outline(self, places):
+        """Click each corner of an outline, and end it with Enter."""
+        for place in places:
+            self.click(*place)
+            time.sleep(0.7)
+        self.press("Return")
+
     def press(self, *keys):
         for key in keys:
             self.run("xdotool", "key", key)
@@ -131,13 +149,13 @@ class Window:
             before = now
             time.sleep(0.7)
 
-    def save(self, name, *change):
+    def save(self, name, *change, folder=IMAGES):
         """Save the window, after changes (options of ImageMagick)."""
         self.settle()
-        file = IMAGES / f"{name}.jpg"
-        subprocess.run(["convert", "ppm:-", "-quality", "73", "-sampling-factor", "4:4:4", *change, "-strip", str(file)],
-                       check=True, input=self.capture())
-        print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1024:.0f} KiB")
+        file = folder / f"{name}.jpg"
+        kept = ["-resize", "1120x>", "-strip", "-quality", "73", "-sampling-factor", "4:4:4"]
+        subprocess.run(["convert", "ppm:-", *change, *kept, str(file)], check=True, input=self.capture())
+        print(f"{file.name}: {file.stat().st_size / 1024:.0f} KiB", flush=True)
 
 
 def annotate(program, project, folder):
@@ -208,7 +226,7 @@ def take_demonstration(program, folder, wanted):
                 window.click(*place)
                 window.settle()
             window.point(*ASIDE)
-            window.save("encoders", "-crop", "1030x790+322+44", "+repage", "-resize", "860x", "-quality", "60")
+            window.save("encoders", "-crop", "1030x790+322+44", "+repage", "-resize", "860x")
             window.click(*ENCODERS)
             window.click(*MATCHES)
         if "panes" in wanted:

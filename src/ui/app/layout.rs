@@ -43,7 +43,7 @@ impl App {
                     // A slide of the list stays in view.
                     let most = (ui.available_height() - SLIDES_HEIGHT).max(150.0);
                     let below = Panel::bottom("annotations").frame(side).resizable(true);
-                    below.default_size(360.0).size_range(150.0..=most).show(ui, |ui| {
+                    below.default_size(360.0).size_range(most.min(260.0)..=most).show(ui, |ui| {
                         // It stays as high as the user has made it, whatever it contains.
                         ui.set_min_height(ui.available_height());
                         self.chrome.annotations.ui(ui, &self.session, palette, requests);
