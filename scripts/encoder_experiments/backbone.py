@@ -50,20 +50,6 @@ def load(weights):
     return blocks
 
 
-def save(path, weights, trained, first):
-    """Write `weights` with other blocks from `first` on as torchvision names them, with 16-bit numbers."""
-    state = load_file(weights)
-    for number, block in enumerate(trained, first):
-        for convolution, norm, part in names(number):
-            kernel, bias = (np.asarray(block[part][name]) for name in ("kernel", "bias"))
-            kernel = kernel[:, :, None] if part == "depth" else kernel[None, None]
-            scale = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + EPSILON)
-            state[f"{convolution}.weight"] = kernel.transpose(3, 2, 0, 1) / scale[:, None, None, None]
-            state[f"{norm}.bias"] = bias + state[f"{norm}.running_mean"] * scale
-    half = {name: value.astype(np.float16) for name, value in state.items() if value.dtype == np.float32}
-    save_file({name: np.ascontiguousarray(value) for name, value in {**state, **half}.items()}, path)
-
-
 def depthwise(x, kernel, stride):
     """Convolve each channel with its 3 × 3 kernel, as nine products: XLA's grouped convolution is slow on processors."""
     height, width = ((edge - 1) // stride + 1 for edge in x.shape[1:3])
