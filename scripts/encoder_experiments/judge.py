@@ -188,7 +188,8 @@ def main():
     parser.add_argument("judged", type=pathlib.Path)
     parser.add_argument("blocks", nargs="*", type=pathlib.Path)
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0])
-    parser.add_argument("--archive", nargs=2, action="append", type=pathlib.Path, metavar=("VIEWS", "LABELS"), default=[])
+    pair = ("VIEWS", "LABELS")
+    parser.add_argument("--archive", nargs=2, action="append", type=pathlib.Path, metavar=pair, default=[])
     args = parser.parse_args()
     judged = np.load(args.judged)
     readouts, tissue = Readouts(judged), judged["tissue"]
