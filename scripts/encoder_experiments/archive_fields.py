@@ -24,9 +24,33 @@ EDGE, MPP, MOST = 360, 2.0, 48
 GRIDS = [(336, 0.5), (168, 0.22)]
 
 
-def git(mirror, *command, **options):
-    base = ["git", "-c", "core.quotepath=off", "-c", "safe.directory=*", "--git-dir", str(mirror)]
-    return subprocess.run([*base, *command], check=True, capture_output=True, **options).stdout
+class Mirror:
+    """A git directory; one process reads all of its blobs."""
+
+    def __init__(self, path):
+        self.command = ["git", "-c", "core.quotepath=off", "-c", "safe.directory=*", "--git-dir", str(path)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.reader = subprocess.Popen([*self.command, "cat-file", "--batch"], **pipes)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.reader.communicate()
+
+    def blob(self, name):
+        self.reader.stdin.write(f"{name}\n".encode())
+        self.reader.stdin.flush()
+        head = self.reader.stdout.readline().split()
+        if len(head) != 3:
+            raise FileNotFoundError(f"{name} is not in {self.command[-1]}")
+        data = self.reader.stdout.read(int(head[2]))
+        self.reader.stdout.read(1)
+        return data
+
+    def files(self, folder):
+        listing = subprocess.run([*self.command, "ls-tree", "HEAD", folder], check=True, capture_output=True)
+        return listing.stdout.decode().splitlines()
 
 
 class Level:
@@ -34,14 +58,14 @@ class Level:
 
     def __init__(self, mirror, folder, below):
         self.mirror = mirror
-        text = git(mirror, "show", f"HEAD:{folder}.dzi").decode()
+        text = mirror.blob(f"HEAD:{folder}.dzi").decode()
         keys = ("Width", "Height", "TileSize", "Overlap")
-        width, height, self.edge, self.overlap = (int(re.search(rf'\b{key}="(\d+)"', text)[1]) for key in keys)
+        width, height, self.edge, self.overlap = (int(re.search(rf'\b{key}=["\']?(\d+)', text)[1]) for key in keys)
         self.full = width, height
         self.width, self.height = math.ceil(width / 2**below), math.ceil(height / 2**below)
         number = math.ceil(math.log2(max(width, height))) - below
         self.blobs, self.tiles = {}, {}
-        for line in git(mirror, "ls-tree", "HEAD", f"{folder}_files/{number}/").decode().splitlines():
+        for line in mirror.files(f"{folder}_files/{number}/"):
             place = re.search(r"/(\d+)_(\d+)\.(?:jpe?g|png)$", line)
             if place:
                 self.blobs[int(place[1]), int(place[2])] = line.split()[2]
@@ -51,8 +75,7 @@ class Level:
             blob = self.blobs.get((column, row))
             pixels = np.full((0, 0, 3), 255, np.uint8)
             if blob:
-                data = git(self.mirror, "cat-file", "blob", blob)
-                pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+                pixels = np.asarray(Image.open(io.BytesIO(self.mirror.blob(blob))).convert("RGB"))
                 pixels = pixels[self.overlap if row else 0 :, self.overlap if column else 0 :]
             self.tiles[column, row] = pixels[: self.edge, : self.edge]
         return self.tiles[column, row]
@@ -129,7 +152,8 @@ def main():
         mirror = args.mirrors / f"pathologyatlas+{row['repo']}" / "repo"
         if row["patient"] in args.leave_out or out.exists() or not mirror.is_dir():
             continue
-        images, corners = fields(mirror, row)
+        with Mirror(mirror) as opened:
+            images, corners = fields(opened, row)
         if images:
             part = out.with_suffix(".part")
             with part.open("wb") as file:

@@ -1,12 +1,12 @@
 """Pass views of the archive's fields through the frozen blocks and keep their outputs.
 
-    archive_views.py FIELDS OUT WEIGHTS.safetensors [--first 14]
+    archive_views.py FIELDS OUT WEIGHTS.safetensors [--fields 48] [--varied 4]
 
-Each field gives two plain tiles of 112 px, mostly less than 0.5 mm apart, and two varied ones of each: moved by up to
-20 µm, 0.8 to 1.2 times as large, flipped, turned, and with the amounts of haematoxylin, eosin and the rest scaled by up
-to 35 %. OUT gets one file per section with `maps`, [fields, 6, channels, 7, 7] 16-bit numbers: the outputs of the block
-before `--first`. Blocks from `--first` on can then be trained in minutes on a processor, because most of the network
-has been computed once.
+Each field gives two plain tiles of 112 px, mostly less than 0.5 mm apart, and `--varied` varied ones of each: moved by
+up to 20 µm, 0.75 to 1.33 times as large, flipped, turned, and with the amounts of haematoxylin, eosin and the rest
+scaled by up to 35 % (every second one by up to 60 %). OUT gets one file per section with `maps`,
+[fields, places = 2, 1 + varied, 7, 7, 96] 16-bit numbers: the outputs of block 13, the plain view first. Blocks 14 to 16
+can then be trained in minutes on a processor, because most of the network has been computed once.
 """
 
 import argparse
@@ -14,38 +14,32 @@ import pathlib
 import zlib
 
 import numpy as np
-import torch
+from PIL import Image
 
 import backbone
 
-MOST, EDGE = 24, 112
+EDGE, FIRST = 112, 14
 # Optical densities of haematoxylin, eosin and the rest (Ruifrok and Johnston 2001).
-STAINS = torch.nn.functional.normalize(torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]]))
+STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
+STAINS /= np.linalg.norm(STAINS, axis=1, keepdims=True)
 
 
-def restained(tiles, rng, scale=0.35, shift=0.04):
-    """Return tiles, [N, height, width, 3] bytes, with other amounts of each stain."""
-    density = -torch.log((tiles.float() + 1) / 256).flatten(1, 2)
-    factors = torch.as_tensor(rng.uniform(1 - scale, 1 + scale, (len(tiles), 3))).float()
-    shifts = torch.as_tensor(rng.uniform(-shift, shift, (len(tiles), 1, 3))).float()
-    change = torch.linalg.inv(STAINS) @ torch.diag_embed(factors) @ STAINS
-    return (torch.exp(-(density @ change + shifts @ STAINS)) * 255).clamp(0, 255).reshape(tiles.shape)
+def restained(tile, rng, scale, shift=0.04):
+    """Return a tile with other amounts of each stain."""
+    density = -np.log((tile.astype(np.float32) + 1) / 256)
+    factors = np.diag(rng.uniform(1 - scale, 1 + scale, 3))
+    change = (np.linalg.inv(STAINS) @ factors @ STAINS).astype(np.float32)
+    moved = density @ change + (rng.uniform(-shift, shift, 3) @ STAINS).astype(np.float32)
+    return np.clip(np.exp(-moved) * 256 - 1, 0, 255).astype(np.uint8)
 
 
-def crop(field, x, y, edge):
-    """Return a square of a field as a tile, [112, 112, 3]."""
-    part = torch.as_tensor(field[y : y + edge, x : x + edge]).permute(2, 0, 1)[None].float()
-    part = torch.nn.functional.interpolate(part, size=EDGE, mode="bilinear", antialias=edge > EDGE)
-    return part[0].permute(1, 2, 0)
-
-
-def varied(field, x, y, rng):
-    edge = int(rng.uniform(0.8, 1.2) * EDGE)
+def varied(field, x, y, number, rng):
+    edge = int(EDGE * np.exp(rng.uniform(-1, 1) * np.log(4 / 3)))
     moved = np.array([x, y]) + EDGE // 2 - edge // 2 + rng.integers(-10, 11, 2)
-    tile = crop(field, *np.clip(moved, 0, len(field) - edge), edge)
-    for axis in (0, 1):
-        tile = tile.flip(axis) if rng.random() < 0.5 else tile
-    return tile.transpose(0, 1) if rng.random() < 0.5 else tile
+    left, top = np.clip(moved, 0, len(field) - edge)
+    tile = Image.fromarray(field[top : top + edge, left : left + edge]).resize((EDGE, EDGE), Image.BICUBIC)
+    tile = np.rot90(np.asarray(tile), rng.integers(4))
+    return restained(tile[::-1] if rng.random() < 0.5 else tile, rng, 0.6 if number % 2 else 0.35)
 
 
 def two_places(field, rng):
@@ -63,38 +57,50 @@ def two_places(field, rng):
     return found
 
 
+def chosen_places(fields, most, rng):
+    """Return fields with two places each, in random order, as pairs of a field's number and its places."""
+    found = [(number, two_places(fields[number], rng)) for number in rng.permutation(len(fields))[:most]]
+    return [(number, places) for number, places in found if len(places) == 2]
+
+
+def plain(field, x, y):
+    return field[y : y + EDGE, x : x + EDGE]
+
+
+def views(fields, most, count, rng):
+    """Return [fields, 2, 1 + count, 112, 112, 3] bytes."""
+
+    def of_place(field, x, y):
+        return [plain(field, x, y), *(varied(field, x, y, number, rng) for number in range(count))]
+
+    chosen = chosen_places(fields, most, rng)
+    return np.array([[of_place(fields[number], *place) for place in places] for number, places in chosen])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("fields", type=pathlib.Path)
+    parser.add_argument("fields_dir", metavar="FIELDS", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("weights", type=pathlib.Path)
-    parser.add_argument("--first", type=int, default=14)
+    parser.add_argument("--fields", type=int, default=48, help="fields per section")
+    parser.add_argument("--varied", type=int, default=4, help="varied views of each place")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    features = backbone.load(args.weights)
-    for path in sorted(args.fields.glob("*.npz")):
+    network = backbone.load(args.weights)
+    for path in sorted(args.fields_dir.glob("*.npz")):
         out = args.out / path.name
         if out.exists():
             continue
         rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
-        fields = np.load(path)["img"]
-        plain, others = [], []
-        for field in fields[rng.permutation(len(fields))[:MOST]]:
-            places = two_places(field, rng)
-            if len(places) == 2:
-                plain.append([crop(field, x, y, EDGE) for x, y in places])
-                others.append([varied(field, x, y, rng) for x, y in places for _ in range(2)])
-        if not plain:
+        tiles = views(np.load(path)["img"], args.fields, args.varied, rng)
+        if not len(tiles):
             continue
-        maps = []
-        for one, two in zip(plain, others):
-            tiles = torch.cat([torch.stack(one), restained(torch.stack(two), rng)])
-            maps.append(backbone.frozen(features, tiles, args.first).half().numpy())
+        maps = backbone.frozen(network, tiles.reshape(-1, EDGE, EDGE, 3), FIRST)
         part = out.with_suffix(".part")
         with part.open("wb") as file:
-            np.savez(file, maps=np.stack(maps))
+            np.savez(file, maps=maps.reshape(*tiles.shape[:3], *maps.shape[1:]))
         part.rename(out)
-        print(path.stem, len(maps), flush=True)
+        print(path.stem, len(tiles), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,101 +1,132 @@
-"""MobileNetV2 with the parameter names of torchvision, in two parts: frozen blocks, and blocks that learn."""
+"""MobileNetV2 in JAX, from torchvision's names of parameters, in two parts: frozen blocks, and blocks that learn.
 
-import torch
-from safetensors.torch import load_file
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+Tensors are [N, height, width, channels]. Normalisation is merged into the convolutions: its statistics stay those of
+ImageNet, so that merging changes nothing but the time.
+"""
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from safetensors.numpy import load_file, save_file
 
 LAST = 16  # the readout takes the blocks 13 and 16
-MEAN = torch.tensor([0.485, 0.456, 0.406]).mul(255)[:, None, None]
-STD = torch.tensor([0.229, 0.224, 0.225]).mul(255)[:, None, None]
-# Expansion, channels, repeats and first stride of each group of blocks (Sandler et al. 2018, table 2).
-GROUPS = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2)]
+MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
+STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
+# Blocks that halve height and width (Sandler et al. 2018, table 2); block 0 is a full convolution.
+HALVING = (0, 2, 4, 7, 14)
+EPSILON = 1e-5  # of normalisation
 
 
-def convolution(inputs, outputs, edge, stride=1, groups=1):
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, edge, stride, edge // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU6(),
-    )
-
-
-class Block(nn.Module):
-    """Inverted residual block."""
-
-    def __init__(self, inputs, outputs, stride, expansion):
-        super().__init__()
-        hidden = inputs * expansion
-        self.residual = stride == 1 and inputs == outputs
-        self.conv = nn.Sequential(
-            *([convolution(inputs, hidden, 1)] if expansion != 1 else []),
-            convolution(hidden, hidden, 3, stride, hidden),
-            nn.Conv2d(hidden, outputs, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-
-    def forward(self, x):
-        return x + self.conv(x) if self.residual else self.conv(x)
-
-
-class Blocks(nn.Module):
-    """Blocks `first` to 16. Returns the pooled outputs of those of the blocks 13 and 16 that are among them."""
-
-    def __init__(self, features, first):
-        super().__init__()
-        self.blocks = nn.ModuleList(features[first : LAST + 1])
-        self.first = first
-
-    def forward(self, x):
-        pooled = []
-        for number, block in enumerate(self.blocks, self.first):
-            x = block(x)
-            if number in (13, LAST):
-                pooled.append(x.mean((2, 3)))
-        return torch.cat(pooled, 1)
+def names(number):
+    """Return the names of the convolutions of a block, each with that of its normalisation, and its part here."""
+    at = f"features.{number}"
+    if number == 0:
+        return [(f"{at}.0", f"{at}.1", "full")]
+    if number == 1:
+        return [(f"{at}.conv.0.0", f"{at}.conv.0.1", "depth"), (f"{at}.conv.1", f"{at}.conv.2", "project")]
+    return [
+        (f"{at}.conv.0.0", f"{at}.conv.0.1", "expand"),
+        (f"{at}.conv.1.0", f"{at}.conv.1.1", "depth"),
+        (f"{at}.conv.2", f"{at}.conv.3", "project"),
+    ]
 
 
 def load(weights):
-    """Return blocks 0 to 16 with ImageNet's weights, normalisation merged into the convolutions.
-
-    Its statistics stay those of ImageNet, so that merging changes nothing but the time.
-    """
-    blocks, inputs = [convolution(3, 32, 3, 2)], 32
-    for expansion, outputs, repeats, stride in GROUPS:
-        for repeat in range(repeats):
-            blocks.append(Block(inputs, outputs, 1 if repeat else stride, expansion))
-            inputs = outputs
-    model = nn.Module()
-    model.features = nn.Sequential(*blocks)
-    names = model.state_dict().keys()
-    model.load_state_dict({name: value for name, value in load_file(weights).items() if name in names})
-    return merged(model.eval()).features.to(memory_format=torch.channels_last)
-
-
-def merged(model):
-    for part in model.modules():
-        if isinstance(part, nn.Sequential):
-            names = list(part._modules)
-            for one, two in zip(names, names[1:]):
-                if isinstance(part._modules[two], nn.BatchNorm2d):
-                    part._modules[one] = fuse_conv_bn_eval(part._modules[one], part._modules[two])
-                    part._modules[two] = nn.Identity()
-    return model
+    """Return the parameters of the blocks 0 to 16, a dict of parts each."""
+    state, blocks = load_file(weights), []
+    for number in range(LAST + 1):
+        block = {}
+        for convolution, norm, part in names(number):
+            scale = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + EPSILON)
+            kernel = state[f"{convolution}.weight"] * scale[:, None, None, None]
+            kernel = kernel.transpose(2, 3, 1, 0)  # rows, columns, inputs, outputs
+            if part == "depth":
+                kernel = kernel[:, :, 0]
+            elif part != "full":
+                kernel = kernel[0, 0]
+            bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+            block[part] = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
+        blocks.append(block)
+    return blocks
 
 
-def normalised(tiles):
-    """Return tiles, [N, height, width, 3] bytes, as the network's input, [N, 3, height, width]."""
-    return (torch.as_tensor(tiles).permute(0, 3, 1, 2).float() - MEAN) / STD
+def depthwise(x, kernel, stride):
+    """Convolve each channel with its 3 × 3 kernel, as nine products: XLA's grouped convolution is slow on processors."""
+    height, width = ((edge - 1) // stride + 1 for edge in x.shape[1:3])
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    rows, columns = (height - 1) * stride + 1, (width - 1) * stride + 1
+    return sum(
+        x[:, row : row + rows : stride, column : column + columns : stride] * kernel[row, column]
+        for row in range(3)
+        for column in range(3)
+    )
 
 
-@torch.no_grad()
-def frozen(features, tiles, first):
-    """Return the outputs of the block before `first`, [N, channels, 7, 7] for tiles of 112 px."""
-    return features[:first](normalised(tiles))
+def apply(block, x, number):
+    """Return the output of a block."""
+    stride = 2 if number in HALVING else 1
+    if number == 0:
+        kernel, order = block["full"]["kernel"], ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=order)
+        return jnp.clip(y + block["full"]["bias"], 0, 6)
+    y = x
+    if "expand" in block:
+        y = jnp.clip(y @ block["expand"]["kernel"] + block["expand"]["bias"], 0, 6)
+    y = jnp.clip(depthwise(y, block["depth"]["kernel"], stride) + block["depth"]["bias"], 0, 6)
+    y = y @ block["project"]["kernel"] + block["project"]["bias"]
+    return x + y if y.shape == x.shape else y
 
 
-@torch.no_grad()
-def pooled(blocks, maps, batch=128):
-    """Return the pooled features of kept outputs of the frozen blocks."""
-    parts = [torch.as_tensor(maps[at : at + batch]).float() for at in range(0, len(maps), batch)]
-    return torch.cat([blocks(part.contiguous(memory_format=torch.channels_last)) for part in parts]).numpy()
+def blocks(parameters, x, first):
+    """Return the output of the blocks from `first` on, as many as `parameters` has."""
+    for number, block in enumerate(parameters, first):
+        x = apply(block, x, number)
+    return x
+
+
+@jax.jit
+def _frozen(parameters, tiles):
+    return blocks(parameters, (tiles.astype(jnp.float32) - MEAN) / STD, 0)
+
+
+def frozen(parameters, tiles, first, batch=32):
+    """Return the outputs of the block before `first`, [N, 7, 7, channels] 16-bit numbers for tiles of 112 px."""
+    return batched(lambda part: _frozen(parameters[:first], part), tiles, batch).astype(np.float16)
+
+
+@jax.jit
+def _pooled(parameters, maps):
+    return blocks(parameters, maps.astype(jnp.float32), LAST + 1 - len(parameters)).mean((1, 2))
+
+
+def pooled(parameters, maps, batch=256):
+    """Return the pooled features of blocks 13 and 16 from outputs of block 13, [N, 96 + 160]."""
+    low = maps.mean((1, 2), dtype=np.float32)
+    return np.concatenate([low, batched(lambda part: _pooled(parameters, part), maps, batch)], 1)
+
+
+def batched(function, rows, batch):
+    """Apply a function to equal batches, the last one padded, so that it is compiled once."""
+    parts = []
+    for at in range(0, len(rows), batch):
+        part = rows[at : at + batch]
+        missing = batch - len(part)
+        full = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
+        parts.append(np.asarray(function(full))[: len(part)])
+    return np.concatenate(parts)
+
+
+def mixed(one, two, share):
+    """Return the mean of two sets of parameters, with a share of the second."""
+    return jax.tree.map(lambda a, b: (1 - share) * a + share * b, one, two)
+
+
+def save_blocks(path, parameters):
+    parts = jax.tree.leaves_with_path(parameters)
+    save_file({jax.tree_util.keystr(name): np.ascontiguousarray(value) for name, value in parts}, path)
+
+
+def load_blocks(path, like):
+    """Return what save_blocks wrote, in the structure of `like`."""
+    file = load_file(path)
+    return jax.tree_util.tree_map_with_path(lambda name, _: jnp.asarray(file[jax.tree_util.keystr(name)]), like)

@@ -1,19 +1,25 @@
-"""Judge features of tiles by retrieval across patients, each patient left out of the readout's fit.
+"""Judge trained blocks by retrieval across patients, beside ImageNet's.
 
-    judge.py TILES.npz FEATURES.npz [BASE.npz]
+    judge.py WEIGHTS.safetensors JUDGED.npz [BLOCKS.safetensors ...] [--shares 1.0 ...] [--archive VIEWS LABELS.csv] ...
 
-TILES.npz is made by judged_tiles.py. FEATURES.npz holds `labelled` and `tissue`, one row of features per tile. With a
-BASE, the paired differences from it are printed as well.
+JUDGED.npz is made by judged_tiles.py, BLOCKS.safetensors by train.py; several of them are runs of one recipe with other
+random numbers, and their mean is reported. `--shares` are those of the trained weights in a mean with ImageNet's
+(Wortsman et al. 2022, WiSE-FT). With `--archive`, labelled plain tiles of the archive ask as well, of patients whom
+training must have left out: LABELS.csv has slide, patient, field and place (numbers in VIEWS), label.
 
 The readout is that of `fit-model --neighbourhoods`: half-whitened by the covariance of differences between tiles of a
-slide nearer than 0.5 mm, shrunk by a tenth, then 128 principal components, of unit length.
+slide nearer than 0.5 mm, shrunk by a tenth, then 128 principal components, of unit length. It is fitted on the tissue of
+the sections in JUDGED.npz, but for the patient that asks.
 """
 
-import sys
+import argparse
+import csv
+import pathlib
 
 import numpy as np
 
-KINDS = ["adipose", "exocrine_pancreas", "mucosa", "smooth_muscle", "stroma", "tumour"]
+import backbone
+
 MARKS = (5, 10, 20)
 DRAWS = 4000
 
@@ -25,14 +31,14 @@ def sums(features, one, two):
     return [difference.T @ difference, len(one), x.T @ x, x.sum(0), len(x)]
 
 
-def fit(parts, width=128, shrinkage=0.1):
+def fit(parts, width=128, shrinkage=0.1, power=-0.25):
     """Return the readout's matrix and the mean of all tiles, from the sums of several slides."""
     within, pairs, square, total, count = (sum(part[k] for part in parts) for k in range(5))
     size = len(within)
     within = within / (2 * pairs)
     within = (1 - shrinkage) * within + shrinkage * np.trace(within) / size * np.eye(size)
     values, vectors = np.linalg.eigh(within)
-    half = (vectors * values**-0.25) @ vectors.T
+    half = (vectors * values**power) @ vectors.T
     mean = total / count
     _, vectors = np.linalg.eigh(half @ (square / count - np.outer(mean, mean)) @ half)
     return vectors[:, ::-1][:, :width].T @ half, mean
@@ -49,24 +55,45 @@ def neighbours(middles_um, limit_um=500.0):
     return np.where(np.triu(distance < limit_um, 1))
 
 
-class Judge:
-    """Class P@1, P@5, mAP and P@20 after marks; only tiles of other patients answer."""
+class Readouts:
+    """Fits the readout on the tissue of some patients."""
 
-    def __init__(self, tiles, most=40, seed=0):
-        self.label, self.patient = tiles["label"], tiles["patient"]
-        self.slide, self.owner = tiles["tissue_slide"], tiles["tissue_patient"]
-        self.pairs = {s: neighbours(tiles["tissue_um"][self.slide == s]) for s in np.unique(self.slide)}
+    def __init__(self, judged):
+        self.slide, self.owner = judged["tissue_slide"], judged["tissue_patient"]
+        self.pairs = {s: neighbours(judged["tissue_um"][self.slide == s]) for s in np.unique(self.slide)}
+
+    def fitted(self, tissue):
+        """Return a function that gives the readout for a patient, fitted on the others."""
+        parts = {s: sums(tissue[self.slide == s], *pairs) for s, pairs in self.pairs.items()}
+        owner = {s: self.owner[self.slide == s][0] for s in parts}
+        found = {}
+
+        def readout(patient):
+            key = patient if patient in owner.values() else None
+            if key not in found:
+                found[key] = fit([part for s, part in parts.items() if owner[s] != patient])
+            return found[key]
+
+        return readout
+
+
+class Judge:
+    """P@1, P@5, mAP and P@20 after marks of tiles' labels; only tiles of other patients answer."""
+
+    def __init__(self, label, patient, most=40, seed=0):
+        self.label, self.patient = label, patient
         rng, chosen, self.cells = np.random.default_rng(seed), [], []
-        for patient in np.unique(self.patient):
-            for kind in KINDS:
-                of_kind = self.label == kind
-                found = np.where(of_kind & (self.patient == patient))[0]
+        for name in np.unique(patient):
+            for kind in np.unique(label):
+                of_kind = label == kind
+                found = np.where(of_kind & (patient == name))[0]
                 # One tile says nothing, and a kind of one patient has no answer.
-                if len(found) > 1 and len(np.unique(self.patient[of_kind])) > 1:
-                    self.cells.append((kind, patient))
+                if len(found) > 1 and len(np.unique(patient[of_kind])) > 1:
+                    self.cells.append((kind, name))
                     chosen += [(tile, len(self.cells) - 1) for tile in sorted(rng.permutation(found)[:most])]
         self.queries, self.cell = np.array(chosen).T
-        self.patients = sorted({patient for _, patient in self.cells})
+        self.patients = sorted({name for _, name in self.cells})
+        self.kinds = sorted({kind for kind, _ in self.cells})
         self.weights = self.draw()
 
     def draw(self):
@@ -74,18 +101,16 @@ class Judge:
         rng, count = np.random.default_rng(1), len(self.patients)
         draws = [np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(DRAWS)]
         counts = np.stack([np.ones(count, int), *draws]).astype(float)
-        return counts[:, [self.patients.index(patient) for _, patient in self.cells]]
+        return counts[:, [self.patients.index(name) for _, name in self.cells]]
 
-    def measure(self, labelled, tissue):
+    def measure(self, features, readout):
         """Return each measure of each query."""
-        parts = {s: sums(tissue[self.slide == s], *pairs) for s, pairs in self.pairs.items()}
-        owner = {s: self.owner[self.slide == s][0] for s in parts}
         names = ["P@1", "P@5", "mAP", *(f"{marks} marks" for marks in MARKS), "other patients"]
         found = {name: np.full(len(self.queries), np.nan) for name in names}
         for patient in self.patients:
-            readout = fit([part for s, part in parts.items() if owner[s] != patient])
             rows = np.where(self.patient[self.queries] == patient)[0]
-            for name, values in self.search(descriptors(readout, labelled), self.queries[rows], patient).items():
+            answers = self.search(descriptors(readout(patient), features), self.queries[rows], patient)
+            for name, values in answers.items():
                 found[name][rows] = values
         return found
 
@@ -113,43 +138,81 @@ class Judge:
                 found["other patients"] = np.where(some, answers, np.nan)
         return found
 
-    def draws(self, values):
-        """Return the mean over kinds of the means over patients, for the estimate and every draw."""
+    def cell_means(self, values):
         means = np.full(len(self.cells), np.nan)
         for cell in range(len(self.cells)):
             of_cell = values[self.cell == cell]
             if not np.isnan(of_cell).all():
                 means[cell] = np.nanmean(of_cell)
+        return means
+
+    def draws(self, values):
+        """Return the mean over kinds of the means over patients, for the estimate and every draw."""
+        means = self.cell_means(values)
         known = ~np.isnan(means)
-        kind = np.array([[k == name for k, _ in self.cells] for name in KINDS], float)
+        kind = np.array([[k == name for k, _ in self.cells] for name in self.kinds], float)
         weights = self.weights * known
         with np.errstate(invalid="ignore"):
             return np.nanmean((weights @ (kind * np.where(known, means, 0)).T) / (weights @ kind.T), 1)
 
     def report(self, found, base=None):
+        """Return a line for a table: each measure with its interval, or its difference from the base's."""
+        texts = []
         for name, values in found.items():
             draws = self.draws(values) - (self.draws(base[name]) if base else 0)
             low, high = np.nanpercentile(draws[1:], [2.5, 97.5])
             sign = "+" if base else ""
-            print(f"{name:15} {draws[0]:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]")
+            texts.append(f"{draws[0]:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]")
+        return " | ".join(texts)
 
 
 def best(score, left_out, count):
-    return np.argsort(np.where(left_out, np.inf, -score), 1)[:, :count]
+    """Return the indices of the best answers of each row, in order."""
+    score = np.where(left_out, np.inf, -score)
+    some = np.argpartition(score, count, 1)[:, :count]
+    return np.take_along_axis(some, np.argsort(np.take_along_axis(score, some, 1), 1), 1)
+
+
+def archive_tiles(views, labels):
+    """Return the judge of labelled plain tiles of the archive, and the tiles' outputs of block 13."""
+    with labels.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    plain = {name: np.load(views / f"{name}.npz")["maps"][:, :, 0] for name in {row["slide"] for row in rows}}
+    maps = np.stack([plain[row["slide"]][int(row["field"]), int(row["place"])] for row in rows])
+    return Judge(*(np.array([row[key] for row in rows]) for key in ("label", "patient"))), maps
 
 
 def main():
-    if len(sys.argv) not in (3, 4):
-        sys.exit(__doc__)
-    judge = Judge(np.load(sys.argv[1]))
-    found = []
-    for path in sys.argv[2:]:
-        file = np.load(path)
-        found.append(judge.measure(file["labelled"].astype(np.float32), file["tissue"].astype(np.float32)))
-    judge.report(found[0])
-    if len(found) == 2:
-        print("less the base:")
-        judge.report(found[0], found[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=pathlib.Path)
+    parser.add_argument("judged", type=pathlib.Path)
+    parser.add_argument("blocks", nargs="*", type=pathlib.Path)
+    parser.add_argument("--shares", nargs="+", type=float, default=[1.0])
+    pair = ("VIEWS", "LABELS")
+    parser.add_argument("--archive", nargs=2, action="append", type=pathlib.Path, metavar=pair, default=[])
+    args = parser.parse_args()
+    judged = np.load(args.judged)
+    readouts, tissue = Readouts(judged), judged["tissue"]
+    sets = {"judged": (Judge(judged["label"], judged["patient"]), judged["labelled"])}
+    sets.update({labels.stem: archive_tiles(views, labels) for views, labels in args.archive})
+    start = backbone.load(args.weights)[14:]
+
+    def measured(blocks):
+        readout = readouts.fitted(backbone.pooled(blocks, tissue))
+        return {name: judge.measure(backbone.pooled(blocks, maps), readout) for name, (judge, maps) in sets.items()}
+
+    base = measured(start)
+    for name, (judge, _) in sets.items():
+        print(f"{name}: {len(judge.queries)} queries of {len(judge.patients)} patients:", ", ".join(judge.kinds))
+        print(" | ".join(base[name]))
+        print("ImageNet", judge.report(base[name]), flush=True)
+    trained = [backbone.load_blocks(path, start) for path in args.blocks]
+    for share in args.shares if trained else []:
+        runs = [measured(backbone.mixed(start, blocks, share)) for blocks in trained]
+        for name, (judge, _) in sets.items():
+            mean = {measure: np.mean([run[name][measure] for run in runs], 0) for measure in base[name]}
+            print(f"{name}, share {share}:", judge.report(mean))
+            print(f"{name}, share {share}, less ImageNet:", judge.report(mean, base[name]), flush=True)
 
 
 if __name__ == "__main__":

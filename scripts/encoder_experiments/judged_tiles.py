@@ -1,9 +1,10 @@
 """Read the tiles that judge.py needs: labelled ones, and up to 240 of tissue per section for fitting the readout.
 
-    judged_tiles.py OUT.npz SLIDES.csv LABELS.csv [SLIDES.csv LABELS.csv ...]
+    judged_tiles.py WEIGHTS.safetensors OUT.npz SLIDES.csv LABELS.csv [SLIDES.csv LABELS.csv ...]
 
-SLIDES.csv: slide, file (relative to it), mpp, patient. LABELS.csv: slide, x, y, width, height in level-0 px, label,
-patient. Tiles are 224 µm wide, 112 px at 2 µm/px; those of coarser sections are enlarged.
+OUT gets the tiles' outputs of block 13, as archive_views.py keeps them. SLIDES.csv: slide, file (relative to it), mpp,
+patient. LABELS.csv: slide, x, y, width, height in level-0 px, label, patient. Tiles are 224 µm wide, 112 px at 2 µm/px;
+those of coarser sections are enlarged.
 """
 
 import csv
@@ -13,6 +14,8 @@ import sys
 import numpy as np
 import pyvips
 from PIL import Image
+
+import backbone
 
 WIDTH_UM, EDGE, MOST = 224, 112, 240
 
@@ -32,12 +35,13 @@ def share_of_tissue(pixels):
 
 
 def main():
-    if len(sys.argv) < 4 or len(sys.argv) % 2:
+    if len(sys.argv) < 5 or not len(sys.argv) % 2:
         sys.exit(__doc__)
     paths = [pathlib.Path(argument) for argument in sys.argv[1:]]
     names = ["labelled", "label", "patient", "tissue", "tissue_slide", "tissue_patient", "tissue_um"]
     out = {name: [] for name in names}
-    for slides, labels in zip(paths[1::2], paths[2::2]):
+    network = backbone.load(paths[0])
+    for slides, labels in zip(paths[2::2], paths[3::2]):
         labelled = rows(labels)
         for slide in rows(slides):
             image = pyvips.Image.new_from_file(str(slides.parent / slide["file"]))
@@ -62,7 +66,10 @@ def main():
                 out["tissue_slide"].append(name)
                 out["tissue_patient"].append(slide["patient"])
                 out["tissue_um"].append(((left + edge / 2) * mpp, (top + edge / 2) * mpp))
-    np.savez(paths[0], **{name: np.array(values) for name, values in out.items()})
+    out = {name: np.array(values) for name, values in out.items()}
+    for name in ("labelled", "tissue"):
+        out[name] = backbone.frozen(network, out[name], 14)
+    np.savez(paths[1], **out)
     print(len(out["labelled"]), "labelled tiles,", len(out["tissue"]), "of tissue")
 
 

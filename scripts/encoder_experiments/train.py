@@ -1,174 +1,225 @@
-"""Train the last blocks of MobileNetV2 on kept views of an archive, and write the features of judged tiles.
+"""Train blocks 14 to 16 of MobileNetV2 on kept views of an archive.
 
-    train.py VIEWS TILES.npz WEIGHTS.safetensors OUT.npz --loss contrast|within|vicreg|organ|far [--share 0.5]
+    train.py VIEWS WEIGHTS.safetensors OUT --list LIST.csv --loss NAME[:WEIGHT] ... --steps 1000 [2000 ...]
 
-VIEWS is made by archive_views.py, TILES.npz by judged_tiles.py; OUT.npz is for judge.py. Normalisation keeps ImageNet's
-statistics. `--share` is that of the trained weights in a mean with ImageNet's (Wortsman et al. 2022, WiSE-FT).
+VIEWS is made by archive_views.py. OUT/STEPS.safetensors are the blocks after so many steps, the mean of the weights of
+about the last hundred steps (exponential). Normalisation keeps ImageNet's statistics. `--pull` draws the weights to
+ImageNet's, by so much of their squared distance (Li et al. 2018, L2-SP). Patients named by `--leave-out` are not seen.
 
+vicreg    Bardes et al. 2022, each section's mean subtracted before variance and covariance
 contrast  NT-Xent (Chen et al. 2020): views of a field are alike, those of all other fields are not
 within    the same, but only other fields of the same section count as unlike, so that colours of sections teach nothing
-vicreg    Bardes et al. 2022, each section's mean subtracted before variance and covariance
-organ     the organ of the section, from --list (as archive_fields.py); --shuffle gives each patient another's organ
-far       the paper's loss, with the nearest third of the pairs of different fields of a section as far pairs
+organ     the organ of the section; --shuffle gives each patient another's organ
+mean      from one view, the mean of the readout of ImageNet's features over all views of the tile and, by the part
+          --near, of the tile beside it; the readout stays as it is
 """
 
 import argparse
-import copy
 import csv
+import functools
 import pathlib
 import time
 
+import jax
 import numpy as np
-import torch
-from safetensors.torch import save_file
-from torch import nn
-from torch.nn import functional
+import optax
+from jax import numpy as jnp
 
 import backbone
+import judge
 
 ORGANS = ["liver", "stomach", "colon", "duodenum", "small intestine", "kidney", "brain", "meninges", "skin"]
 ORGANS += ["soft tissue", "appendix", "squamous mucosa", "oesophagus", "adrenal"]
 SAME = {"small intestine": "duodenum", "meninges": "brain", "oesophagus": "squamous mucosa"}
-FAR_DISTANCE = 10.0
+FIRST = 14  # the first block that learns
+LOSSES = ["vicreg", "contrast", "within", "organ", "mean"]
 
 
-def contrast(z, field, section, within, temperature=0.2):
-    z = functional.normalize(z, dim=1)
-    similarity = z @ z.T / temperature
-    own = torch.eye(len(z), dtype=torch.bool)
+def contrast(z, within, temperature=0.2):
+    """Return NT-Xent's loss of projections, [sections, fields, 2, width]."""
+    sections, fields = z.shape[:2]
+    z = z.reshape(-1, z.shape[-1])
+    z = z / jnp.linalg.norm(z, axis=1, keepdims=True)
+    field = jnp.arange(sections * fields).repeat(2)
+    own = jnp.eye(len(z), dtype=bool)
     alike = (field[:, None] == field) & ~own
     unlike = ~alike & ~own
     if within:
-        unlike &= section[:, None] == section
-    others = torch.logsumexp(similarity.masked_fill(~unlike, -1e4), 1, keepdim=True)
-    return (torch.logaddexp(similarity, others) - similarity)[alike].mean()
+        unlike &= field[:, None] // fields == field // fields
+    similarity = z @ z.T / temperature
+    others = jax.nn.logsumexp(jnp.where(unlike, similarity, -1e4), 1, keepdims=True)
+    return jnp.where(alike, jnp.logaddexp(similarity, others) - similarity, 0).sum() / alike.sum()
 
 
-def vicreg(z, field, section):
-    one, two = torch.where((field[:, None] == field).triu(1))
-    alike = functional.mse_loss(z[one], z[two])
-    centred = torch.cat([z[section == s] - z[section == s].mean(0) for s in section.unique()])
-    covariance = centred.T @ centred / (len(z) - 1)
-    variance = covariance.diagonal()
-    spread = functional.relu(1 - (variance + 1e-4).sqrt()).mean()
-    return 25 * alike + 25 * spread + (covariance - torch.diag(variance)).pow(2).sum() / z.shape[1]
+def vicreg(z):
+    alike = ((z[:, :, 0] - z[:, :, 1]) ** 2).mean()
+    centred = (z - z.mean((1, 2), keepdims=True)).reshape(-1, z.shape[-1])
+    covariance = centred.T @ centred / (len(centred) - 1)
+    variance = jnp.diagonal(covariance)
+    spread = jax.nn.relu(1 - jnp.sqrt(variance + 1e-4)).mean()
+    return 25 * alike + 25 * spread + ((covariance**2).sum() - (variance**2).sum()) / z.shape[-1]
 
 
-def far_pairs(z, field, section):
-    distance = torch.cdist(z, z)
-    near = (field[:, None] == field).triu(1)
-    far = distance[((section[:, None] == section) & (field[:, None] != field)).triu(1)].sort().values
-    return distance[near].mean() + functional.relu(FAR_DISTANCE - far[: len(far) // 3]).mean()
-
-
-def organs_of(path, sections, shuffle, rng):
-    """Return each section's class, -1 where the list names none of ORGANS or two."""
-    with path.open(newline="") as file:
-        rows = {row["slide"]: row for row in csv.DictReader(file)}
-    named, whose = {}, {}
-    for name in sections:
-        organ, whose[name] = rows[name]["organ"].split(" (")[0], rows[name]["patient"]
+def organs_of(rows, shuffle, rng):
+    """Return the class of each row's section, -1 where the list names none of ORGANS or two."""
+    named = {}
+    for row in rows:
+        organ = row["organ"].split(" (")[0]
         found = next((known for known in ORGANS if organ.startswith(known)), None)
         if found and "/" not in organ:
-            named[name] = SAME.get(found, found)
-    kinds = sorted(set(named.values()))
-    by_patient = {whose[name]: kinds.index(organ) for name, organ in named.items()}
+            named[row["patient"]] = SAME.get(found, found)
     if shuffle:
-        by_patient = dict(zip(by_patient, rng.permutation(list(by_patient.values()))))
-    return np.array([by_patient[whose[name]] if name in named else -1 for name in sections]), len(kinds)
+        named = dict(zip(named, rng.permutation(list(named.values()))))
+    kinds = sorted(set(named.values()))
+    return np.array([kinds.index(named[row["patient"]]) if row["patient"] in named else -1 for row in rows])
 
 
-def train(blocks, maps, section, classes, kinds, args, rng):
-    """Train the blocks in place."""
-    def load(part):
-        return torch.as_tensor(part.reshape(-1, *part.shape[-3:])).float().contiguous(memory_format=torch.channels_last)
+def targets(maps, parameters, near):
+    """Return what `mean` learns, [fields, 2, width], and the readout that gives it, fitted on ImageNet's features."""
+    features = backbone.pooled(parameters, maps.reshape(-1, *maps.shape[-3:]))
+    features = features.reshape(*maps.shape[:3], -1)
+    plain, pairs = features[:, :, 0], np.arange(len(maps)) * 2
+    matrix, mean = judge.fit([judge.sums(plain.reshape(-1, plain.shape[-1]), pairs, pairs + 1)])
+    whole = (features.mean(2) - mean) @ matrix.T
+    size = whole.std()
+    readout = {"kernel": np.float32(matrix.T / size), "bias": np.float32(-matrix @ mean / size)}
+    return np.float32(((1 - near) * whole + near * whole[:, ::-1]) / size), readout
 
-    with torch.no_grad():
-        some = blocks(load(maps[rng.permutation(len(maps))[:256], 0]))
-        mean, deviation = some.mean(0), some.std(0) + 1e-3
-    width = len(mean)
-    head = nn.Linear(width, kinds) if kinds else nn.Sequential(nn.Linear(width, 256), nn.ReLU(), nn.Linear(256, 64))
-    blocks.requires_grad_(True)
-    groups = [{"params": blocks.parameters(), "lr": args.lr}, {"params": head.parameters(), "lr": 1e-3}]
-    rates = [group["lr"] for group in groups]
-    optimiser = torch.optim.AdamW(groups, weight_decay=0)
-    of_section = [np.where(section == number)[0] for number in range(section.max() + 1)]
-    usable = [n for n, found in enumerate(of_section) if len(found) >= 4 and (not kinds or classes[n] >= 0)]
-    views, start = 1 if kinds else 2, time.time()
-    for step in range(args.steps):
-        rate = min(1, (step + 1) / 20) * 0.5 * (1 + np.cos(np.pi * step / args.steps))
-        for group, full in zip(optimiser.param_groups, rates):
-            group["lr"] = full * rate
-        sections = rng.choice(usable, args.sections, replace=False)
-        chosen = np.concatenate([rng.permutation(of_section[n])[: args.fields] for n in sections])
-        # One plain view or a varied one of the first place, and so on: views 0 and 1 are plain, 2 to 5 varied.
-        which = np.stack([rng.permutation(6)[:views] for _ in chosen])
-        field = torch.arange(len(chosen)).repeat_interleave(views)
-        of_view = torch.as_tensor(np.repeat(section[chosen], views))
-        z = head((blocks(load(maps[chosen[:, None], which])) - mean) / deviation)
-        if kinds:
-            loss = functional.cross_entropy(z, torch.as_tensor(classes)[of_view])
-        elif args.loss == "vicreg":
-            loss = vicreg(z, field, of_view)
-        elif args.loss == "far":
-            loss = far_pairs(z, field, of_view)
+
+def linear(rng, inputs, outputs):
+    return {"kernel": rng.normal(0, inputs**-0.5, (inputs, outputs)).astype(np.float32), "bias": jnp.zeros(outputs)}
+
+
+def project(head, x):
+    """Apply one linear layer, or two with a ReLU between them."""
+    for number, layer in enumerate(head):
+        x = (jax.nn.relu(x) if number else x) @ layer["kernel"] + layer["bias"]
+    return x
+
+
+def loss_of(learned, fixed, maps, wanted, weights, pull):
+    """Return the weighted sum of losses; `maps` are [sections, fields, 2, 7, 7, 96]."""
+    flat = maps.astype(jnp.float32).reshape(-1, *maps.shape[-3:])
+    pooled = backbone.blocks(learned["blocks"], flat, FIRST).mean((1, 2))
+    both = jnp.concatenate([flat.mean((1, 2)), pooled], 1)
+    total = 0.0
+    for name, weight in weights:
+        if name == "mean":
+            z = project([fixed["readout"]], both)
         else:
-            loss = contrast(z, field, of_view, within=args.loss == "within")
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if step % 20 == 19:
-            print(f"step {step + 1}: loss {loss.item():.3f}, {time.time() - start:.0f} s", flush=True)
-    blocks.requires_grad_(False)
+            z = project(learned["heads"][name], (pooled - fixed["centre"]) / fixed["spread"])
+        z = z.reshape(*maps.shape[:3], -1)
+        if name == "mean":
+            loss = ((z - wanted[name]) ** 2).mean()
+        elif name == "organ":
+            known = wanted[name] >= 0
+            losses = optax.softmax_cross_entropy_with_integer_labels(z, jnp.maximum(wanted[name], 0))
+            loss = (losses * known).sum() / jnp.maximum(known.sum(), 1)
+        else:
+            loss = vicreg(z) if name == "vicreg" else contrast(z, name == "within")
+        total += weight * loss
+    changes = jax.tree.map(lambda one, two: ((one - two) ** 2).sum(), learned["blocks"], fixed["start"])
+    return total + pull * sum(jax.tree.leaves(changes))
+
+
+def train(start, maps, section, wanted, readout, args, rng, keep):
+    """Call keep(step, blocks) with the mean blocks at each of args.steps.
+
+    `wanted` holds what each loss asks for: of each place for `mean`, [fields, 2, width], of each field for `organ`.
+    """
+    some = rng.permutation(len(maps))[:500]
+    pooled = backbone.pooled(start, maps[some, 0, rng.integers(maps.shape[2], size=len(some))])[:, maps.shape[-1] :]
+    fixed = {"start": start, "readout": readout, "centre": pooled.mean(0), "spread": pooled.std(0) + 1e-3}
+    heads, width = {}, pooled.shape[1]
+    for name, _ in args.loss:
+        if name == "organ":
+            heads[name] = [linear(rng, width, wanted[name].max() + 1)]
+        elif name != "mean":
+            heads[name] = [linear(rng, width, 256), linear(rng, 256, args.width)]
+    learned = {"blocks": start, "heads": heads}
+    rates = {"blocks": args.lr, "heads": 1e-3}
+    rates = {name: optax.adam(optax.linear_schedule(0, rate, 50)) for name, rate in rates.items()}
+    optimiser = optax.multi_transform(rates, {"blocks": "blocks", "heads": "heads"})
+    gradient = jax.value_and_grad(functools.partial(loss_of, weights=args.loss, pull=args.pull))
+
+    @jax.jit
+    def step(learned, state, mean, fixed, maps, wanted):
+        loss, change = gradient(learned, fixed, maps, wanted)
+        change, state = optimiser.update(change, state)
+        learned = optax.apply_updates(learned, change)
+        mean = backbone.mixed(mean, learned["blocks"], 0.01)
+        return learned, state, mean, loss
+
+    state, mean = optimiser.init(learned), start
+    of_section = [np.where(section == number)[0] for number in range(section.max() + 1)]
+    usable = [n for n, found in enumerate(of_section) if len(found) >= args.fields]
+    places, each = maps.shape[1:3]
+    total, begin = 0.0, time.time()
+    for number in range(1, max(args.steps) + 1):
+        sections = rng.choice(usable, args.sections, replace=False)
+        chosen = np.stack([rng.permutation(of_section[n])[: args.fields] for n in sections])[..., None]
+        which = np.argsort(rng.random((*chosen.shape[:2], places * each)), -1)[..., :2]
+        place, view = np.divmod(which, each)
+        goals = {}
+        if "mean" in wanted:
+            goals["mean"] = wanted["mean"][chosen, place]
+        if "organ" in wanted:
+            goals["organ"] = np.broadcast_to(wanted["organ"][chosen], which.shape)
+        learned, state, mean, loss = step(learned, state, mean, fixed, maps[chosen, place, view], goals)
+        total += float(loss)
+        if number % 100 == 0:
+            print(f"step {number}: loss {total / 100:.4f}, {time.time() - begin:.0f} s", flush=True)
+            total = 0.0
+        if number in args.steps:
+            keep(number, mean)
+
+
+def weighted(text):
+    """Return the name and weight of a loss from NAME or NAME:WEIGHT."""
+    name, _, weight = text.partition(":")
+    if name not in LOSSES:
+        raise ValueError(f"{name} is none of {', '.join(LOSSES)}")
+    return name, float(weight or 1)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("views", type=pathlib.Path)
-    parser.add_argument("tiles", type=pathlib.Path)
     parser.add_argument("weights", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--loss", choices=["contrast", "within", "vicreg", "organ", "far"], required=True)
-    parser.add_argument("--first", type=int, default=14, help="first block that learns, as in archive_views.py")
-    parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--loss", type=weighted, nargs="+", required=True)
+    parser.add_argument("--steps", type=int, nargs="+", default=[1000])
     parser.add_argument("--sections", type=int, default=8, help="sections per step")
-    parser.add_argument("--fields", type=int, default=6, help="fields per section and step")
+    parser.add_argument("--fields", type=int, default=8, help="fields per section and step")
+    parser.add_argument("--width", type=int, default=64, help="numbers that the projection gives")
     parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--pull", type=float, default=0.0)
+    parser.add_argument("--near", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--list", type=pathlib.Path)
+    parser.add_argument("--list", type=pathlib.Path, required=True)
+    parser.add_argument("--leave-out", nargs="+", default=[])
     parser.add_argument("--shuffle", action="store_true")
     args = parser.parse_args()
-    torch.manual_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(args.seed)
-    paths = sorted(args.views.glob("*.npz"))
-    parts = [np.load(path)["maps"] for path in paths]
-    section = np.repeat(np.arange(len(paths)), [len(part) for part in parts])
-    classes, kinds = None, 0
-    if args.loss == "organ":
-        classes, kinds = organs_of(args.list, [path.stem for path in paths], args.shuffle, rng)
-    features = backbone.load(args.weights)
-    start = backbone.Blocks(features, args.first)
-    blocks = copy.deepcopy(start)
-    if args.steps:
-        train(blocks, np.concatenate(parts), section, classes, kinds, args, rng)
-    trained = blocks.state_dict()
-    mixed = {name: (1 - args.share) * value + args.share * trained[name] for name, value in start.state_dict().items()}
-    blocks.load_state_dict(mixed)
-    tiles, out = np.load(args.tiles), {}
-    between = backbone.Blocks(features, 13)  # pools block 13 where it is frozen
-    for name in ("labelled", "tissue"):
-        rows = []
-        for at in range(0, len(tiles[name]), 32):
-            part = tiles[name][at : at + 32]
-            maps = backbone.frozen(features, part, args.first).numpy()
-            row = backbone.pooled(blocks, maps)
-            if args.first > 13:
-                row = np.concatenate([backbone.pooled(between, backbone.frozen(features, part, 13))[:, :96], row], 1)
-            rows.append(row)
-        out[name] = np.concatenate(rows)
-    np.savez(args.out, **out)
-    save_file({name: value.half().contiguous() for name, value in mixed.items()}, args.out.with_suffix(".safetensors"))
+    with args.list.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["patient"] not in args.leave_out]
+    rows = [row for row in rows if (args.views / f"{row['slide']}.npz").exists()]
+    parts = [np.load(args.views / f"{row['slide']}.npz")["maps"] for row in rows]
+    section = np.repeat(np.arange(len(rows)), [len(part) for part in parts])
+    maps = np.concatenate(parts)
+    print(len(rows), "sections,", len(maps), "fields,", maps.shape[1] * maps.shape[2], "views of each", flush=True)
+    start = backbone.load(args.weights)[FIRST:]
+    wanted, readout, losses = {}, None, [name for name, _ in args.loss]
+    if "organ" in losses:
+        wanted["organ"] = organs_of(rows, args.shuffle, rng)[section]
+    if "mean" in losses:
+        wanted["mean"], readout = targets(maps, start, args.near)
+
+    def keep(step, blocks):
+        backbone.save_blocks(args.out / f"{step}.safetensors", blocks)
+
+    train(start, maps, section, wanted, readout, args, rng, keep)
 
 
 if __name__ == "__main__":
