@@ -362,7 +362,10 @@ fn descriptors_that_lead_astray_are_not_stored() {
     };
     for change in refused {
         let message = with(&change).unwrap_err();
-        assert!(message.contains("no possible size") && message.contains("cannot be stored"), "{message}");
+        assert!(
+            message.contains("size of its tiles is invalid") && message.contains("cannot be stored"),
+            "{message}"
+        );
     }
     assert!(matches!(store.open(&slide, &recipe), Ok(None)), "nothing was written");
     assert_eq!(with(&|_| {}), Ok(Some(2)));
@@ -373,7 +376,7 @@ fn descriptors_that_lead_astray_are_not_stored() {
     for change in refused {
         fs::write(&file, with_header(&whole, change)).unwrap();
         let message = store.open(&slide, &recipe).err().expect("it is refused").to_string();
-        assert!(message.contains("no possible size"), "{message}");
+        assert!(message.contains("size of its tiles is invalid"), "{message}");
         assert!(!file.exists(), "it is set aside");
     }
     fs::write(&file, with_header(&whole, |_| {})).unwrap();
