@@ -230,9 +230,10 @@ fn flat_data_and_masses_of_equal_tiles_are_searched_exactly() {
 #[test]
 fn a_segment_of_several_trees_is_searched_exactly() {
     const WIDTH: usize = 8;
-    let rows = descriptors(3, 600_000, WIDTH, 0.5);
+    let rows = descriptors(3, 60_000, WIDTH, 0.5);
     let sets = split(&rows, WIDTH);
-    let index = sealed(&sets);
+    let segment = Segment::build(&sets).expect("these can be indexed").with_tiles_per_tree(20_000);
+    let index = Snapshot::with_segments(sets.clone(), &[Arc::new(segment)]);
     index.grow_trees();
     let every_third = RowMask::new((0..sets[2].len()).map(|row| row % 3 == 0).collect());
     let filters = [
@@ -242,7 +243,7 @@ fn a_segment_of_several_trees_is_searched_exactly() {
     ];
     // Tiles from the first tree to the last, one that has a twin, and a place where there are none.
     let mut queries: Vec<Vec<f32>> =
-        [0, 150_000, 299_999, 444_449, 599_999].into_iter().map(|row| rows[row].clone()).collect();
+        [0, 15_000, 29_999, 44_449, 59_999].into_iter().map(|row| rows[row].clone()).collect();
     queries.push(vec![2.0; WIDTH]);
     for (query, filter) in queries.iter().flat_map(|query| filters.iter().map(move |filter| (query, filter)))
     {

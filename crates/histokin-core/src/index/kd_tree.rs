@@ -7,7 +7,7 @@ use super::basis::Projected;
 /// Number of principal coordinates in the tree. The tree splits its axes in turn, about log₂(tiles / 32) times in
 /// total: with few axes each is split often enough for the tree to prune, and the codes, which have more axes,
 /// rule out what remains.
-const AXES: usize = 8;
+const AXES: usize = 7;
 const TREE_AXES: usize = AXES + 1;
 
 /// Size of a tree in bytes per item: coordinates, item number, and share of a branch.

@@ -1,6 +1,6 @@
 //! File format of a segment, little-endian: eight bytes `HKINDEX3`, the length of the header as `u64`, the
 //! header as JSON, then at multiples of 64 bytes the numbers of the basis (`f64`), the codes (72 bytes per
-//! tile) and the points of the tree (9 × `f32` per tile), and at the end the CRC-32 of everything before it.
+//! tile) and the points of the tree (8 × `f32` per tile), and at the end the CRC-32 of everything before it.
 //! The tree itself is not stored but built from its points, since its layout depends on the version of kiddo.
 //!
 //! A segment can always be rebuilt from the descriptors, so files that do not fit are deleted.

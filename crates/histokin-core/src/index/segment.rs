@@ -51,8 +51,9 @@ const ABSOLUTE_SLACK: f32 = 4e-6;
 /// memory, so that each would otherwise be waited for.
 const IN_FLIGHT: usize = 32;
 
-/// Number of tiles of a tree. Several trees are searched side by side, each within the radius that the others have reached.
-const TILES_PER_TREE: usize = 1 << 18;
+/// Number of tiles of a tree. The first is searched alone, the others then side by side within the radius that it has
+/// reached.
+const TILES_PER_TREE: usize = 1 << 22;
 
 /// Number of codes compared at once.
 const CODES_AT_ONCE: usize = 64;
@@ -90,7 +91,9 @@ pub struct Segment {
     storage: Storage,
     /// Whether no tree is built because it would prune too little.
     is_flat: bool,
-    /// Built from the points, one for every [`TILES_PER_TREE`] tiles; until then, or if that is not possible, the codes are
+    /// Number of tiles of a tree.
+    tiles_per_tree: usize,
+    /// Built from the points, one for every `tiles_per_tree` tiles; until then, or if that is not possible, the codes are
     /// scanned.
     trees: OnceLock<Option<Vec<PointTree>>>,
 }
@@ -199,7 +202,16 @@ impl Segment {
         let reach = parts.into_par_iter().map(project).reduce(|| Some(0.0), furthest)? as f32;
         let storage = Storage::Built { codes, points };
         let sets = sets.to_vec();
-        let mut built = Self { sets, starts, basis, reach, storage, is_flat: false, trees: OnceLock::new() };
+        let mut built = Self {
+            sets,
+            starts,
+            basis,
+            reach,
+            storage,
+            is_flat: false,
+            tiles_per_tree: TILES_PER_TREE,
+            trees: OnceLock::new(),
+        };
         built.is_flat = flatness::is_flat(&built, built.storage.points());
         Some(built)
     }
@@ -225,7 +237,16 @@ impl Segment {
         let (reach, is_flat) = (parts.head.reach, parts.head.is_flat);
         let (codes, points) = (parts.codes_at, parts.points_at);
         let storage = Storage::Mapped { map, codes, points };
-        Ok(Self { sets, starts, basis, reach, storage, is_flat, trees: OnceLock::new() })
+        Ok(Self {
+            sets,
+            starts,
+            basis,
+            reach,
+            storage,
+            is_flat,
+            tiles_per_tree: TILES_PER_TREE,
+            trees: OnceLock::new(),
+        })
     }
 
     /// Replaces the segment with `mapped`, the same segment mapped from its file, but keeps the trees.
@@ -239,9 +260,15 @@ impl Segment {
         layout::write(&self.sets, &self.basis, numbers, self.storage.codes(), self.storage.points())
     }
 
+    /// Has a tree for every `tiles` tiles, so that few of them make several trees.
+    #[cfg(feature = "test-support")]
+    pub fn with_tiles_per_tree(self, tiles: usize) -> Self {
+        Self { tiles_per_tree: tiles, trees: OnceLock::new(), ..self }
+    }
+
     /// Builds the trees unless they exist or the data is flat; concurrent searches scan the codes meanwhile.
     pub fn grow_trees(&self) {
-        let build = || self.storage.points().chunks(TILES_PER_TREE).map(PointTree::build).collect();
+        let build = || self.storage.points().chunks(self.tiles_per_tree).map(PointTree::build).collect();
         self.trees.get_or_init(|| if self.is_flat { None } else { build() });
     }
 
@@ -315,7 +342,7 @@ impl Segment {
         self.scan(&probe, &accepted, filter, best)
     }
 
-    /// Searches all trees, on all cores if there are several.
+    /// Searches all trees: the first, then the others on all cores.
     fn walk_all(
         &self,
         trees: &[PointTree],
@@ -326,14 +353,15 @@ impl Segment {
     ) -> Result<Best, TooMany> {
         let reached = Reached::new(best.worst_distance());
         let walk = |(number, tree): (usize, &PointTree)| {
-            let first = number * TILES_PER_TREE;
+            let first = number * self.tiles_per_tree;
             self.walk(tree, first, probe, set_indices, filter, (best.for_part(), &reached))
         };
-        let found: Vec<Result<Best, TooMany>> = match trees {
-            [tree] => vec![walk((0, tree))],
-            trees => trees.par_iter().enumerate().map(walk).collect(),
-        };
-        let found: Result<Vec<Best>, TooMany> = found.into_iter().collect();
+        let Some((first, others)) = trees.split_first() else { return Ok(best.clone()) };
+        let of_first = walk((0, first));
+        // Each tree gives up on its own; what it has reached limits the scan that follows.
+        let of_others: Vec<Result<Best, TooMany>> =
+            others.par_iter().enumerate().map(|(number, tree)| walk((number + 1, tree))).collect();
+        let found: Result<Vec<Best>, TooMany> = std::iter::once(of_first).chain(of_others).collect();
         let found = found.map_err(|_| TooMany(reached.distance()))?;
         Ok(found.into_iter().fold(best.clone(), Best::merge))
     }
@@ -349,7 +377,7 @@ impl Segment {
         (mut best, reached): (Best, &Reached),
     ) -> Result<Best, TooMany> {
         let codes = &self.storage.codes()[first..];
-        let tiles = codes.len().min(TILES_PER_TREE);
+        let tiles = codes.len().min(self.tiles_per_tree);
         let budget = (tiles / TILES_PER_CANDIDATE).max(FEWEST_CANDIDATES);
         let mut taken = 0;
         loop {
