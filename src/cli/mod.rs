@@ -47,7 +47,7 @@ use crate::slide::{SlideInfo, computed};
 ///
 /// Without a subcommand, the window opens with the given slides, folders or project.
 #[derive(Debug, Parser)]
-#[command(version, subcommand_precedence_over_arg = true)]
+#[command(version)]
 pub struct Cli {
     /// The subcommand, or `None` to open the window.
     #[command(subcommand)]
@@ -184,10 +184,23 @@ impl Cli {
             matches.ids().any(|known| known == id)
                 && matches.value_source(id) == Some(ValueSource::CommandLine)
         };
+        let refuse = |arg: &dyn std::fmt::Display, subcommand: &str| {
+            let text = format!("'{arg}' is an option of the window and has no effect before '{subcommand}'");
+            Self::command().error(ErrorKind::ArgumentConflict, text).exit()
+        };
         let given = window.get_arguments().find(is_given);
         if let (Some(subcommand), Some(arg)) = (matches.subcommand_name(), given) {
-            let text = format!("'{arg}' is an option of the window and has no effect before '{subcommand}'");
-            Self::command().error(ErrorKind::ArgumentConflict, text).exit();
+            refuse(arg, subcommand);
+        }
+        // After a path, clap takes the name of a subcommand for another path.
+        let is_subcommand = |path: &&PathBuf| {
+            let name = path.to_str().unwrap_or_default();
+            Self::command().find_subcommand(name).is_some() && !path.exists()
+        };
+        if let [first, others @ ..] = &cli.window.paths[..]
+            && let Some(subcommand) = others.iter().find(is_subcommand)
+        {
+            refuse(&first.display(), &subcommand.display().to_string());
         }
         cli
     }

@@ -363,7 +363,8 @@ fn embedding_that_is_asked_to_end_says_how_to_go_on() {
 #[test]
 fn options_may_stand_before_the_subcommand_but_not_those_of_the_window() {
     let slide = asset("slides/CMU-1-Small-Region.svs");
-    let info = json(&["--isolate=never", "--log", "error", "info", text(&slide), "--json"]);
+    // The level `info` is also the name of a subcommand.
+    let info = json(&["--isolate=never", "--log", "info", "info", text(&slide), "--json"]);
     assert_eq!(info["width"], 2220);
     for window in [["--project", "somewhere"], ["--cache-mb", "100"], ["--device", "cpu"]] {
         let said = refused(&[&window[..], &["info", text(&slide)]].concat());
