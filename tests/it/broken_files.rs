@@ -362,10 +362,7 @@ fn descriptors_that_lead_astray_are_not_stored() {
     };
     for change in refused {
         let message = with(&change).unwrap_err();
-        assert!(
-            message.contains("the size of its") && message.contains("cannot be stored"),
-            "{message}"
-        );
+        assert!(message.contains("the size of its") && message.contains("cannot be stored"), "{message}");
     }
     assert!(matches!(store.open(&slide, &recipe), Ok(None)), "nothing was written");
     assert_eq!(with(&|_| {}), Ok(Some(2)));
