@@ -5,9 +5,9 @@ use std::sync::Arc;
 use egui::{Grid, Pos2, Rect, RichText, ScrollArea, Sense, Ui, Vec2};
 
 use super::number_field;
-use crate::annotation::{AreaCounts, DetectionColours, MeasuredRange};
+use crate::annotation::{AreaCounts, ClassDensity, DetectionColours, MeasuredRange};
 use crate::number_format::grouped;
-use crate::session::{AnnotationCommand, ClassDensity, Counts, SlideAnnotations};
+use crate::session::{AnnotationCommand, Counts, SlideAnnotations};
 use crate::slide::SlideId;
 use crate::ui::app::Requests;
 use crate::ui::heat_map::viridis;

@@ -73,12 +73,7 @@ pub fn count_detections(
         let mut of_template = vec![0; templates.len()];
         let mut ring = Vec::new();
         for detection in set.detections().within(bounds) {
-            let mut around: Option<Bounds> = None;
-            detection.each_outline(&mut ring, |points, _| {
-                let corners = around.iter().flat_map(|known| [known.min, known.max]).collect::<Vec<_>>();
-                around = Bounds::around(points.iter().chain(&corners));
-            });
-            if around.is_some_and(|around| inside.contains(around.center())) {
+            if detection.center(&mut ring).is_some_and(|center| inside.contains(center)) {
                 of_template[detection.template_index()] += 1;
             }
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::{Bounds, Detections};
+use super::{Annotation, Bounds, Detections};
 use crate::geometry::{Level0Point, MicronsPerPixel};
 
 /// Radius within which detections are counted, in µm.
@@ -47,17 +47,104 @@ impl DensityScale {
     }
 }
 
+/// How dense the detections of a class are where they are dense.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassDensity {
+    /// The class; `None` for all detections.
+    pub class: Option<String>,
+    /// The circle within which they are counted, and the unit.
+    pub scale: DensityScale,
+    /// [`DensityMap::high`] of them.
+    pub high: f64,
+}
+
+/// Returns the densities of detections in compact form: of all, then of each class.
+pub fn class_densities(detections: &Detections, scale: DensityScale) -> Vec<ClassDensity> {
+    let Some(extent) = detections.extent() else { return Vec::new() };
+    let mut classes: Vec<&str> = Vec::new();
+    let known = detections.templates().iter().filter_map(|template| template.class.as_ref());
+    for class in known {
+        if !classes.contains(&class.name.as_str()) {
+            classes.push(&class.name);
+        }
+    }
+    let mut ring = Vec::new();
+    let centers: Vec<(usize, Level0Point)> = detections
+        .unedited()
+        .filter_map(|one| Some((one.template_index(), one.center(&mut ring)?)))
+        .collect();
+    let all = std::iter::once(None).chain(classes.into_iter().map(Some));
+    all.filter_map(|class| {
+        let is_counted = are_counted(detections, class);
+        let mut counts = Counts::over(extent, &scale);
+        centers.iter().filter(|(template, _)| is_counted[*template]).for_each(|(_, at)| counts.add(*at));
+        let high = counts.density(&scale)?.high();
+        Some(ClassDensity { class: class.map(str::to_owned), scale, high })
+    })
+    .collect()
+}
+
+/// Returns for each template whether its detections are of `class`; all are if it is `None`.
+fn are_counted(detections: &Detections, class: Option<&str>) -> Vec<bool> {
+    let is_counted = |class: &str, one: &Annotation| one.class.as_ref().is_some_and(|of| of.name == class);
+    let templates = detections.templates().iter();
+    templates.map(|one| class.is_none_or(|class| is_counted(class, one))).collect()
+}
+
 /// Density of detections in compact form, on a grid of cells of about a quarter of the radius.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DensityMap {
-    /// Upper left corner of the grid.
+    grid: Grid,
+    /// Detections per unit of area around the centre of each cell, row by row.
+    values: Vec<f32>,
+}
+
+/// The cells of a map.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Grid {
+    /// Upper left corner.
     origin: Level0Point,
     /// Width and height of a cell in level-0 pixels.
     cell_px: (f64, f64),
     columns: usize,
     rows: usize,
-    /// Detections per unit of area around the centre of each cell, row by row.
+}
+
+/// Number of detections in each cell.
+struct Counts {
+    grid: Grid,
     values: Vec<f32>,
+}
+
+impl Counts {
+    /// Returns a grid that covers `extent` and a radius around it, with no detections.
+    fn over(extent: Bounds, scale: &DensityScale) -> Self {
+        let (radius_x, radius_y) = scale.radius_px;
+        let (width, height) = (extent.width() + 2.0 * radius_x, extent.height() + 2.0 * radius_y);
+        let wanted = (radius_x / CELLS_ALONG_RADIUS, radius_y / CELLS_ALONG_RADIUS);
+        let coarser = (width * height / (wanted.0 * wanted.1) / MOST_CELLS).sqrt().max(1.0);
+        let cell_px = (wanted.0 * coarser, wanted.1 * coarser);
+        let (columns, rows) = ((width / cell_px.0).ceil() as usize, (height / cell_px.1).ceil() as usize);
+        let origin = Level0Point::new(extent.min.x - radius_x, extent.min.y - radius_y);
+        Self { grid: Grid { origin, cell_px, columns, rows }, values: vec![0.0; columns * rows] }
+    }
+
+    fn add(&mut self, center: Level0Point) {
+        let Grid { origin, cell_px, columns, rows } = self.grid;
+        let column = ((center.x - origin.x) / cell_px.0) as usize;
+        let row = ((center.y - origin.y) / cell_px.1) as usize;
+        self.values[row.min(rows - 1) * columns + column.min(columns - 1)] += 1.0;
+    }
+
+    /// Returns the density; `None` if no detection was added.
+    fn density(self, scale: &DensityScale) -> Option<DensityMap> {
+        let Grid { cell_px, columns, rows, .. } = self.grid;
+        let radius = (scale.radius_px.0 / cell_px.0, scale.radius_px.1 / cell_px.1);
+        let (sums, cells) = within_radius(&self.values, columns, rows, radius);
+        let unit = scale.unit_px2 / (cells as f64 * cell_px.0 * cell_px.1);
+        let values: Vec<f32> = sums.into_iter().map(|sum| (f64::from(sum) * unit) as f32).collect();
+        values.iter().any(|value| *value > 0.0).then_some(DensityMap { grid: self.grid, values })
+    }
 }
 
 impl DensityMap {
@@ -72,20 +159,8 @@ impl DensityMap {
     ) -> Option<Self> {
         /// Number of detections after which to ask whether to stop.
         const AT_A_TIME: usize = 65_536;
-        let extent = detections.extent()?;
-        let (radius_x, radius_y) = scale.radius_px;
-        let (width, height) = (extent.width() + 2.0 * radius_x, extent.height() + 2.0 * radius_y);
-        let wanted = (radius_x / CELLS_ALONG_RADIUS, radius_y / CELLS_ALONG_RADIUS);
-        let coarser = (width * height / (wanted.0 * wanted.1) / MOST_CELLS).sqrt().max(1.0);
-        let cell_px = (wanted.0 * coarser, wanted.1 * coarser);
-        let (columns, rows) = ((width / cell_px.0).ceil() as usize, (height / cell_px.1).ceil() as usize);
-        let origin = Level0Point::new(extent.min.x - radius_x, extent.min.y - radius_y);
-        let mut counts = vec![0.0f32; columns * rows];
-        let is_counted: Vec<bool> = detections
-            .templates()
-            .iter()
-            .map(|one| class.is_none_or(|class| one.class.as_ref().is_some_and(|of| of.name == class)))
-            .collect();
+        let mut counts = Counts::over(detections.extent()?, scale);
+        let is_counted = are_counted(detections, class);
         let mut ring = Vec::new();
         for (number, one) in detections.unedited().enumerate() {
             if number.is_multiple_of(AT_A_TIME) && stop() {
@@ -94,34 +169,21 @@ impl DensityMap {
             if !is_counted[one.template_index()] || (!hidden.is_empty() && hidden.contains(&one.id())) {
                 continue;
             }
-            let mut around: Option<Bounds> = None;
-            one.each_outline(&mut ring, |points, _| {
-                let corners = around.iter().flat_map(|known| [known.min, known.max]).collect::<Vec<_>>();
-                around = Bounds::around(points.iter().chain(&corners));
-            });
-            let Some(center) = around.map(|around| around.center()) else { continue };
-            let column = ((center.x - origin.x) / cell_px.0) as usize;
-            let row = ((center.y - origin.y) / cell_px.1) as usize;
-            counts[row.min(rows - 1) * columns + column.min(columns - 1)] += 1.0;
+            if let Some(center) = one.center(&mut ring) {
+                counts.add(center);
+            }
         }
-        if stop() {
-            return None;
-        }
-        let radius = (radius_x / cell_px.0, radius_y / cell_px.1);
-        let (sums, cells) = within_radius(&counts, columns, rows, radius);
-        let unit = scale.unit_px2 / (cells as f64 * cell_px.0 * cell_px.1);
-        let values: Vec<f32> = sums.into_iter().map(|sum| (f64::from(sum) * unit) as f32).collect();
-        values.iter().any(|value| *value > 0.0).then_some(Self { origin, cell_px, columns, rows, values })
+        if stop() { None } else { counts.density(scale) }
     }
 
     /// Returns the density at a place, interpolated between cells; 0 outside of the grid.
     pub fn at(&self, place: Level0Point) -> f32 {
-        let column = (place.x - self.origin.x) / self.cell_px.0 - 0.5;
-        let row = (place.y - self.origin.y) / self.cell_px.1 - 0.5;
+        let Grid { origin, cell_px, columns, rows } = self.grid;
+        let column = (place.x - origin.x) / cell_px.0 - 0.5;
+        let row = (place.y - origin.y) / cell_px.1 - 0.5;
         let value = |column: f64, row: f64| {
-            let is_inside =
-                column >= 0.0 && row >= 0.0 && column < self.columns as f64 && row < self.rows as f64;
-            if is_inside { self.values[row as usize * self.columns + column as usize] } else { 0.0 }
+            let is_inside = column >= 0.0 && row >= 0.0 && column < columns as f64 && row < rows as f64;
+            if is_inside { self.values[row as usize * columns + column as usize] } else { 0.0 }
         };
         let (left, top) = (column.floor(), row.floor());
         let (right_share, bottom_share) = ((column - left) as f32, (row - top) as f32);
@@ -179,7 +241,7 @@ fn within_radius(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Annotation, AnnotationClass, AnnotationSet, ObjectKind, Shape};
+    use super::super::{AnnotationClass, AnnotationSet, ObjectKind, Shape};
     use super::*;
 
     /// Points of class "Tumour" 10 px apart in a square of 1,000 px, and one of class "Other" far to the right.
@@ -220,6 +282,20 @@ mod tests {
         let circle = 1.0 / (std::f64::consts::PI * 0.1 * 0.1);
         assert!((alone / circle - 1.0).abs() < 0.1, "{alone} and {circle}");
         assert_eq!(map.at(Level0Point::new(500.0, 500.0)), 0.0);
+    }
+
+    #[test]
+    fn each_class_has_the_density_of_its_own_map() {
+        let (set, scale) = (set(), DensityScale::of(None));
+        let found = class_densities(set.detections(), scale);
+        let classes: Vec<Option<&str>> = found.iter().map(|one| one.class.as_deref()).collect();
+        assert_eq!(classes, [None, Some("Tumour"), Some("Other")]);
+        for one in found {
+            let map =
+                DensityMap::of(set.detections(), one.class.as_deref(), &HashSet::new(), &scale, &|| false);
+            assert_eq!(one.high, map.unwrap().high());
+        }
+        assert!(class_densities(AnnotationSet::default().detections(), scale).is_empty());
     }
 
     #[test]

@@ -40,7 +40,7 @@ use uuid::Uuid;
 pub use boolean::stroke;
 pub use change::Change;
 pub use counts::{AreaCounts, CountedArea, count_detections, counts_table};
-pub use density::{DensityMap, DensityScale};
+pub use density::{ClassDensity, DensityMap, DensityScale, class_densities};
 pub use detections::{Detection, Detections, MOST_DETECTION_SIDE_PX};
 pub use file::{AnnotationError, AnnotationFile, Format, bounds_origin};
 pub use file::{

@@ -40,8 +40,7 @@ mod training;
 mod view;
 
 pub use annotations::{
-    AnnotationCommand, AnnotationEvent, AnnotationJob, ClassDensity, Counts, FileWork, ReadFile,
-    SlideAnnotations,
+    AnnotationCommand, AnnotationEvent, AnnotationJob, Counts, FileWork, ReadFile, SlideAnnotations,
 };
 pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;

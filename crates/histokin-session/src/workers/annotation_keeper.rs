@@ -2,21 +2,18 @@
 //! crash loses at most that. Annotations that cannot be written are kept, and writing is retried every
 //! `RETRY`. After `REST` without anything to do, long journals are folded into their files.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::EventSender;
-use crate::session::{
-    AnnotationEvent, AnnotationJob, ClassDensity, Counts, Event, FileWork, MessageEvent, ReadFile,
-};
+use crate::session::{AnnotationEvent, AnnotationJob, Counts, Event, FileWork, MessageEvent, ReadFile};
 use histokin_core::annotation::{
-    AnnotationError, AnnotationSet, AnnotationStore, DensityMap, DensityScale, Detections, Saved,
-    count_detections, measured_ranges, read_file_watched, write_file_watched,
+    AnnotationError, AnnotationSet, AnnotationStore, DensityScale, Saved, class_densities, count_detections,
+    measured_ranges, read_file_watched, write_file_watched,
 };
-use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::{SlideId, SlideInfo};
 use histokin_project::project::Claim;
 
@@ -266,7 +263,7 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
         AnnotationJob::Count { slide, set, size_px, mpp } => {
             let areas = count_detections(&set, size_px, mpp);
             let measured = measured_ranges(set.detections());
-            let densities = class_densities(set.detections(), mpp);
+            let densities = class_densities(set.detections(), DensityScale::of(mpp));
             let counts = Some(Arc::new(Counts { set, areas, measured, densities }));
             Event::Annotations(AnnotationEvent::Counted { slide, counts })
         }
@@ -282,24 +279,6 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
         }
     };
     events.send(event);
-}
-
-/// Returns the densities of all detections and of each class.
-fn class_densities(detections: &Detections, mpp: Option<MicronsPerPixel>) -> Vec<ClassDensity> {
-    let mut classes: Vec<&str> = Vec::new();
-    let known = detections.templates().iter().filter_map(|template| template.class.as_ref());
-    for class in known {
-        if !classes.contains(&class.name.as_str()) {
-            classes.push(&class.name);
-        }
-    }
-    let scale = DensityScale::of(mpp);
-    let all = std::iter::once(None).chain(classes.into_iter().map(Some));
-    all.filter_map(|class| {
-        let map = DensityMap::of(detections, class, &HashSet::new(), &scale, &|| false)?;
-        Some(ClassDensity { class: class.map(str::to_owned), scale, high: map.high() })
-    })
-    .collect()
 }
 
 /// Tells the session how far reading or writing is, now and then.

@@ -338,6 +338,16 @@ impl<'a> Detection<'a> {
         record.each_outline(ring, draw);
     }
 
+    /// Returns the centre of the box around its outlines or points; `None` if it has none. `ring` is scratch space.
+    pub fn center(&self, ring: &mut Ring) -> Option<Level0Point> {
+        let mut around: Option<Bounds> = None;
+        self.each_outline(ring, |points, _| {
+            let corners = around.map(|known| [known.min, known.max]);
+            around = Bounds::around(points.iter().chain(corners.iter().flatten()));
+        });
+        around.map(|around| around.center())
+    }
+
     /// Returns it as an annotation of its own.
     pub fn unpacked(&self) -> Annotation {
         self.detections.unpacked(self.slot)

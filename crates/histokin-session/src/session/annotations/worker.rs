@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use histokin_core::annotation::{
-    AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, DensityScale, Edit, MeasuredRange,
+    AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, ClassDensity, Edit, MeasuredRange,
 };
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::{SlideId, SlideInfo};
@@ -86,16 +86,6 @@ pub struct Counts {
     pub measured: Vec<MeasuredRange>,
     /// Densities of detections in compact form: of all, then of each class.
     pub densities: Vec<ClassDensity>,
-}
-
-/// How dense the detections of a class are where they are dense.
-pub struct ClassDensity {
-    /// The class; `None` for all detections.
-    pub class: Option<String>,
-    /// The circle within which they are counted, and the unit.
-    pub scale: DensityScale,
-    /// Density that 99 % of the places with detections around them do not exceed.
-    pub high: f64,
 }
 
 /// Work on a file that can take long.
