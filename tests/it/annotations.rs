@@ -242,6 +242,12 @@ fn a_damaged_file_is_set_aside_and_one_that_cannot_be_read_is_never_overwritten(
     running.edit(Edit::Add(vec![Annotation::new(square(0.0, 9.0), None)]));
     assert_eq!(running.count(), 0);
     running.until_told("so that nothing is lost");
+    // Nor does an export replace an earlier one with nothing.
+    let exported = folder.path().join("exported.geojson");
+    std::fs::write(&exported, "earlier").unwrap();
+    running.annotate(|slide| AnnotationCommand::Export { slide, path: exported.clone() });
+    running.until_told("was not written");
+    assert_eq!(std::fs::read_to_string(&exported).unwrap(), "earlier");
 }
 
 #[test]

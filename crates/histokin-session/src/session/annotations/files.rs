@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::{Job, Session};
-use super::{AnnotationCommand, AnnotationJob, ReadFile};
+use super::{AnnotationCommand, AnnotationJob, Loading, ReadFile};
 use histokin_core::annotation::AnnotationSet;
 use histokin_core::slide::SlideId;
 
@@ -17,6 +17,28 @@ impl Session {
         let stop = annotations.stop_file.get_or_insert_default().clone();
         let set = annotations.set.clone();
         vec![Job::Annotations(AnnotationJob::Import { info, path, set, stop })]
+    }
+
+    /// Writes the annotations of a slide to a file. Those that have not been read are not: the file would replace an earlier
+    /// one with nothing.
+    pub(super) fn export(&mut self, slide: &SlideId, path: PathBuf) -> Vec<Job> {
+        let Some(state) = self.slide(slide) else { return Vec::new() };
+        let info = Box::new(state.source.info().clone());
+        let Some(annotations) = self.annotations.slides.get_mut(slide) else { return Vec::new() };
+        let problem = match annotations.state {
+            Loading::Done => None,
+            Loading::UnderWay => Some("are still being read; try again in a moment"),
+            Loading::Failed => Some("could not be read"),
+        };
+        if let Some(problem) = problem {
+            let name = self.slides.name(slide);
+            self.messages
+                .error(format!("{} was not written: the annotations of {name} {problem}", path.display()));
+            return Vec::new();
+        }
+        let stop = annotations.stop_file.get_or_insert_default().clone();
+        let set = annotations.set.clone();
+        vec![Job::Annotations(AnnotationJob::Export { info, set, path, stop })]
     }
 
     pub(super) fn imported(&mut self, slide: SlideId, path: &Path, read: ReadFile) -> Vec<Job> {

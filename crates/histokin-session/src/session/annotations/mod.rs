@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 pub use commands::AnnotationCommand;
-pub use worker::{AnnotationEvent, AnnotationJob, ClassDensity, Counts, FileWork, ReadFile};
+pub use worker::{AnnotationEvent, AnnotationJob, Counts, FileWork, ReadFile};
 
 use super::{Job, Remedy, Session, Severity, ViewTarget};
 use files::with_notes;
@@ -242,14 +242,7 @@ impl Session {
                 }
                 Vec::new()
             }
-            AnnotationCommand::Export { slide, path } => {
-                let Some(state) = self.slide(&slide) else { return Vec::new() };
-                let info = Box::new(state.source.info().clone());
-                let annotations = self.annotations.slides.entry(slide).or_default();
-                let stop = annotations.stop_file.get_or_insert_default().clone();
-                let set = annotations.set.clone();
-                vec![Job::Annotations(AnnotationJob::Export { info, set, path, stop })]
-            }
+            AnnotationCommand::Export { slide, path } => self.export(&slide, path),
             AnnotationCommand::SaveAgain(slide) => self.save_annotations(slide),
             AnnotationCommand::AnnotateTiles { tiles, class } => self.annotate_tiles(tiles, &class),
         }
