@@ -357,13 +357,14 @@ impl Segment {
             self.walk(tree, first, probe, set_indices, filter, (best.for_part(), &reached))
         };
         let Some((first, others)) = trees.split_first() else { return Ok(best.clone()) };
-        let of_first = walk((0, first));
-        // Each tree gives up on its own; what it has reached limits the scan that follows.
-        let of_others: Vec<Result<Best, TooMany>> =
+        let of_first = walk((0, first))?;
+        // Each of the others gives up on its own; what they have reached limits the scan that follows.
+        let found: Vec<Result<Best, TooMany>> =
             others.par_iter().enumerate().map(|(number, tree)| walk((number + 1, tree))).collect();
-        let found: Result<Vec<Best>, TooMany> = std::iter::once(of_first).chain(of_others).collect();
+        let found: Result<Vec<Best>, TooMany> = found.into_iter().collect();
         let found = found.map_err(|_| TooMany(reached.distance()))?;
-        Ok(found.into_iter().fold(best.clone(), Best::merge))
+        let so_far = best.clone().merge(of_first);
+        Ok(found.into_iter().fold(so_far, Best::merge))
     }
 
     /// Searches the tree over the tiles from item `first` on, nearest leaf first.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Region;
 use crate::annotation::{Annotation, AnnotationSet, Nesting, Shape};
-use crate::descriptors::DescriptorSet;
+use crate::descriptors::{DescriptorSet, EncoderId};
 use crate::geometry::Level0Point;
 use crate::index::{RowMask, Snapshot};
 use crate::slide::SlideId;
@@ -53,10 +53,10 @@ impl FromIterator<(SlideId, Arc<AnnotationSet>)> for AnnotationsBySlide {
     }
 }
 
-/// The rows within annotations, of the last filter by which each slide was searched. With very many annotations they take
+/// The rows within annotations, of the last filter by which each slide was searched with each encoder. With very many annotations they take
 /// longer to find than the matches, and most queries use the same ones.
 #[derive(Debug, Default)]
-pub struct KnownMasks(Mutex<HashMap<SlideId, KnownMask>>);
+pub struct KnownMasks(Mutex<HashMap<(SlideId, EncoderId), KnownMask>>);
 
 #[derive(Debug)]
 struct KnownMask {
@@ -76,9 +76,9 @@ impl KnownMasks {
         filter: &AnnotationFilter,
         make: impl FnOnce() -> RowMask,
     ) -> Arc<RowMask> {
-        let slide = &set.header.slide_id;
+        let key = (set.header.slide_id.clone(), set.header.recipe.encoder_id.clone());
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known().get(slide)
+        if let Some(known) = known().get(&key)
             && std::ptr::eq(known.set.as_ptr(), Arc::as_ptr(set))
             && std::ptr::eq(known.annotations.as_ptr(), Arc::as_ptr(annotations))
             && known.filter == *filter
@@ -88,7 +88,7 @@ impl KnownMasks {
         let mask = Arc::new(make());
         let (set, annotations) = (Arc::downgrade(set), Arc::downgrade(annotations));
         let made = KnownMask { set, annotations, filter: filter.clone(), mask: mask.clone() };
-        known().insert(slide.clone(), made);
+        known().insert(key, made);
         mask
     }
 }
@@ -196,7 +196,7 @@ impl AnnotationFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::descriptors::{DescriptorHeader, EncoderId, Recipe};
+    use crate::descriptors::{DescriptorHeader, Recipe};
     use crate::stain::StainSetting;
     use crate::tiling::{TileGrid, TileIndex, TileSettings};
 
