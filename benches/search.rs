@@ -7,9 +7,10 @@
 //!     HISTOKIN_BENCH_PYTHON=…/venv/bin/python    interpreter with numpy, faiss-cpu and usearch, to compare
 //!     HISTOKIN_BENCH_HNSW=100000                 maximum number of tiles for usearch, which is slow to build
 //!     HISTOKIN_BENCH_FAISS=1000000               maximum number of tiles for FAISS, which copies them
+//!     HISTOKIN_BENCH_DESCRIPTORS=FOLDER          descriptors of a project for `own`, of 128 numbers
 //!
-//! `own` interpolates between pairs of the descriptors in `../shared/data/descriptors` and adds a little
-//! noise. `clustered` is synthetic: 2,000 clusters whose spread decreases from axis to axis. `gaussian` is
+//! `own` interpolates between pairs of the descriptors in `../shared/data/descriptors`, or in the folder given, and adds a
+//! little noise. `clustered` is synthetic: 2,000 clusters whose spread decreases from axis to axis. `gaussian` is
 //! noise, for which no index helps. Descriptors are in files, as in a project, and are mapped: ten million of
 //! them take 5 GB of disk space in `target/` during the run.
 
@@ -265,7 +266,8 @@ impl Source {
 }
 
 fn own_descriptors() -> Option<Vec<Vec<f32>>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/descriptors");
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/descriptors");
+    let folder = std::env::var_os("HISTOKIN_BENCH_DESCRIPTORS").map_or(shared, PathBuf::from);
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
