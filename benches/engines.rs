@@ -16,10 +16,7 @@ const ROUNDS: usize = 5;
 
 fn main() {
     println!("{}", support::machine());
-    let tile = |seed: u32| {
-        RgbImage::from_fn(224, 224, |x, y| image::Rgb([(x * seed) as u8, (y + seed) as u8, (x * y) as u8]))
-    };
-    let tiles: Vec<RgbImage> = (0..BATCH).map(tile).collect();
+    let tiles: Vec<RgbImage> = (0..BATCH).map(support::tile).collect();
     for engine in Engine::built() {
         let mut encoder = match encoder::load_in(encoder::DEFAULT, DeviceChoice::Cpu, engine) {
             Ok(encoder) => encoder,
@@ -28,14 +25,8 @@ fn main() {
                 continue;
             }
         };
-        let mut batch = || drop(encoder.encode(&tiles).expect("an encoded batch"));
-        batch();
-        let timed = (0..ROUNDS).map(|_| {
-            let begun = support::process_cpu();
-            batch();
-            (support::process_cpu() - begun).as_secs_f64()
-        });
-        let least = timed.fold(f64::INFINITY, f64::min);
+        let round = || drop(encoder.encode(&tiles).expect("an encoded batch"));
+        let least = support::least_process_cpu(ROUNDS, round);
         println!("{} in {engine}: {:.5} CPU-s a tile", encoder::DEFAULT, least / f64::from(BATCH));
     }
 }

@@ -9,6 +9,8 @@ mod support;
 #[path = "support/vit.rs"]
 mod vit;
 
+use std::path::Path;
+
 use histokin::encoder::engine::Engine;
 use histokin::encoder::{self, DeviceChoice};
 use image::RgbImage;
@@ -29,13 +31,14 @@ fn main() {
         for kind in [Kind::Float, Kind::BFloat16] {
             let network = vit::network(shape, kind, Device::Cpu);
             let images = Tensor::rand([BATCH, 3, 224, 224], (kind, Device::Cpu));
-            let seconds = least_cpu_seconds(|| drop(network.features(&images, &[]).expect("a forward pass")));
+            let round = || drop(network.features(&images, &[]).expect("a forward pass"));
+            let seconds = support::least_process_cpu(ROUNDS, round);
             let bits = if kind == Kind::Float { "f32" } else { "bf16" };
             println!("{name} {bits} {:.5} CPU-s a tile", seconds / BATCH as f64);
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("random.safetensors");
-        vit::write(shape, &path);
+        write(shape, &path);
         for engine in Engine::built() {
             let loaded = encoder::load_in(path.to_str().expect("ASCII"), DeviceChoice::Cpu, engine);
             let mut encoder = match loaded {
@@ -45,24 +48,22 @@ fn main() {
                     continue;
                 }
             };
-            let tiles: Vec<RgbImage> = (0..BATCH as u32).map(tile).collect();
-            let seconds = least_cpu_seconds(|| drop(encoder.encode(&tiles).expect("a forward pass")));
+            let tiles: Vec<RgbImage> = (0..BATCH as u32).map(support::tile).collect();
+            let round = || drop(encoder.encode(&tiles).expect("a forward pass"));
+            let seconds = support::least_process_cpu(ROUNDS, round);
             println!("{name} encoder-{engine} {:.5} CPU-s a tile", seconds / BATCH as f64);
         }
     }
 }
 
-fn tile(seed: u32) -> RgbImage {
-    RgbImage::from_fn(224, 224, |x, y| image::Rgb([(x * seed) as u8, (y + seed) as u8, (x * y) as u8]))
-}
-
-/// Processor time of the quickest of several rounds: it is disturbed less by other programs than time on the clock.
-fn least_cpu_seconds(mut round: impl FnMut()) -> f64 {
-    round();
-    let timed = (0..ROUNDS).map(|_| {
-        let begun = support::process_cpu();
-        round();
-        (support::process_cpu() - begun).as_secs_f64()
-    });
-    timed.fold(f64::INFINITY, f64::min)
+/// Writes random weights of a network, named as in timm, to a safetensors file.
+fn write(shape: Shape, path: &Path) {
+    let random = |shape: &[usize]| {
+        let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+        Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.02
+    };
+    let parameters = vit::architecture(shape).shapes();
+    let tensors: Vec<(String, Tensor)> =
+        parameters.into_iter().map(|(name, shape)| (name, random(&shape))).collect();
+    Tensor::write_safetensors(&tensors, path).expect("room for one network");
 }

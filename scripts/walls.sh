@@ -37,8 +37,9 @@ if [ "$users" != 'histokin-encoder histokin-training' ]; then
 fi
 
 # Without the feature `torch`, nothing is linked to libtorch.
-if cargo tree --workspace --no-default-features --features gui,archive,ort --edges normal,build --prefix none --format '{p}' |
-    grep -qE '^(tch|torch-sys) '; then
+without_torch=$(cargo tree --workspace --no-default-features --features gui,archive,ort --edges normal,build --prefix none \
+    --format '{p}')
+if grep -qE "^($torch) " <<<"$without_torch"; then
     echo "tch is used without the feature torch" >&2
     failed=1
 fi

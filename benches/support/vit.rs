@@ -54,16 +54,3 @@ pub fn architecture(Shape { patch_px, width, depth, layer_scale }: Shape) -> Vit
         output: VitOutput::Class,
     }
 }
-
-/// Writes random weights of a network, named as in timm, to a safetensors file.
-#[allow(dead_code, reason = "not every bench needs it")]
-pub fn write(shape: Shape, path: &std::path::Path) {
-    let random = |shape: &[usize]| {
-        let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
-        Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.02
-    };
-    let parameters = architecture(shape).shapes();
-    let tensors: Vec<(String, Tensor)> =
-        parameters.into_iter().map(|(name, shape)| (name, random(&shape))).collect();
-    Tensor::write_safetensors(&tensors, path).expect("room for one network");
-}

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::sync::OnceLock;
 
+#[cfg(unix)]
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use tch::{Cuda, Device, Kind, TchError, Tensor};
 
@@ -66,9 +67,14 @@ impl Compute {
 fn load_cuda() -> Result<(), String> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
     let load = || {
+        #[cfg(unix)]
         // SAFETY: libtorch_cuda's initialisers register its kernels with libtorch. Their only precondition is
         // that no tensor operation has started, which `Compute::choose` ensures.
-        match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
+        let opened = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
+        #[cfg(windows)]
+        // SAFETY: as on Unix.
+        let opened = unsafe { libloading::Library::new("torch_cuda.dll") };
+        match opened {
             Ok(library) => {
                 // The kernels stay registered until the process ends, so the library must stay loaded.
                 std::mem::forget(library);
@@ -101,6 +107,7 @@ fn try_cuda(index: usize) -> Result<(), String> {
 /// Returns the GPU's name from the CUDA driver, which is called directly because tch has no function for it.
 #[expect(unsafe_code, reason = "the driver is a C library")]
 fn cuda_card_name(index: usize) -> Option<String> {
+    const DRIVER: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
     const SUCCESS: c_int = 0;
     type Init = unsafe extern "C" fn(u32) -> c_int;
     type DeviceGet = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
@@ -109,7 +116,7 @@ fn cuda_card_name(index: usize) -> Option<String> {
     // SAFETY: the three functions have had these signatures since CUDA 2.0. The buffer's length is passed,
     // and the driver terminates the name with a zero within it.
     unsafe {
-        let driver = libloading::Library::new("libcuda.so.1").ok()?;
+        let driver = libloading::Library::new(DRIVER).ok()?;
         let init = driver.get::<Init>(b"cuInit\0").ok()?;
         let device_get = driver.get::<DeviceGet>(b"cuDeviceGet\0").ok()?;
         let device_get_name = driver.get::<DeviceGetName>(b"cuDeviceGetName\0").ok()?;

@@ -5,45 +5,50 @@
 //! device: what one engine has embedded is searched and continued with the other.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::OnceLock;
 
 use strum::{EnumIter, EnumMessage, EnumString, IntoEnumIterator};
 
+#[cfg(feature = "torch")]
+use super::compute::Compute;
 use super::model::Model;
 use super::{DeviceChoice, Encoder, EncoderError};
 
 /// What runs a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumMessage, EnumString, strum::Display)]
 #[strum(serialize_all = "lowercase")]
-#[repr(u8)]
 pub enum Engine {
     /// libtorch.
-    Torch = 1,
+    Torch,
     /// ONNX Runtime, on the CPU.
-    OnnxRuntime = 2,
+    OnnxRuntime,
 }
 
-/// The engine that was chosen for this run of the program; 0 if none was.
-static CHOSEN: AtomicU8 = AtomicU8::new(0);
+/// The engine that was chosen for this run of the program.
+static CHOSEN: OnceLock<Engine> = OnceLock::new();
 
-/// Chooses the engine for this run of the program.
+/// Chooses the engine for this run of the program. The first choice stands: later ones change nothing.
 ///
 /// # Errors
 /// [`EncoderError::Engine`] if this build does not have it.
 pub fn choose(engine: Engine) -> Result<(), EncoderError> {
     if !engine.is_built() {
-        let others: Vec<String> = Engine::built().map(|engine| engine.to_string()).collect();
-        let reason = format!("this build of histokin has {} only", others.join(" and "));
-        return Err(EncoderError::Engine { engine, reason });
+        return Err(missing(engine));
     }
-    CHOSEN.store(engine as u8, Ordering::Relaxed);
+    let _ = CHOSEN.set(engine);
     Ok(())
+}
+
+/// Returns the error for an engine that this build does not have.
+fn missing(engine: Engine) -> EncoderError {
+    let others: Vec<String> = Engine::built().map(|engine| engine.to_string()).collect();
+    let reason = format!("this build of histokin has {} only", others.join(" and "));
+    EncoderError::Engine { engine, reason }
 }
 
 /// Returns the engine that was chosen for this run of the program, if one was.
 pub fn chosen() -> Option<Engine> {
-    let chosen = CHOSEN.load(Ordering::Relaxed);
-    Engine::iter().find(|engine| *engine as u8 == chosen)
+    CHOSEN.get().copied()
 }
 
 impl Engine {
@@ -74,8 +79,12 @@ impl Engine {
 /// library is missing.
 pub fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> {
     match Engine::current() {
-        Engine::Torch => torch::device_name(choice),
-        Engine::OnnxRuntime => onnx_runtime::device_name(choice),
+        #[cfg(feature = "torch")]
+        Engine::Torch => super::trainable::device_name(choice),
+        #[cfg(feature = "ort")]
+        Engine::OnnxRuntime => super::onnx_runtime::device_name(choice),
+        #[cfg(not(all(feature = "torch", feature = "ort")))]
+        other => Err(missing(other)),
     }
 }
 
@@ -89,83 +98,31 @@ pub(super) fn load_model(
     engine: Engine,
 ) -> Result<Box<dyn Encoder>, EncoderError> {
     match engine {
-        Engine::Torch => torch::load_model(model, device),
-        Engine::OnnxRuntime => onnx_runtime::load_model(model, device),
+        #[cfg(feature = "torch")]
+        Engine::Torch => super::network::load_model(model, device),
+        #[cfg(feature = "ort")]
+        Engine::OnnxRuntime => super::onnx_runtime::load_model(model, device),
+        #[cfg(not(all(feature = "torch", feature = "ort")))]
+        other => Err(missing(other)),
     }
 }
 
 /// Loads a TorchScript module.
 ///
 /// # Errors
-/// [`EncoderError::NeedsTorch`] if this build has no libtorch; [`EncoderError`] if the module or the device cannot be
-/// used.
-pub(super) fn load_module(path: &Path, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-    torch::load_module(path, device)
-}
-
+/// [`EncoderError`] if the module or the device cannot be used.
 #[cfg(feature = "torch")]
-mod torch {
-    use super::{DeviceChoice, Encoder, EncoderError, Model, Path};
-    use crate::compute::Compute;
-    use crate::network::{Branch, NetworkEncoder};
-    use crate::torchscript;
-
-    pub(super) fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> {
-        Ok(Compute::choose(choice)?.name())
-    }
-
-    pub(super) fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-        let compute = Compute::choose(device)?;
-        let branch = Branch::load(&model, compute)?;
-        Ok(Box::new(NetworkEncoder::new(branch, model.spec, compute, model.file.preprocessing)))
-    }
-
-    pub(super) fn load_module(path: &Path, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-        Ok(Box::new(torchscript::load(path, Compute::choose(device)?)?))
-    }
+pub(super) fn load_module(path: &Path, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
+    Ok(Box::new(super::torchscript::load(path, Compute::choose(device)?)?))
 }
 
+/// Refuses to load a TorchScript module: this build has no libtorch.
+///
+/// # Errors
+/// Always [`EncoderError::NeedsTorch`].
 #[cfg(not(feature = "torch"))]
-mod torch {
-    use super::{DeviceChoice, Encoder, EncoderError, Engine, Model, Path};
-
-    fn missing() -> EncoderError {
-        let reason = "this build of histokin does not have it".to_owned();
-        EncoderError::Engine { engine: Engine::Torch, reason }
-    }
-
-    pub(super) fn device_name(_: DeviceChoice) -> Result<String, EncoderError> {
-        Err(missing())
-    }
-
-    pub(super) fn load_model(_: Model, _: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-        Err(missing())
-    }
-
-    pub(super) fn load_module(_: &Path, _: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-        Err(EncoderError::NeedsTorch { what: "running a TorchScript module" })
-    }
-}
-
-#[cfg(feature = "ort")]
-use super::onnx_runtime;
-
-#[cfg(not(feature = "ort"))]
-mod onnx_runtime {
-    use super::{DeviceChoice, Encoder, EncoderError, Engine, Model};
-
-    fn missing() -> EncoderError {
-        let reason = "this build of histokin does not have it".to_owned();
-        EncoderError::Engine { engine: Engine::OnnxRuntime, reason }
-    }
-
-    pub(super) fn device_name(_: DeviceChoice) -> Result<String, EncoderError> {
-        Err(missing())
-    }
-
-    pub(super) fn load_model(_: Model, _: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-        Err(missing())
-    }
+pub(super) fn load_module(_: &Path, _: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
+    Err(EncoderError::NeedsTorch { what: "running a TorchScript module" })
 }
 
 #[cfg(test)]

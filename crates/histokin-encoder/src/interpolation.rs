@@ -86,11 +86,11 @@ pub(crate) fn plane(
     of_rows: &[f32],
     of_columns: &[f32],
 ) -> Vec<f32> {
-    let mixed = |weights: &[f32], row: &[f32], into: &mut [f32]| {
-        for (weight, from) in
-            weights.iter().zip(row.chunks_exact(channels)).filter(|(weight, _)| **weight != 0.0)
-        {
-            into.iter_mut().zip(from).for_each(|(sum, value)| *sum += weight * value);
+    // Adds the parts of `from`, each as long as `into`, times their weights.
+    let mix = |weights: &[f32], from: &[f32], into: &mut [f32]| {
+        let parts = from.chunks_exact(into.len());
+        for (weight, part) in weights.iter().zip(parts).filter(|(weight, _)| **weight != 0.0) {
+            into.iter_mut().zip(part).for_each(|(sum, value)| *sum += weight * value);
         }
     };
     let columns = of_columns.len() / width;
@@ -98,17 +98,13 @@ pub(crate) fn plane(
     for (row, into) in values.chunks_exact(width * channels).zip(across.chunks_exact_mut(columns * channels))
     {
         for (weights, into) in of_columns.chunks_exact(width).zip(into.chunks_exact_mut(channels)) {
-            mixed(weights, row, into);
+            mix(weights, row, into);
         }
     }
     let line = columns * channels;
     let mut down = vec![0.0; of_rows.len() / height * line];
     for (weights, into) in of_rows.chunks_exact(height).zip(down.chunks_exact_mut(line)) {
-        for (weight, from) in
-            weights.iter().zip(across.chunks_exact(line)).filter(|(weight, _)| **weight != 0.0)
-        {
-            into.iter_mut().zip(from).for_each(|(sum, value)| *sum += weight * value);
-        }
+        mix(weights, &across, into);
     }
     down
 }

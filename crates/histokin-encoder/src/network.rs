@@ -10,12 +10,22 @@ use super::batches::{check_finite, check_sizes, in_parts};
 use super::compute::{Compute, is_out_of_memory};
 use super::model::{Crops, Model, Preprocessing, SelfDescription};
 use super::readout::{Head, Readout};
-use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
+use super::{DescriptorBatch, DeviceChoice, Encoder, EncoderError, EncoderSpec, weights};
 
 /// Initial number of tiles per batch, reduced if memory runs out. Larger batches on the CPU only use more
 /// memory; a GPU needs larger ones for full utilisation.
 const CPU_BATCH: usize = 16;
 const CUDA_BATCH: usize = 256;
+
+/// Builds a model's network.
+///
+/// # Errors
+/// [`EncoderError`] if the device cannot be used, or the weights are damaged or of another network.
+pub(super) fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
+    let compute = Compute::choose(device)?;
+    let branch = Branch::load(&model, compute)?;
+    Ok(Box::new(NetworkEncoder::new(branch, model.spec, compute, model.file.preprocessing)))
+}
 
 /// A network that computes descriptors `[N, width]` of a batch of images `[N, 3, H, W]`.
 pub(super) trait Network: Send {

@@ -15,8 +15,12 @@ use histokin_encoder::{DeviceChoice, EncoderError, EncoderId};
 pub fn check_available() -> Result<(), TrainingError> {
     match cfg!(feature = "torch") {
         true => Ok(()),
-        false => Err(EncoderError::NeedsTorch { what: "training an encoder" }.into()),
+        false => Err(unavailable()),
     }
+}
+
+fn unavailable() -> TrainingError {
+    EncoderError::NeedsTorch { what: "training an encoder" }.into()
 }
 
 /// Everything a training needs.
@@ -123,5 +127,5 @@ pub struct Outcome {
 /// Always, as [`check_available`].
 #[cfg(not(feature = "torch"))]
 pub fn train(_: Setup, _: &super::Control, _: &mut dyn FnMut(Progress)) -> Result<Outcome, TrainingError> {
-    Err(EncoderError::NeedsTorch { what: "training an encoder" }.into())
+    Err(unavailable())
 }

@@ -234,11 +234,21 @@ impl Model {
     /// Returns `head.weight` and `head.bias` and those of a hidden layer, if there is a head.
     ///
     /// # Errors
-    /// [`EncoderError`] if one is missing or damaged.
+    /// [`EncoderError`] if one is missing or damaged; [`EncoderError::Mismatch`] if a bias is not that of its layer.
     pub fn head_parameters(&self) -> Result<Option<Parameters>, EncoderError> {
         let Some(files) = self.head_files() else { return Ok(None) };
         let read = |name: &str| Ok((name.to_owned(), files.parameter(name)?));
-        self.head_names().map(read).collect::<Result<_, _>>().map(Some)
+        let head = self.head_names().map(read).collect::<Result<Parameters, EncoderError>>()?;
+        for (name, bias) in &head {
+            let Some(layer) = name.strip_suffix("bias") else { continue };
+            // The matrices were checked when the model was read.
+            let outputs = &head[&format!("{layer}weight")].shape[..1];
+            if bias.shape != outputs {
+                let differences = format!("{name} is {:?}, not {outputs:?}", bias.shape);
+                return Err(EncoderError::Mismatch { path: files.path().to_owned(), differences });
+            }
+        }
+        Ok(Some(head))
     }
 
     /// Returns the names of the parameters of a head such as the model's.

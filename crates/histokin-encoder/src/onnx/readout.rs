@@ -3,7 +3,7 @@
 use super::graph::{Graph, Setting, Value};
 use super::messages::DataType;
 use crate::model::ModelFile;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameter, Parameters};
 use crate::readout::{DARKEST_ONE_IN, FeatureScaling, HeadOutput};
 
 /// Adds the descriptors `[N, D]` of pooled features `[N, F]`. `tiles` is the input, bytes `[N, S, S, 3]`, and `head` the
@@ -34,12 +34,12 @@ pub(super) fn descriptors(
 }
 
 fn headed(graph: &mut Graph, file: &ModelFile, features: Value, head: Parameters) -> Value {
-    let mut layers = head.into_iter().map(|(name, parameter)| {
+    let named = |(name, parameter): (String, Parameter)| {
         let outputs = parameter.shape[0];
         (graph.parameter(&name, parameter), outputs)
-    });
+    };
     // In alphabetical order: head.bias, head.hidden.bias, head.hidden.weight, head.weight.
-    let layers: Vec<(String, usize)> = layers.by_ref().collect();
+    let layers: Vec<(String, usize)> = head.into_iter().map(named).collect();
     let answer = match &layers[..] {
         [(bias, _), (hidden_bias, _), (hidden, between), (weight, outputs)] => {
             let first = graph.linear(&features, hidden, Some(hidden_bias), *between);

@@ -8,7 +8,8 @@ pub(crate) use super::file::write;
 use super::messages::{DataLocation, DataType, Extent, Graph, Model as Written, Tensor, Value};
 use super::*;
 use crate::backbones::vit::{VitActivation, VitOutput};
-use crate::model::SelfDescription;
+use crate::model::{ModelFile, SelfDescription};
+use crate::weights::Array;
 
 /// Writes random weights of a network to `folder`, with a description, and returns the file's path.
 pub(crate) fn random_network(folder: &Path, kind: BackboneKind) -> PathBuf {
@@ -242,6 +243,25 @@ fn large_weights_lie_beside_the_model() {
         let [offset, length] = ["offset", "length"].map(|key| entry(key).parse::<usize>().unwrap());
         assert_eq!((entry("location").as_str(), length), ("tiny.onnx.data", bytes_of(whole)));
         assert_eq!(Some(&data[offset..offset + length]), whole.raw_data.as_deref(), "{}", whole.name);
+    }
+}
+
+#[test]
+fn a_head_with_a_bias_of_another_length_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = random_network(folder.path(), BackboneKind::Tiny);
+    let head = folder.path().join("head.safetensors");
+    let (weight, bias) = (vec![0.5_f32; 9 * 64], vec![0.5_f32; 8]);
+    for shape in [vec![8], vec![2, 4]] {
+        let arrays = vec![
+            Array { name: "head.weight", shape: vec![9, 64], values: &weight },
+            Array { name: "head.bias", shape: shape.clone(), values: &bias },
+        ];
+        crate::weights::write(&head, arrays).unwrap();
+        let file = ModelFile { head: Some(head.clone()), ..Model::read_single(&network).unwrap().file };
+        let model = Model::assemble(folder.path(), file).unwrap();
+        let refused = Computation::of(&model, [96; 2]).err().unwrap().to_string();
+        assert!(refused.contains(&format!("head.bias is {shape:?}, not [9]")), "{refused}");
     }
 }
 

@@ -42,12 +42,6 @@ pub(super) fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> 
     }
 }
 
-/// Returns whether ONNX Runtime's library is where it is looked for.
-#[cfg(test)]
-fn is_there() -> bool {
-    library::is_there()
-}
-
 /// Builds a model's network.
 ///
 /// # Errors

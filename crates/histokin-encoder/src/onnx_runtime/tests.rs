@@ -7,7 +7,7 @@ use crate::EncoderError;
 
 /// Returns whether there is an ONNX Runtime to test with; otherwise says that the test skips.
 fn is_here() -> bool {
-    let is_here = is_there();
+    let is_here = library::is_there();
     if !is_here {
         println!("skipped: there is no ONNX Runtime; `make setup` fetches it");
     }
@@ -100,9 +100,8 @@ mod compared {
     use super::*;
     use crate::DEFAULT;
     use crate::backbones::BackboneKind;
-    use crate::compute::Compute;
     use crate::model::{Crops, ModelFile, Preprocessing};
-    use crate::network::{Branch, NetworkEncoder};
+    use crate::network;
     use crate::onnx::tests::{random_network, small_transformers};
     use crate::readout::HeadOutput;
     use crate::weights::{self, Array};
@@ -123,10 +122,8 @@ mod compared {
     fn compared(model: impl Fn() -> Model, tiles: &[RgbImage]) -> (f32, f32) {
         let mut ours = load_model(model(), DeviceChoice::Cpu).unwrap();
         let found = ours.encode(tiles).unwrap();
-        let compute = Compute::choose(DeviceChoice::Cpu).unwrap();
-        let Model { spec, file, .. } = model();
-        let branch = Branch::load(&model(), compute).unwrap();
-        let expected = NetworkEncoder::new(branch, spec, compute, file.preprocessing).encode(tiles).unwrap();
+        let mut theirs = network::load_model(model(), DeviceChoice::Cpu).unwrap();
+        let expected = theirs.encode(tiles).unwrap();
         assert_eq!(found.values.len(), expected.values.len());
         let (mut difference, mut cosine) = (0.0_f32, 1.0_f32);
         for (found, expected) in found.rows().zip(expected.rows()) {

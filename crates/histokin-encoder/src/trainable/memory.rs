@@ -60,38 +60,11 @@ impl TrainingMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbones::vit::{Positions, Resampling, VitActivation, VitOutput};
-
-    /// ViT-B/16.
-    fn base() -> VitArchitecture {
-        VitArchitecture {
-            patch_px: 16,
-            width: 768,
-            depth: 12,
-            hidden: 3072,
-            gated: false,
-            grid: 14,
-            positions: Positions::ClassAndPatches,
-            class_token: true,
-            registers: 0,
-            layer_scale: false,
-            patch_bias: true,
-            qkv_bias: true,
-            pre_norm: false,
-            final_norm: true,
-            pooled_norm: false,
-            projection: None,
-            heads: 12,
-            activation: VitActivation::Gelu,
-            norm_epsilon: 1e-6,
-            resampling: Resampling::BicubicAntialias,
-            output: VitOutput::Class,
-        }
-    }
 
     #[test]
     fn less_is_needed_the_less_is_trained() {
-        let of = |depth| TrainingMemory::of(&base(), depth, 32, 224);
+        let base = VitArchitecture::base();
+        let of = |depth| TrainingMemory::of(&base, depth, 32, 224);
         // 85.8 million parameters.
         let weights = of(Depth::All).weights as f64 / 4e6;
         assert!((weights - 85.6).abs() < 0.5, "{weights}");
@@ -101,7 +74,7 @@ mod tests {
         let adapters = of(Depth::Lora(8));
         assert!(adapters.trained * 100 < of(Depth::All).trained);
         assert!(adapters.activations < of(Depth::All).activations);
-        let half = TrainingMemory::of(&base(), Depth::All, 16, 224);
+        let half = TrainingMemory::of(&base, Depth::All, 16, 224);
         assert!((2 * half.activations).abs_diff(of(Depth::All).activations) < 2);
     }
 }

@@ -46,37 +46,12 @@ impl VitWeights<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbones::vit::{VitActivation, VitOutput};
+    use crate::backbones::BackboneKind;
+    use crate::model::Model;
+    use crate::onnx::tests::small_transformers;
     use crate::weight_files::WeightFiles;
-    use serde::Deserialize;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use tch::{Device, Kind};
-
-    /// A small network of random weights, and the edges of the images that a library was asked about
-    /// (`scripts/vit_reference.py`).
-    #[derive(Debug, Deserialize)]
-    struct Case {
-        name: String,
-        file: String,
-        sizes: Vec<i64>,
-        settings: Settings,
-    }
-
-    /// What shapes do not tell.
-    #[derive(Debug, Deserialize)]
-    struct Settings {
-        heads: usize,
-        activation: Option<VitActivation>,
-        output: Option<VitOutput>,
-    }
-
-    fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vit").join(name)
-    }
-
-    fn cases() -> Vec<Case> {
-        serde_json::from_str(&std::fs::read_to_string(fixture("cases.json")).unwrap()).unwrap()
-    }
 
     /// The image by integer formula that the reference was made from.
     fn image(edge: i64) -> Tensor {
@@ -86,53 +61,42 @@ mod tests {
         (Tensor::stack(&channels, 0).remainder(256).to_kind(Kind::Float).unsqueeze(0) / 255 - 0.5) / 0.25
     }
 
-    fn architecture(case: &Case, weights: &VitWeights) -> VitArchitecture {
-        let read = weights.architecture().unwrap_or_else(|error| panic!("{}: {error}", case.name));
-        let Settings { heads, activation, output } = case.settings;
-        VitArchitecture {
-            heads,
-            activation: activation.unwrap_or(read.activation),
-            output: output.unwrap_or(read.output),
-            ..read
-        }
-    }
-
     /// Returns the largest difference of an answer, relative to the largest number of the reference, and the
     /// cosine to it, over all sizes of images.
-    fn compared(case: &Case, kind: Kind) -> (f64, f64) {
+    fn compared(name: &str, model: &Model, sizes: &[u32], kind: Kind) -> (f64, f64) {
         let _no_grad = tch::no_grad_guard();
-        let answers = WeightFiles::read(&fixture("answers.safetensors")).unwrap();
-        let files = WeightFiles::read(&fixture(&case.file)).unwrap();
-        let weights = VitWeights::find(&files).unwrap().expect("there is a vision transformer");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vit");
+        let answers = WeightFiles::read(&folder.join("answers.safetensors")).unwrap();
+        let BackboneKind::Vit(architecture) = model.file.backbone else { panic!("{name} is none") };
         let compute = Compute { kind, ..Compute::CPU };
-        let network = weights.network(architecture(case, &weights), compute).unwrap();
-        let of_size = |size: &i64| {
-            let expected = answers.tensor(&format!("{} {size}", case.name)).unwrap();
-            let found =
-                network.features(&image(*size).to_kind(kind), 0).unwrap().select(0, 0).to_kind(Kind::Float);
-            assert_eq!(found.size(), expected.size(), "{}", case.name);
+        let network = model.vit().unwrap().network(architecture, compute).unwrap();
+        let of_size = |size: &u32| {
+            let expected = answers.tensor(&format!("{name} {size}")).unwrap();
+            let image = image(i64::from(*size)).to_kind(kind);
+            let found = network.features(&image, 0).unwrap().select(0, 0).to_kind(Kind::Float);
+            assert_eq!(found.size(), expected.size(), "{name}");
             let difference = (&found - &expected).abs().max().double_value(&[]);
             let scale = expected.abs().max().double_value(&[]);
             (difference / scale, Tensor::cosine_similarity(&found, &expected, 0, 1e-12).double_value(&[]))
         };
-        case.sizes.iter().map(of_size).fold((0.0, 1.0), |all, one| (all.0.max(one.0), all.1.min(one.1)))
+        sizes.iter().map(of_size).fold((0.0, 1.0), |all, one| (all.0.max(one.0), all.1.min(one.1)))
     }
 
     #[test]
     fn transformers_answer_as_the_libraries_they_come_from() {
-        for case in cases() {
-            let (difference, _) = compared(&case, Kind::Float);
-            println!("{}: largest relative difference {difference:.1e}", case.name);
-            assert!(difference <= 1e-5, "{}: {difference:e}", case.name);
+        for (name, model, sizes) in small_transformers() {
+            let (difference, _) = compared(&name, &model, &sizes, Kind::Float);
+            println!("{name}: largest relative difference {difference:.1e}");
+            assert!(difference <= 1e-5, "{name}: {difference:e}");
         }
     }
 
     #[test]
     fn sixteen_bits_answer_nearly_the_same() {
-        for case in cases() {
-            let (_, cosine) = compared(&case, Kind::BFloat16);
-            println!("{}: least cosine {cosine:.6}", case.name);
-            assert!(cosine >= 0.9999, "{}: {cosine}", case.name);
+        for (name, model, sizes) in small_transformers() {
+            let (_, cosine) = compared(&name, &model, &sizes, Kind::BFloat16);
+            println!("{name}: least cosine {cosine:.6}");
+            assert!(cosine >= 0.9999, "{name}: {cosine}");
         }
     }
 }

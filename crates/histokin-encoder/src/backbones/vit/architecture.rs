@@ -303,6 +303,36 @@ fn projection(
 }
 
 #[cfg(test)]
+impl VitArchitecture {
+    /// Returns the architecture of ViT-B/16, which tests change.
+    pub(crate) fn base() -> Self {
+        Self {
+            patch_px: 16,
+            width: 768,
+            depth: 12,
+            hidden: 3072,
+            gated: false,
+            grid: 14,
+            positions: Positions::ClassAndPatches,
+            class_token: true,
+            registers: 0,
+            layer_scale: false,
+            patch_bias: true,
+            qkv_bias: true,
+            pre_norm: false,
+            final_norm: true,
+            pooled_norm: false,
+            projection: None,
+            heads: 12,
+            activation: VitActivation::Gelu,
+            norm_epsilon: 1e-6,
+            resampling: Resampling::BicubicAntialias,
+            output: VitOutput::Class,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -281,7 +281,7 @@ fn resample(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbones::vit::{Positions, Projection, Shapes, VitActivation};
+    use crate::backbones::vit::{Positions, Projection, Shapes};
 
     #[test]
     fn a_network_takes_the_parameters_that_its_architecture_tells() {
@@ -290,23 +290,9 @@ mod tests {
             width: 8,
             depth: 2,
             hidden: 12,
-            gated: false,
             grid: 3,
-            positions: Positions::ClassAndPatches,
-            class_token: true,
-            registers: 0,
-            layer_scale: false,
-            patch_bias: true,
-            qkv_bias: true,
-            pre_norm: false,
-            final_norm: true,
-            pooled_norm: false,
-            projection: None,
             heads: 2,
-            activation: VitActivation::Gelu,
-            norm_epsilon: 1e-6,
-            resampling: Resampling::Bicubic,
-            output: VitOutput::Class,
+            ..VitArchitecture::base()
         };
         let full = VitArchitecture {
             gated: true,
