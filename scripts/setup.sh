@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [[ $(uname -sm) == "Linux x86_64" ]] || {
   echo "set-up supports Linux on x86-64; this is $(uname -sm)." >&2
-  echo "Elsewhere, install OpenSlide 4, libclang and libtorch 2.13 by hand and point .cargo/config.toml at them." >&2
+  echo "For macOS and Windows there are scripts/macos/package.py and scripts/windows/msvc.py, which were never run." >&2
   exit 1
 }
 

@@ -39,7 +39,11 @@ def copy_compiler_libraries(folder):
 def main():
     built, features = Path(sys.argv[1]), sys.argv[2]
     folder = dist.ROOT / "target/windows" / f"histokin-{dist.version()}-x86_64-windows"
-    shutil.rmtree(folder, ignore_errors=True)
+    # Earlier versions, too: the installer and the test find the folder and the installer by their names' endings.
+    for earlier in folder.parent.glob("histokin-*-x86_64-windows"):
+        shutil.rmtree(earlier)
+    for earlier in folder.parent.glob("histokin-*-x86_64-windows-setup.exe"):
+        earlier.unlink()
     folder.mkdir(parents=True)
     for program in ("histokin.exe", "histokin-window.exe"):
         if (built / program).exists():

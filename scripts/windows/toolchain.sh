@@ -133,6 +133,6 @@ folder bin "$(cksum < "${BASH_SOURCE[0]}")" wrappers
 folder openslide "$(cat scripts/wheels/windows/openslide.txt scripts/unpack_wheels.py scripts/openslide/* | cksum)" openslide
 folder onnxruntime "$(cat scripts/wheels/windows/onnxruntime.txt scripts/unpack_wheels.py | cksum)" wheel onnxruntime
 if [[ ${1:-} == --wine ]]; then
-  system_packages wine64 libz-mingw-w64 xvfb
+  system_packages wine64 libz-mingw-w64 xvfb imagemagick
   folder wine "$(cksum < scripts/windows/process_prng.c)" wine_dlls
 fi

@@ -4,6 +4,7 @@
 Without names, all checks run. Works in target/windows/under-wine/.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -285,27 +286,22 @@ def check_kill(room):
 
 def check_window(room):
     """The window opens on a slide and draws; its picture is kept."""
-    display = subprocess.Popen(["Xvfb", "-displayfd", "1", "-screen", "0", "1600x1000x24"], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True)
+    arguments = ("--project", room.folder / "project", "--log", "info", "--new-window", room.slide())
+    text = room.folder / "log.txt"
+    with open(text, "wb") as log:
+        window = room.windows.start(*arguments, stdout=log, stderr=log)
     try:
-        name = f":{display.stdout.readline().strip()}"
-        os.environ["DISPLAY"] = name
-        arguments = ("--project", room.folder / "project", "--log", "info", "--new-window", room.slide())
-        with open(room.folder / "log.txt", "wb") as log:
-            window = room.windows.start(*arguments, stdout=log, stderr=log)
-            painted = lambda: b"first frame painted" in (room.folder / "log.txt").read_bytes()
-            wait_for("the window paints", lambda: painted() or window.poll() is not None, 180)
-            if window.poll() is not None:
-                raise AssertionError((room.folder / "log.txt").read_text(errors="replace")[-2000:])
-            time.sleep(20)
-            picture = room.folder / "window.png"
-            subprocess.run(["import", "-display", name, "-window", "root", picture], check=True)
-            window.kill()
-            window.wait()
-        return f"see {picture.relative_to(ROOT)}"
+        painted = lambda: b"first frame painted" in text.read_bytes()
+        wait_for("the window paints", lambda: painted() or window.poll() is not None, 180)
+        if window.poll() is not None:
+            raise AssertionError(text.read_text(errors="replace")[-2000:])
+        time.sleep(20)
+        picture = room.folder / "window.png"
+        subprocess.run(["import", "-window", "root", picture], check=True)
     finally:
-        display.kill()
-        display.wait()
+        window.kill()
+        window.wait()
+    return f"see {picture.relative_to(ROOT)}"
 
 
 def registry(wine, key):
@@ -342,6 +338,19 @@ def check_installer(room):
     return version
 
 
+@contextlib.contextmanager
+def display():
+    """Provide an X display. Wine's desktop has that of the first program, so that all have to be started with it."""
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1600x1000x24"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        os.environ["DISPLAY"] = f":{server.stdout.readline().strip()}"
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
 def main():
     folder, linux = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     PLACE.mkdir(parents=True, exist_ok=True)
@@ -369,4 +378,5 @@ def main():
     return failed
 
 
-sys.exit(main())
+with display():
+    sys.exit(main())

@@ -41,7 +41,7 @@ fn run() -> Result<(), String> {
     let said = String::from_utf8_lossy(&said);
     let start = said.char_indices().rev().nth(SHOWN).map_or(0, |(at, _)| at);
     Err(match said[start..].trim() {
-        "" => "histokin ended without a message; its log is in %LOCALAPPDATA%\\histokin".to_owned(),
+        "" => "histokin ended without a message; see %LOCALAPPDATA%\\histokin\\data\\histokin.log".to_owned(),
         reason => reason.to_owned(),
     })
 }

@@ -66,7 +66,9 @@ fn watch_session() {
         CreateWindowExW(0, name.as_ptr(), title, 0, 0, 0, 0, 0, none, none, none, std::ptr::null())
     };
     if window.is_null() {
-        tracing::warn!("logout and shutdown are not noticed: {}", io::Error::last_os_error());
+        // Read before the logging, whose own calls of the system replace it.
+        let error = io::Error::last_os_error();
+        tracing::warn!("logout and shutdown are not noticed: {error}");
         return;
     }
     // SAFETY: all fields are plain numbers or pointers, for which zero is valid.

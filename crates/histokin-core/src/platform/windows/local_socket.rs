@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ pub type LocalStream = TcpStream;
 
 /// Length of a secret in bytes.
 const SECRET: usize = 32;
+
+/// How long to wait for a connection. Windows takes two seconds to report that nobody listens at a port, as after a crash.
+const CONNECTING: Duration = Duration::from_millis(500);
 
 /// How long to wait for the secret.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,7 +42,7 @@ pub fn connect_local(address: &Path) -> io::Result<LocalStream> {
     let text = untrusted::read_text(address, 1000)?;
     let (port, secret) = text.split_once(' ').ok_or(io::ErrorKind::InvalidData)?;
     let port: u16 = port.parse().map_err(|_| io::ErrorKind::InvalidData)?;
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECTING)?;
     stream.write_all(secret.as_bytes())?;
     Ok(stream)
 }
