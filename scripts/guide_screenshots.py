@@ -66,6 +66,8 @@ class Window:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.environment = {**os.environ, "DISPLAY": ":" + self.server.stdout.readline().strip(), "HOME": str(home)}
         self.environment.pop("WAYLAND_DISPLAY", None)
+        # Numbers are written as in the system's language.
+        self.environment["LC_ALL"] = "C.UTF-8"
         # Paths on the screen are those of the temporary folder.
         models = Path(home) / "models"
         if not models.exists():

@@ -96,7 +96,13 @@ impl<'de> Deserialize<'de> for EngineChoice {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         // An engine that this version does not know must not cost the other settings.
-        Ok(Self(text.and_then(|text| Engine::from_str(&text).ok())))
+        Ok(Self(text.and_then(|text| {
+            let known = Engine::from_str(&text).ok();
+            if known.is_none() {
+                tracing::warn!("the engine in the settings file is left out: {text} is not known");
+            }
+            known
+        })))
     }
 }
 

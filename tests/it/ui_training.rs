@@ -107,7 +107,7 @@ fn an_encoder_is_trained_and_takes_over() {
     harness.get_by_label("Current run").click();
     harness.run_steps(3);
 
-    // Before it is used, it answers some queries compared with the current encoder.
+    // Before it is used, it is compared with the current encoder on some queries.
     wait(&mut harness, "the encoders are compared", |app| {
         matches!(app.session().training().trial(), Some(("run-001", TrialState::Done(_))))
     });

@@ -16,6 +16,7 @@ use super::retrieval::{self, Figure, Measure, Retrieval, RetrievalSettings, Scor
 use super::sample::{EncoderDescriptors, Sample};
 use super::stain_change::StainRobustness;
 use super::{Class, EvaluationError, Tiles};
+use histokin_core::number_format::plain;
 use histokin_core::query::RankBy;
 
 /// Settings of a comparison.
@@ -220,8 +221,8 @@ fn measure(
                 let limits = settings.addr.limits;
                 notes.push(format!(
                     "Left out of ADDR, without pairs nearer than {} mm or farther than {} mm: {}.",
-                    limits.near_mm,
-                    limits.far_mm,
+                    plain(limits.near_mm),
+                    plain(limits.far_mm),
                     names.join(", ")
                 ));
             }

@@ -1,4 +1,4 @@
-//! Another encoder beside the present one, before it is used: the same queries answered by both, and P@5 by class.
+//! Another encoder beside the current one, before it is used: the same queries answered by both, and P@5 by class.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -110,7 +110,7 @@ fn table_ui(ui: &mut Ui, trial: &Trial, palette: &Palette) {
     ui.add(egui::Label::new(weak(tiles)).wrap());
 }
 
-/// Draws the queries, with the matches of the present encoder on the left and those of the new one on the right.
+/// Draws the queries, with the matches of the current encoder on the left and those of the new one on the right.
 fn queries_ui(
     ui: &mut Ui,
     trial: &Trial,

@@ -6,6 +6,7 @@ use egui::{Button, ComboBox, Pos2, Rect, RichText, Slider, Ui};
 use super::card::card_ui;
 use super::{chip_ui, number_field};
 use crate::annotation::AnnotationClass;
+use crate::number_format::{self, plain};
 use crate::session::{EmbeddingCommand, Session};
 use crate::tissue::{Detection, TISSUE_FRACTION, TissueSettings, Within};
 use crate::ui::actions::{EmbeddingAction, ViewAction};
@@ -66,7 +67,10 @@ fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, pa
             let number =
                 number_field(&mut mm2).range(0.0..=100.0).speed(0.0005).max_decimals(5).suffix(" mm²");
             let default = TissueSettings::default().smallest_piece_um2 * 1e-6;
-            let hint = format!("Pieces of tissue with a smaller area are ignored. Default: {default} mm², which is 100 µm across");
+            let hint = format!(
+                "Pieces of tissue with a smaller area are ignored. Default: {} mm², which is 100 µm across",
+                plain(default)
+            );
             if ui.add(number).on_hover_text(hint).accessible_name("Minimum area").changed() {
                 // Rounded to 1 µm², so that equal displayed values are equal settings.
                 settings.smallest_piece_um2 = (mm2 * 1e6).round();
@@ -93,6 +97,7 @@ fn share_ui(ui: &mut Ui, settings: &mut TissueSettings, palette: &Palette) {
     if let Some(share) = &mut settings.tile_share {
         let mut percent = (*share * 100.0).round();
         let slider = Slider::new(&mut percent, 1.0..=100.0).integer().suffix(" %");
+        let slider = slider.custom_parser(number_format::read);
         let slider = ui.add(slider).on_hover_text("Minimum share of tissue in a tile");
         if slider.accessible_name("Minimum share of tissue in a tile").changed() {
             *share = percent / 100.0;

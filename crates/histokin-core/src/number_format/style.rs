@@ -102,7 +102,7 @@ impl NumberStyle {
     }
 
     /// Reads a number that a user has typed, in this style or with any other decimal sign that is not mistaken
-    /// for a separator of this style; `None` if it is not a number.
+    /// for a separator of this style; `None` if it is not a finite number.
     pub fn read(self, typed: &str) -> Option<f64> {
         let text: String = typed
             .chars()
@@ -111,7 +111,7 @@ impl NumberStyle {
             .collect();
         let last = text.rfind([',', '.']);
         let Some((last, sign)) = last.and_then(|at| text[at..].chars().next().map(|sign| (at, sign))) else {
-            return text.parse().ok();
+            return finite(&text);
         };
         let (whole, decimals) = (&text[..last], &text[last + 1..]);
         let other = if sign == ',' { '.' } else { ',' };
@@ -123,8 +123,13 @@ impl NumberStyle {
         } else {
             return None;
         };
-        number.parse().ok()
+        finite(&number)
     }
+}
+
+/// Reads a number with a decimal point; `None` for what is not finite, which no field can use.
+fn finite(number: &str) -> Option<f64> {
+    number.parse::<f64>().ok().filter(|number| number.is_finite())
 }
 
 /// Whether `sign` separates the digits of a number in threes.
@@ -212,7 +217,7 @@ mod tests {
                 (style.read("1,234,567"), style.read("1.234.567")),
                 (Some(1234567.0), Some(1234567.0))
             );
-            for odd in ["", "abc", "1,2,3", "1.2.3", "1,23,456", "1.2,3.4", "1,2.5"] {
+            for odd in ["", "abc", "1,2,3", "1.2.3", "1,23,456", "1.2,3.4", "1,2.5", "NaN", "-inf", "1e999"] {
                 assert_eq!(style.read(odd), None, "{style:?}: {odd}");
             }
         }

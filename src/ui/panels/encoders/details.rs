@@ -8,6 +8,7 @@ use super::list::{is_in_use, rate};
 use super::preview::preview_ui;
 use super::{Editing, EncodersPage};
 use crate::encoder::user_models::plain_name;
+use crate::number_format::plain;
 use crate::project::{EncoderOrigin, ListedEncoder};
 use crate::session::{
     EmbeddingCommand, EncoderChange, EncoderChoice, EncoderOffer, EncoderState, Session, TrialState,
@@ -69,7 +70,7 @@ fn present(session: &Session) -> String {
     match session.encoder() {
         EncoderState::Known(spec) => {
             let tiles = session.project().settings().tiles;
-            let (width, edge, mpp) = (spec.width, tiles.tile_px, tiles.mpp);
+            let (width, edge, mpp) = (spec.width, tiles.tile_px, plain(tiles.mpp));
             format!(
                 "This project uses {}: {width} numbers for each tile of {edge} px at {mpp} µm/px.",
                 spec.name
@@ -254,7 +255,7 @@ fn facts_ui(
     });
 }
 
-/// Draws the comparison with the present encoder, if there is one.
+/// Draws the comparison with the current encoder, if there is one.
 fn compared_ui(
     ui: &mut Ui,
     page: &mut EncodersPage,

@@ -4,7 +4,7 @@ use egui::{Color32, Margin, RichText, ScrollArea, Spinner, TextEdit, Ui, Vec2};
 
 use super::super::{line_ui, row_ui, text_over_ui};
 use super::{EncodersPage, looked_at};
-use crate::number_format::{counted, decimal};
+use crate::number_format::{counted, decimal, plain};
 use crate::project::{EncoderOrigin, ListedEncoder};
 use crate::session::{EmbeddingCommand, EncoderState, Session};
 use crate::ui::actions::{self, EmbeddingAction};
@@ -105,7 +105,7 @@ pub fn is_in_use(encoder: &ListedEncoder, session: &Session) -> bool {
 
 /// Network, length of a descriptor, and tiles.
 fn summary(encoder: &ListedEncoder) -> String {
-    let (edge, mpp) = (encoder.tiles.tile_px, encoder.tiles.mpp);
+    let (edge, mpp) = (encoder.tiles.tile_px, plain(encoder.tiles.mpp));
     let network = encoder.network.split(',').next().unwrap_or_default();
     format!("{} numbers · tiles of {edge} px at {mpp} µm/px · {network}", encoder.width)
 }

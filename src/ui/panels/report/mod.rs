@@ -40,7 +40,7 @@ pub struct ReportView {
     limits: Limits,
     exclude: Exclude,
     class: String,
-    /// Whether written reports contain codes instead of patients' names.
+    /// Whether exported reports contain codes instead of patients' names.
     pub pseudonymise: bool,
     /// Index of the encoder whose details are shown.
     encoder: usize,

@@ -94,7 +94,7 @@ pub struct TrainingPanel {
     pictures: PairPictures,
     /// Images of the preview pairs.
     previewed: PairPictures,
-    /// Images of the comparison of a new encoder with the present one.
+    /// Images of the comparison of a new encoder with the current one.
     trial: TrialPictures,
     /// Index of the validation whose distances are shown; `None` for the latest.
     validation: Option<usize>,

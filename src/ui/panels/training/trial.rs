@@ -1,4 +1,4 @@
-//! A run's encoder beside the present one, before it is used.
+//! A run's encoder beside the current one, before it is used.
 
 use egui::Ui;
 
@@ -8,7 +8,7 @@ use crate::ui::app::Requests;
 use crate::ui::panels::comparison::comparison_ui;
 use crate::ui::theme::Palette;
 
-/// Draws the comparison of the encoder of `run` with the present one, if there is any.
+/// Draws the comparison of the encoder of `run` with the current one, if there is any.
 pub fn trial_ui(
     ui: &mut Ui,
     run: &str,
