@@ -12,8 +12,11 @@ use turbojpeg::{Decompressor, PixelFormat, ScalingFactor};
 const START: [u8; 2] = [0xff, 0xd8];
 const END: [u8; 2] = [0xff, 0xd9];
 const START_OF_SCAN: u8 = 0xda;
+const HUFFMAN_TABLES: u8 = 0xc4;
+const QUANTISATION_TABLES: u8 = 0xdb;
+const RESTART_INTERVAL: u8 = 0xdd;
 
-/// End of libjpeg-turbo's warning when all pixels were decoded before the end-of-image marker was found.
+/// End of libjpeg-turbo's warning when bytes were left before the end-of-image marker.
 const BYTES_BEFORE_THE_END: &str = "extraneous bytes before marker 0xd9";
 
 /// Beginnings of libjpeg-turbo's warnings about damaged data (`JWRN_…` in its `jerror.h`).
@@ -69,7 +72,15 @@ impl TileJpegs {
         }
         if !tables.is_empty() {
             let tables = tables.strip_prefix(&START).and_then(|rest| rest.strip_suffix(&END));
-            head.extend_from_slice(tables.ok_or("its JPEG tables are damaged")?);
+            let mut rest = tables.ok_or("its JPEG tables are damaged")?;
+            while !rest.is_empty() {
+                let (marker, segment, after) = next_segment(rest).ok_or("its JPEG tables are damaged")?;
+                // All else, such as a restart interval, ends with the stream of tables.
+                if matches!(marker, HUFFMAN_TABLES | QUANTISATION_TABLES) {
+                    head.extend_from_slice(segment);
+                }
+                rest = after;
+            }
         }
         Ok(Self { head, components, shows_damaged: false })
     }
@@ -92,8 +103,8 @@ impl TileJpegs {
         pixels: &mut [u8],
         pitch: usize,
     ) -> Result<(), String> {
-        let (stream, rows) = self.whole_stream(tile, width)?;
-        if rows != height {
+        let stream = self.whole_stream(tile, width)?;
+        if stream.rows != height {
             return Err("a tile's JPEG has a different size from the tile".to_owned());
         }
         let (width, height) = (scale.scale(width as usize), scale.scale(height as usize));
@@ -112,7 +123,8 @@ impl TileJpegs {
         (width, height): (u32, u32),
         most_rows: u32,
     ) -> Result<Vec<u8>, String> {
-        let (stream, rows) = self.whole_stream(tile, width)?;
+        let stream = self.whole_stream(tile, width)?;
+        let rows = stream.rows;
         if !(height..=most_rows).contains(&rows) {
             return Err("a tile's JPEG has a different size from the tile".to_owned());
         }
@@ -126,54 +138,69 @@ impl TileJpegs {
         Ok(pixels)
     }
 
-    /// Returns the complete stream for libjpeg-turbo and its number of rows, after checking the tile's
-    /// header.
-    fn whole_stream(&self, tile: &[u8], width: u32) -> Result<(Vec<u8>, u32), String> {
+    /// Returns the complete stream for libjpeg-turbo, after checking the tile's header.
+    fn whole_stream(&self, tile: &[u8], width: u32) -> Result<Stream, String> {
         let mut rest = tile.strip_prefix(&START).ok_or("a tile is not a JPEG")?;
-        let mut stream = Vec::with_capacity(self.head.len() + tile.len() + END.len());
-        stream.extend_from_slice(&self.head);
-        let mut rows = None;
-        loop {
-            let [0xff, marker, high, low, ..] = *rest else {
-                return Err("a tile's header is damaged".to_owned());
-            };
-            let length = usize::from(u16::from_be_bytes([high, low])) + 2;
-            let segment = rest.get(..length).ok_or("a tile's header is damaged")?;
+        let mut bytes = Vec::with_capacity(self.head.len() + tile.len() + END.len());
+        bytes.extend_from_slice(&self.head);
+        let (mut frame, mut restart_interval) = (None, 0);
+        let scan = loop {
+            let (marker, segment, after) = next_segment(rest).ok_or("a tile's header is damaged")?;
             match marker {
-                START_OF_SCAN => break,
+                START_OF_SCAN => break segment,
                 // Application markers and comments.
                 0xe0..=0xef | 0xfe => {}
-                // Huffman tables, quantisation tables and restart intervals.
-                0xc4 | 0xdb | 0xdd => stream.extend_from_slice(segment),
-                // The frame: precision, height, width, components.
-                0xc0..=0xc2 if rows.is_none() => {
-                    let [_, _, _, _, 8, h1, h0, w1, w0, components, ..] = *segment else {
-                        return Err("a tile does not have 8-bit components".to_owned());
+                HUFFMAN_TABLES | QUANTISATION_TABLES => bytes.extend_from_slice(segment),
+                RESTART_INTERVAL => {
+                    let [_, _, _, _, high, low] = *segment else {
+                        return Err("a tile's header is damaged".to_owned());
                     };
-                    if components != self.components.count() {
-                        return Err("a tile has a different number of components from the image".to_owned());
-                    }
-                    let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
-                    if side(w1, w0) != width {
-                        return Err("a tile's JPEG has a different size from the tile".to_owned());
-                    }
-                    rows = Some(side(h1, h0));
-                    stream.extend_from_slice(segment);
+                    restart_interval = u32::from(u16::from_be_bytes([high, low]));
+                    bytes.extend_from_slice(segment);
+                }
+                0xc0..=0xc2 if frame.is_none() => {
+                    frame = Some(self.frame(segment, width)?);
+                    bytes.extend_from_slice(segment);
                 }
                 _ => return Err("a tile's JPEG variant is not supported".to_owned()),
             }
-            rest = &rest[length..];
-        }
-        let rows = rows.ok_or("a tile's header is damaged")?;
-        stream.extend_from_slice(rest);
+            rest = after;
+        };
+        let frame = frame.ok_or("a tile's header is damaged")?;
+        let pixels = &rest[scan.len()..];
+        let is_only_scan = !frame.is_progressive && scan.get(4) == Some(&self.components.count());
+        let whole = is_only_scan.then(|| whole_scan(pixels, frame.units, restart_interval)).flatten();
+        bytes.extend_from_slice(scan);
+        bytes.extend_from_slice(whole.unwrap_or(pixels));
         // Where the end marker is missing, as OpenSlide does not notice, all pixels may still be there.
-        stream.extend_from_slice(&END);
-        Ok((stream, rows))
+        bytes.extend_from_slice(&END);
+        Ok(Stream { bytes, rows: frame.rows, may_have_spare_bytes: whole.is_some() })
+    }
+
+    /// Reads a frame header: precision, height, width, then three bytes for each component.
+    fn frame(&self, segment: &[u8], width: u32) -> Result<Frame, String> {
+        let [_, marker, _, _, 8, h1, h0, w1, w0, count, ref components @ ..] = *segment else {
+            return Err("a tile does not have 8-bit components".to_owned());
+        };
+        if count != self.components.count() {
+            return Err("a tile has a different number of components from the image".to_owned());
+        }
+        let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
+        if side(w1, w0) != width {
+            return Err("a tile's JPEG has a different size from the tile".to_owned());
+        }
+        let rows = side(h1, h0);
+        // The sampling factors of a single component have no meaning (ITU-T T.81, A.2.2).
+        let sampling = components.chunks_exact(3).filter(|_| count > 1).map(|component| component[1]);
+        let (across, down) = sampling
+            .fold((1, 1), |(across, down), factors| (across.max(factors >> 4), down.max(factors & 15)));
+        let units = width.div_ceil(8 * u32::from(across)) * rows.div_ceil(8 * u32::from(down));
+        Ok(Frame { rows, units, is_progressive: marker == 0xc2 })
     }
 
     fn decompress(
         &self,
-        stream: &[u8],
+        stream: &Stream,
         scale: ScalingFactor,
         image: turbojpeg::Image<&mut [u8]>,
     ) -> Result<(), String> {
@@ -182,17 +209,62 @@ impl TileJpegs {
             let mut decoder = cached.take().map_or_else(Decompressor::new, Ok).map_err(message)?;
             decoder.set_scaling_factor(scale).map_err(message)?;
             // Unless damaged tiles are shown, warnings count as errors, since pixels may be wrong. The exception is
-            // extraneous bytes between the last pixel and the end of the image, which some scanners write. A decoder
-            // that failed is not reused.
-            match decoder.decompress(stream, image) {
+            // extraneous bytes between the last pixel and the end of the image, which some scanners write. Only the
+            // first warning is known. A decoder that failed is not reused.
+            match decoder.decompress(&stream.bytes, image) {
                 Ok(()) => *cached = Some(decoder),
                 Err(turbojpeg::Error::TurboJpegError(text))
-                    if text.ends_with(BYTES_BEFORE_THE_END) || self.shows_damaged && is_warning(&text) => {}
+                    if stream.may_have_spare_bytes && text.ends_with(BYTES_BEFORE_THE_END)
+                        || self.shows_damaged && is_warning(&text) => {}
                 Err(error) => return Err(message(error)),
             }
             Ok(())
         })
     }
+}
+
+/// A complete stream for libjpeg-turbo.
+struct Stream {
+    bytes: Vec<u8>,
+    /// Height of the picture in pixels.
+    rows: u32,
+    /// Bytes that are left before the end-of-image marker come after the last pixel.
+    may_have_spare_bytes: bool,
+}
+
+/// What a stream states about its picture.
+struct Frame {
+    rows: u32,
+    /// Number of minimum coded units of an interleaved scan.
+    units: u32,
+    is_progressive: bool,
+}
+
+/// Splits the first marker segment from a stream: its marker, the segment with marker and length, and what follows.
+fn next_segment(stream: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let [0xff, marker, high, low, ..] = *stream else { return None };
+    let (segment, after) = stream.split_at_checked(usize::from(u16::from_be_bytes([high, low])) + 2)?;
+    Some((marker, segment, after))
+}
+
+/// Returns the part of the only scan's data that is decoded, up to the first marker that does not belong to it; what
+/// comes after it is not read by OpenSlide. `None` when restart markers are missing among the `units`.
+fn whole_scan(data: &[u8], units: u32, restart_interval: u32) -> Option<&[u8]> {
+    let restarts = units.checked_div(restart_interval).map_or(0, |_| units.div_ceil(restart_interval) - 1);
+    let (mut found, mut at) = (0, 0);
+    let end = loop {
+        let Some(next) = data[at..].iter().position(|&byte| byte == 0xff) else { break data.len() };
+        at += next;
+        // A marker may be preceded by any number of fill bytes.
+        let fill = data[at..].iter().take_while(|&&byte| byte == 0xff).count();
+        match data.get(at + fill) {
+            Some(0) => {}
+            Some(0xd0..=0xd7) if found < restarts => found += 1,
+            _ => break at,
+        }
+        at += fill + 1;
+    };
+    (found == restarts).then(|| &data[..end])
 }
 
 /// Whether a message of libjpeg-turbo, which tells them apart only by their texts, is one after which it goes on.
@@ -222,8 +294,52 @@ mod tests {
         let padded = [stream.strip_suffix(&END).unwrap(), &[0; 7], &END].concat();
         assert!(decode(Components::YCbCr, &padded).unwrap() == whole);
         assert!(decode(Components::YCbCr, stream.strip_suffix(&END).unwrap()).unwrap() == whole);
+        // Nor do other markers after the last pixel, of which the third would begin a second scan.
+        for (spare, marker) in [(0, 0x01), (32, 0x01), (3, START_OF_SCAN), (0, 0xd3)] {
+            let followed =
+                [stream.strip_suffix(&END).unwrap(), &vec![0; spare], &[0xff, marker, 9, 9]].concat();
+            assert!(
+                decode(Components::YCbCr, &followed).unwrap() == whole,
+                "{spare} bytes, marker {marker:#x}"
+            );
+        }
         let cut = [&stream[..stream.len() * 3 / 4], &END].concat();
         assert!(decode(Components::YCbCr, &cut).unwrap_err().contains("JPEG"));
+    }
+
+    #[test]
+    fn bytes_left_before_a_restart_are_damage() {
+        // Three units of one grey block each, black throughout, with a restart after each of them.
+        let tables = [
+            &[0xff, QUANTISATION_TABLES, 0, 67, 0][..],
+            &[1; 64],
+            // One code, of one bit, for "no difference" (DC) and for "end of block" (AC).
+            &[&[0xff, HUFFMAN_TABLES, 0, 20, 0x00, 1][..], &[0; 16]].concat(),
+            &[&[0xff, HUFFMAN_TABLES, 0, 20, 0x10, 1][..], &[0; 16]].concat(),
+        ]
+        .concat();
+        let stream = |pixels: &[u8]| {
+            let header =
+                [0xff, 0xc0, 0, 11, 8, 0, 8, 0, 24, 1, 1, 0x11, 0, 0xff, RESTART_INTERVAL, 0, 4, 0, 1];
+            let scan = [0xff, START_OF_SCAN, 0, 8, 1, 1, 0, 0, 63, 0];
+            [&START, &tables[..], &header, &scan, pixels, &END].concat()
+        };
+        let jpegs = TileJpegs::new(Components::Grey, &[]).unwrap();
+        let decode = |pixels: &[u8]| jpegs.samples(&stream(pixels), (24, 8), 8);
+        assert_eq!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 0xff, 0xd1, 0x3f]).unwrap(), [128; 24 * 8]);
+        // After the last unit they do no harm.
+        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 0xff, 0xd1, 0x3f, 7, 7]).is_ok());
+        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 0xff, 0xd1, 0x3f, 7, 7, 0xff, 0x01]).is_ok());
+        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 7, 7, 0xff, 0xd1, 0x3f]).is_err());
+        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 7, 7, 0xff, 0xd9, 0x3f]).is_err());
+        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 7, 7]).is_err());
+        // A restart interval among the shared tables ends with them.
+        let shared = [&START, &tables[..], &[0xff, RESTART_INTERVAL, 0, 4, 0, 1], &END].concat();
+        let without =
+            [&START, &stream(&[0x07])[2 + tables.len()..][..13], &stream(&[0x07])[21 + tables.len()..]]
+                .concat();
+        let jpegs = TileJpegs::new(Components::Grey, &shared).unwrap();
+        assert_eq!(jpegs.samples(&without, (24, 8), 8).unwrap(), [128; 24 * 8]);
     }
 
     #[test]
