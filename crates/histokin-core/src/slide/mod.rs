@@ -23,6 +23,7 @@ mod raw_tiles;
 mod reduced;
 mod reconnecting;
 mod strips;
+mod tile_grid;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_slide;
 mod tiff;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::dicom::elements::has_prefix;
 use super::dicom;
 use crate::platform::name_of_bytes;
 use crate::untrusted;
@@ -19,9 +20,7 @@ const MAX_PARTS: usize = 4096;
 /// # Errors
 /// When the file itself cannot be read.
 pub(super) fn of(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut file = untrusted::open(path)?;
-    let start = super::read(&mut file, 0, 132)?;
-    if dicom::is_dicom(&start) {
+    if has_prefix(&mut untrusted::open(path)?) {
         return Ok(dicom::level_0(path));
     }
     let mut parts = vec![path.to_owned()];

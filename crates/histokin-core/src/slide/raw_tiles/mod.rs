@@ -3,17 +3,21 @@
 //!
 //! The bytes of a tile, completed with the tables that all tiles share, are decoded with libjpeg-turbo
 //! directly into the requested region. OpenSlide still provides the metadata, and reads whatever cannot be
-//! read directly. A file is read directly only after [`prove`] has found its level 0 to be bit-identical to
+//! read directly. A slide is read directly only after [`prove`] has found its level 0 to be bit-identical to
 //! OpenSlide's pixels.
+//!
+//! The levels of a TIFF slide are images of one file, those of a DICOM slide are files of one folder.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbaImage;
 use turbojpeg::ScalingFactor;
 
+use super::dicom;
+use super::dicom::frames::Frames;
 use super::openslide::OpenSlideSource;
 use super::reconnecting::Stamp;
 use super::reduced::read_in_parts;
@@ -21,13 +25,17 @@ use super::tiff::directory::Tiff;
 use super::tiff::jpeg::TileJpegs;
 use super::tiff::page::{self, Page};
 use super::tiff::raster::{Raster, most_chunks};
+use super::tile_grid::TileGrid;
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::LevelRect;
 use crate::memory::{Budget, Kind, MemoryCache};
 
-/// Vendors, by OpenSlide's names, whose files have simple tile grids: without overlaps, margins or composed
+/// Vendors, by OpenSlide's names, whose TIFF files have simple tile grids: without overlaps, margins or composed
 /// images.
 const PLAIN_VENDORS: [&str; 2] = ["aperio", "generic-tiff"];
+
+/// OpenSlide's name for DICOM slides.
+const DICOM: &str = "dicom";
 
 /// Number of tiles of level 0 that are compared with OpenSlide's, besides the last one: those with the most
 /// bytes.
@@ -45,9 +53,6 @@ pub(super) struct RawTileSource {
 
 /// The levels of a slide that can be read without OpenSlide.
 pub(super) struct RawLevels {
-    /// Stamp of the file, which is reopened for each read: an archive has more slides than a process may have
-    /// open files, and a file that was replaced in the meantime must not be read with the old offsets.
-    stamp: Stamp,
     /// By index of the level; `None` for levels that OpenSlide has to read.
     levels: Vec<Option<RawLevel>>,
     /// Decoded tiles that were only partly used, for the neighbouring regions.
@@ -56,8 +61,22 @@ pub(super) struct RawLevels {
 
 /// A level and the decoder of its tiles.
 struct RawLevel {
-    image: Arc<Raster>,
+    file: Arc<TileFile>,
+    tiles: Tiles,
     jpegs: TileJpegs,
+}
+
+/// A file with tiles. It is reopened for each read: an archive has more slides than a process may have open files, and
+/// a file that was replaced in the meantime must not be read with the old offsets.
+struct TileFile {
+    path: PathBuf,
+    stamp: Stamp,
+}
+
+/// Where the tiles of a level are stored.
+enum Tiles {
+    Tiff(Arc<Raster>),
+    Dicom(Frames),
 }
 
 /// Longest edge of a tile in pixels; slides have 240 to 2048.
@@ -88,20 +107,12 @@ fn tiled_jpegs(source: impl Read + Seek) -> Result<Vec<Arc<Raster>>, String> {
 /// A message, why the slide has to be read through OpenSlide.
 pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
     let info = slide.info();
-    if !PLAIN_VENDORS.contains(&info.vendor.as_str()) {
-        return Err(format!("files of {} have no simple tile grid", info.vendor));
-    }
-    let file = File::open(&info.path).map_err(|error| error.to_string())?;
-    let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
-    let images = tiled_jpegs(BufReader::new(file))?;
-    // Aperio's readers fill missing tiles from other levels, and so also on all coarser levels.
-    let misses_tiles = images.iter().any(|image| (0..image.chunks()).any(|tile| image.is_missing(tile)));
-    if info.vendor == "aperio" && misses_tiles {
-        return Err("some of its tiles are missing".to_owned());
-    }
-    let levels = info.levels.iter().map(|level| raw_level(level, &images)).collect();
-    let mut raw =
-        RawLevels { stamp, levels, memory_cache: MemoryCache::new(Budget::of_process(), Kind::Shared) };
+    let levels = match info.vendor.as_str() {
+        DICOM => dicom_levels(info),
+        vendor if PLAIN_VENDORS.contains(&vendor) => tiff_levels(info)?,
+        vendor => return Err(format!("files of {vendor} have no simple tile grid")),
+    };
+    let mut raw = RawLevels { levels, memory_cache: MemoryCache::new(Budget::of_process(), Kind::Shared) };
     for level in 0..info.levels.len() {
         match raw.compare(slide, level) {
             Err(reason) if level == 0 => return Err(reason),
@@ -115,13 +126,91 @@ pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
     Ok(raw)
 }
 
-/// Returns the image with the size of the level, if there is exactly one.
-fn raw_level(level: &Level, images: &[Arc<Raster>]) -> Option<RawLevel> {
-    let mut of_size =
-        images.iter().filter(|image| (image.width, image.height) == (level.width, level.height));
-    let image = of_size.next().filter(|_| of_size.next().is_none())?.clone();
-    let jpegs = image.jpegs()?.clone();
-    Some(RawLevel { image, jpegs })
+/// Finds the images of a TIFF file that are levels of the slide.
+///
+/// # Errors
+/// A message, when the file is damaged, or its tiles are not all there.
+fn tiff_levels(info: &SlideInfo) -> Result<Vec<Option<RawLevel>>, String> {
+    let (file, source) = TileFile::open(&info.path)?;
+    let images = tiled_jpegs(BufReader::new(source))?;
+    // Aperio's readers fill missing tiles from other levels, and so also on all coarser levels.
+    let misses_tiles = images.iter().any(|image| (0..image.grid.tiles()).any(|tile| image.is_missing(tile)));
+    if info.vendor == "aperio" && misses_tiles {
+        return Err("some of its tiles are missing".to_owned());
+    }
+    let level = |level: &Level| {
+        let image = only_of_size(level, &images, |image| image.grid)?;
+        let jpegs = image.jpegs()?.clone();
+        Some(RawLevel { file: file.clone(), tiles: Tiles::Tiff(image.clone()), jpegs })
+    };
+    Ok(info.levels.iter().map(level).collect())
+}
+
+/// Finds the files of a DICOM slide that hold its levels.
+fn dicom_levels(info: &SlideInfo) -> Vec<Option<RawLevel>> {
+    let files = dicom::files_of_slide(&info.path);
+    let frames = files.iter().filter_map(|path| {
+        let read = TileFile::open(path).and_then(|(file, _)| Ok((file, Frames::read(path)?)));
+        read.inspect_err(|reason| tracing::debug!(path = %path.display(), reason, "not read directly")).ok()
+    });
+    let frames: Vec<(Arc<TileFile>, Frames)> = frames.collect();
+    let level = |level: &Level| {
+        let (file, frames) = only_of_size(level, &frames, |(_, frames)| frames.grid)?;
+        let jpegs = TileJpegs::new(frames.components, &[]).ok()?;
+        Some(RawLevel { file: file.clone(), tiles: Tiles::Dicom(frames.clone()), jpegs })
+    };
+    info.levels.iter().map(level).collect()
+}
+
+/// Returns the image with the size of the level, if there is exactly one, and its tiles are not too large.
+fn only_of_size<'a, T>(level: &Level, images: &'a [T], grid: impl Fn(&T) -> TileGrid) -> Option<&'a T> {
+    let mut of_size = images.iter().filter(|image| {
+        let grid = grid(image);
+        (grid.width, grid.height) == (level.width, level.height)
+            && u64::from(grid.tile_width.max(grid.tile_height)) <= MAX_TILE_EDGE
+    });
+    of_size.next().filter(|_| of_size.next().is_none())
+}
+
+impl TileFile {
+    fn open(path: &Path) -> Result<(Arc<Self>, File), String> {
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
+        Ok((Arc::new(Self { path: path.to_owned(), stamp }), file))
+    }
+
+    fn reopen(&self) -> Result<File, String> {
+        let file = File::open(&self.path).map_err(|error| error.to_string())?;
+        let metadata = file.metadata().map_err(|error| error.to_string())?;
+        if Stamp::of(&metadata) != self.stamp {
+            return Err("the file was replaced after it was opened".to_owned());
+        }
+        Ok(file)
+    }
+}
+
+impl RawLevel {
+    fn grid(&self) -> TileGrid {
+        match &self.tiles {
+            Tiles::Tiff(image) => image.grid,
+            Tiles::Dicom(frames) => frames.grid,
+        }
+    }
+
+    fn stored_bytes(&self, tile: usize) -> u64 {
+        match &self.tiles {
+            Tiles::Tiff(image) => image.stored_bytes(tile),
+            Tiles::Dicom(frames) => frames.stored_bytes(tile),
+        }
+    }
+
+    /// Reads the JPEG stream of a tile.
+    fn stream(&self, file: &mut File, tile: usize) -> Result<Vec<u8>, String> {
+        match &self.tiles {
+            Tiles::Tiff(image) => image.stream(file, tile),
+            Tiles::Dicom(frames) => frames.stream(file, tile),
+        }
+    }
 }
 
 impl RawLevels {
@@ -131,14 +220,13 @@ impl RawLevels {
         let Some(raw) = &self.levels[level] else {
             return Err("it is not stored as plain JPEG tiles".to_owned());
         };
-        let info = slide.info();
         let mut equal = 0;
         // The other levels were written by the same program, so one tile is enough.
         let count = if level == 0 { DETAILED_TILES_COMPARED } else { 1 };
         let downsample = slide.own_downsample(level).ok_or("OpenSlide has no such level")?;
-        for tile in tiles_to_compare(&raw.image, downsample, count) {
-            let region = raw.image.region(level as u32, tile);
-            match (slide.read(&region), self.read(info, &region)) {
+        for tile in tiles_to_compare(raw, downsample, count) {
+            let region = raw.grid().region(level as u32, tile);
+            match (slide.read(&region), self.read(&region)) {
                 (Ok(theirs), Ok(ours)) if theirs == ours => equal += 1,
                 // Such a tile is later read through OpenSlide.
                 (_, Err(_)) => {}
@@ -152,13 +240,14 @@ impl RawLevels {
     ///
     /// # Errors
     /// A message, when the region has to be read through OpenSlide.
-    fn read(&self, info: &SlideInfo, region: &LevelRect) -> Result<RgbaImage, String> {
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, String> {
         let raw = self.levels.get(region.level as usize).and_then(Option::as_ref);
         let raw = raw.ok_or("it is not stored as plain JPEG tiles")?;
         let mut canvas = transparent(region)?;
-        let Some(part) = clip(region, raw.image.width, raw.image.height) else { return Ok(canvas) };
-        let mut file = self.open(&info.path)?;
-        for tile in raw.image.chunks_under(&part) {
+        let grid = raw.grid();
+        let Some(part) = clip(region, grid.width, grid.height) else { return Ok(canvas) };
+        let mut file = raw.file.reopen()?;
+        for tile in grid.tiles_under(&part) {
             self.draw(raw, tile, &mut file, &part, &mut canvas, region)?;
         }
         Ok(canvas)
@@ -168,11 +257,10 @@ impl RawLevels {
     ///
     /// # Errors
     /// A message, when it has to be read at full resolution.
-    fn read_reduced(&self, info: &SlideInfo, region: &LevelRect, factor: u32) -> Result<RgbaImage, String> {
+    fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, String> {
         let raw = self.levels.get(region.level as usize).and_then(Option::as_ref);
         let raw = raw.ok_or("it is not stored as plain JPEG tiles")?;
-        let image = &raw.image;
-        let (tile_width, tile_height) = (image.chunk_width, image.chunk_height);
+        let TileGrid { width, height, tile_width, tile_height } = raw.grid();
         let is_whole = |start: i64, length: u32, tile: u32, whole: u32| {
             let end = start.saturating_add(length.into());
             start >= 0
@@ -185,21 +273,21 @@ impl RawLevels {
             || !tile_height.is_multiple_of(EIGHTH)
             || !region.width.is_multiple_of(EIGHTH)
             || !region.height.is_multiple_of(EIGHTH)
-            || !is_whole(region.x, region.width, tile_width, image.width)
-            || !is_whole(region.y, region.height, tile_height, image.height)
+            || !is_whole(region.x, region.width, tile_width, width)
+            || !is_whole(region.y, region.height, tile_height, height)
         {
             return Err("it does not consist of whole tiles".to_owned());
         }
         let mut canvas = RgbaImage::new(region.width / EIGHTH, region.height / EIGHTH);
         let mut tile_pixels = RgbaImage::new(tile_width / EIGHTH, tile_height / EIGHTH);
         let pitch = tile_pixels.width() as usize * 4;
-        let mut file = self.open(&info.path)?;
-        for tile in image.chunks_under(region) {
-            let stream = image.stream(&mut file, tile)?;
+        let mut file = raw.file.reopen()?;
+        for tile in raw.grid().tiles_under(region) {
+            let stream = raw.stream(&mut file, tile)?;
             let samples = tile_pixels.as_flat_samples_mut().samples;
             let size = (tile_width, tile_height);
             raw.jpegs.decode(&stream, size, ScalingFactor::ONE_EIGHTH, samples, pitch)?;
-            let shown = image.region(region.level, tile);
+            let shown = raw.grid().region(region.level, tile);
             let to = |at: i64, start: i64| (at - start) / i64::from(EIGHTH);
             image::imageops::replace(&mut canvas, &tile_pixels, to(shown.x, region.x), to(shown.y, region.y));
         }
@@ -216,7 +304,8 @@ impl RawLevels {
         canvas: &mut RgbaImage,
         region: &LevelRect,
     ) -> Result<(), String> {
-        let visible = raw.image.region(region.level, tile);
+        let grid = raw.grid();
+        let visible = grid.region(region.level, tile);
         // All positions lie on the level, so no sum overflows.
         let end = |start: i64, length: u32| start + i64::from(length);
         let (left, top) = (visible.x.max(part.x), visible.y.max(part.y));
@@ -226,8 +315,8 @@ impl RawLevels {
         let (x, y) = ((left - region.x) as usize, (top - region.y) as usize);
         let canvas_pitch = canvas.width() as usize * 4;
         let canvas = canvas.as_flat_samples_mut().samples;
-        if (width, height) == (raw.image.chunk_width, raw.image.chunk_height) {
-            let stream = raw.image.stream(file, tile)?;
+        if (width, height) == (grid.tile_width, grid.tile_height) {
+            let stream = raw.stream(file, tile)?;
             return raw.jpegs.decode(
                 &stream,
                 (width, height),
@@ -239,7 +328,7 @@ impl RawLevels {
         let is_shared = (width, height) != (visible.width, visible.height);
         let pixels = self.tile(raw, tile, file, region.level, is_shared)?;
         let (skipped, length) = ((left - visible.x) as usize * 4, width as usize * 4);
-        let lines = pixels.chunks_exact(raw.image.chunk_width as usize * 4).skip((top - visible.y) as usize);
+        let lines = pixels.chunks_exact(grid.tile_width as usize * 4).skip((top - visible.y) as usize);
         for (line, row) in lines.zip(y..y + height as usize) {
             let start = row * canvas_pitch + x * 4;
             canvas[start..start + length].copy_from_slice(&line[skipped..skipped + length]);
@@ -261,25 +350,16 @@ impl RawLevels {
         if let Some(pixels) = self.memory_cache.get(key) {
             return Ok(pixels);
         }
-        let stream = raw.image.stream(file, tile)?;
-        let pitch = raw.image.chunk_width as usize * 4;
-        let mut pixels = vec![0; pitch * raw.image.chunk_height as usize];
-        let size = (raw.image.chunk_width, raw.image.chunk_height);
+        let stream = raw.stream(file, tile)?;
+        let size = (raw.grid().tile_width, raw.grid().tile_height);
+        let pitch = size.0 as usize * 4;
+        let mut pixels = vec![0; pitch * size.1 as usize];
         raw.jpegs.decode(&stream, size, ScalingFactor::ONE, &mut pixels, pitch)?;
         let pixels = Arc::new(pixels);
         if is_shared {
             self.memory_cache.insert(key, pixels.len(), pixels.clone());
         }
         Ok(pixels)
-    }
-
-    fn open(&self, path: &Path) -> Result<File, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        let metadata = file.metadata().map_err(|error| error.to_string())?;
-        if Stamp::of(&metadata) != self.stamp {
-            return Err("the file was replaced after it was opened".to_owned());
-        }
-        Ok(file)
     }
 }
 
@@ -288,14 +368,14 @@ impl RawLevels {
 ///
 /// OpenSlide takes positions in integer level-0 pixels, divides them by its own `downsample` of the level,
 /// and resamples if the result is not an integer position on the level.
-fn tiles_to_compare(image: &Raster, downsample: f64, count: usize) -> Vec<usize> {
+fn tiles_to_compare(level: &RawLevel, downsample: f64, count: usize) -> Vec<usize> {
     let is_exact = |tile: &usize| {
-        let region = image.region(0, *tile);
+        let region = level.grid().region(0, *tile);
         [region.x, region.y].iter().all(|px| (*px as f64 * downsample).fract() == 0.0)
     };
-    let mut tiles: Vec<usize> = (0..image.chunks()).filter(is_exact).collect();
+    let mut tiles: Vec<usize> = (0..level.grid().tiles()).filter(is_exact).collect();
     let last = tiles.last().copied();
-    let bytes = |tile: &usize| std::cmp::Reverse(image.stored_bytes(*tile));
+    let bytes = |tile: &usize| std::cmp::Reverse(level.stored_bytes(*tile));
     let count = count.min(tiles.len());
     if count < tiles.len() {
         tiles.select_nth_unstable_by_key(count, bytes);
@@ -320,7 +400,7 @@ impl SlideSource for RawTileSource {
     /// Returns the level's own pixels at any position, unlike OpenSlide, which interpolates if a level's
     /// downsample is not an integer. Falls back to OpenSlide.
     fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
-        self.levels.read(&self.info, region).or_else(|reason| {
+        self.levels.read(region).or_else(|reason| {
             tracing::debug!(path = %self.info.path.display(), ?region, reason, "read through OpenSlide");
             self.openslide.read(region)
         })
@@ -328,7 +408,7 @@ impl SlideSource for RawTileSource {
 
     /// Whole tiles are decoded at 1/8 by libjpeg-turbo, in a fraction of the time.
     fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, SlideError> {
-        self.levels.read_reduced(&self.info, region, factor).or_else(|reason| {
+        self.levels.read_reduced(region, factor).or_else(|reason| {
             tracing::debug!(path = %self.info.path.display(), ?region, reason, "read at full scale");
             read_in_parts(&|part| self.read(part), region, factor)
         })
@@ -345,6 +425,7 @@ impl SlideSource for RawTileSource {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dicom::made::{MadeDicom, Table};
     use super::super::tiff::made::{MadeTiff, tiff_bytes};
     use super::super::{open, open_with_openslide};
     use super::*;
@@ -387,6 +468,48 @@ mod tests {
     }
 
     #[test]
+    fn dicom_levels_equal_openslides() {
+        for table in [Table::None, Table::Basic, Table::Extended] {
+            let folder = tempfile::tempdir().unwrap();
+            let level_0 = MadeDicom { table, ..MadeDicom::default() };
+            let level_1 = MadeDicom { width: 65, height: 45, instance: "1.2.3.2", ..MadeDicom::default() };
+            let label = MadeDicom {
+                kind: r"ORIGINAL\PRIMARY\LABEL\NONE",
+                instance: "1.2.3.3",
+                ..MadeDicom::default()
+            };
+            for (name, made) in [("b", level_1), ("c", label), ("a", level_0)] {
+                std::fs::write(folder.path().join(name), made.bytes()).unwrap();
+            }
+            let (raw, openslide) =
+                (open(folder.path(), None).unwrap(), open_with_openslide(folder.path()).unwrap());
+            assert_eq!((raw.info().reader, openslide.info().reader), (Reader::RawTiles, Reader::OpenSlide));
+            assert_eq!((raw.info().levels.len(), &raw.info().id), (2, &openslide.info().id));
+            for level in 0..2 {
+                for (x, y, width, height) in
+                    [(0, 0, 130, 90), (-5, -9, 200, 150), (47, 47, 2, 2), (48, 48, 48, 41)]
+                {
+                    let region = region(level, x, y, width, height);
+                    assert!(
+                        raw.read(&region).unwrap() == openslide.read(&region).unwrap(),
+                        "{table:?} {region:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn dicom_tiles_in_several_parts_are_read_through_openslide() {
+        let folder = tempfile::tempdir().unwrap();
+        let divided = MadeDicom { is_divided: true, table: Table::Basic, ..MadeDicom::default() };
+        std::fs::write(folder.path().join("a"), divided.bytes()).unwrap();
+        let slide = open(folder.path(), None).unwrap();
+        assert_eq!(slide.info().reader, Reader::OpenSlide);
+        assert!(slide.read(&region(0, 0, 0, 130, 90)).is_ok());
+    }
+
+    #[test]
     fn an_eighth_is_about_the_mean_of_the_pixels() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(&folder, &tiff_bytes(&MadeTiff::default()));
@@ -395,7 +518,7 @@ mod tests {
         // Whole tiles, up to the slide's edge except for incomplete pixels.
         for (width, height) in [(96, 48), (128, 88)] {
             let region = region(0, 0, 0, width, height);
-            let fast = levels.read_reduced(slide.info(), &region, EIGHTH).unwrap();
+            let fast = levels.read_reduced(&region, EIGHTH).unwrap();
             let slow = read_in_parts(&|part| slide.read(part), &region, EIGHTH).unwrap();
             assert_eq!(fast.dimensions(), slow.dimensions());
             let apart = fast.as_raw().iter().zip(slow.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)));
@@ -403,8 +526,8 @@ mod tests {
             assert!(mean < 4.0, "{mean} grey levels apart");
         }
         // Parts of tiles are read at full resolution.
-        assert!(levels.read_reduced(slide.info(), &region(0, 8, 0, 88, 48), EIGHTH).is_err());
-        assert!(levels.read_reduced(slide.info(), &region(0, 0, 0, 96, 48), 4).is_err());
+        assert!(levels.read_reduced(&region(0, 8, 0, 88, 48), EIGHTH).is_err());
+        assert!(levels.read_reduced(&region(0, 0, 0, 96, 48), 4).is_err());
     }
 
     #[test]

@@ -30,11 +30,11 @@ pub fn fuzz_tiff_tile(file: &[u8]) {
     for page in pages.iter().filter(|page| page.area() < 1 << 22) {
         let Ok(raster) = Raster::of(page, &mut tiff, &mut left) else { continue };
         let rendering = Rendering::of(page, raster.packing(), raster.gives_rgb(), None);
-        for chunk in 0..raster.chunks().min(MAX_TILES) {
+        for chunk in 0..raster.grid.tiles().min(MAX_TILES) {
             if let (Ok(Some(samples)), Ok(rendering)) =
                 (raster.read(&mut Cursor::new(file), chunk), &rendering)
             {
-                let pixels = raster.chunk_width as usize * raster.rows_of(chunk) as usize;
+                let pixels = raster.grid.tile_width as usize * raster.rows_of(chunk) as usize;
                 assert_eq!(rendering.rgba(&samples).len(), pixels * 4);
             }
         }

@@ -154,7 +154,8 @@ impl TiffFile {
     /// Whether any tiles of the slide's levels are missing.
     pub fn misses_tiles(&mut self) -> bool {
         let pages = std::mem::take(&mut self.pages);
-        let is_missing = |raster: &raster::Raster| (0..raster.chunks()).any(|chunk| raster.is_missing(chunk));
+        let is_missing =
+            |raster: &raster::Raster| (0..raster.grid.tiles()).any(|chunk| raster.is_missing(chunk));
         let mut left = raster::most_chunks(self.tiff.size);
         let misses = layout::layout(&pages).is_ok_and(|layout| {
             layout.levels.iter().any(|planes| {

@@ -8,7 +8,7 @@ use super::directory::{Entry, Tiff};
 use super::jpeg::TileJpegs;
 use super::page::{Page, SampleFormat};
 use super::samples::{self, Packing, Samples};
-use crate::geometry::LevelRect;
+use crate::slide::tile_grid::TileGrid;
 
 /// Maximum number of pixels of a tile or compressed strip, which is decoded as a whole: 16,384 squared.
 const MAX_CHUNK_PIXELS: u64 = 1 << 28;
@@ -46,14 +46,8 @@ pub(in crate::slide) struct Location {
 
 /// One image whose pixels can be read.
 pub(in crate::slide) struct Raster {
-    /// Width of the image in pixels.
-    pub width: u32,
-    /// Height of the image in pixels.
-    pub height: u32,
-    /// Width of a tile or strip in pixels.
-    pub chunk_width: u32,
-    /// Height of a tile or strip in pixels; the last strip of an image may have fewer rows.
-    pub chunk_height: u32,
+    /// Size of the image and of its tiles or strips; the last strip of an image may have fewer rows.
+    pub grid: TileGrid,
     /// Whether the image is stored in tiles rather than strips.
     pub is_tiled: bool,
     /// Samples per pixel.
@@ -99,10 +93,7 @@ impl Raster {
         *left -= count;
         let locations = locations(page, tiff, count, row_bytes, rows)?;
         let mut raster = Self {
-            width,
-            height,
-            chunk_width,
-            chunk_height: rows,
+            grid: TileGrid { width, height, tile_width: chunk_width, tile_height: rows },
             is_tiled: page.tile.is_some(),
             samples: page.samples as usize,
             locations,
@@ -115,14 +106,14 @@ impl Raster {
             file_size: tiff.size,
         };
         raster.divide_strips(row_bytes);
-        let pixels = u64::from(raster.chunk_width) * u64::from(raster.chunk_height);
+        let pixels = u64::from(raster.grid.tile_width) * u64::from(raster.grid.tile_height);
         let bytes = pixels.saturating_mul(page.samples).saturating_mul(packing.unpacked_bytes());
         if pixels > MAX_CHUNK_PIXELS || bytes > MAX_CHUNK_BYTES {
             return Err(Refusal::Unsupported(format!(
                 "it is stored in {} of {} × {} px, which are too large to be decoded",
                 if raster.is_tiled { "tiles" } else { "compressed strips" },
-                raster.chunk_width,
-                raster.chunk_height
+                raster.grid.tile_width,
+                raster.grid.tile_height
             )));
         }
         Ok(raster)
@@ -130,22 +121,23 @@ impl Raster {
 
     /// Divides long uncompressed strips, so that small regions do not require reading a whole strip.
     fn divide_strips(&mut self, row_bytes: u64) {
-        let whole = row_bytes.saturating_mul(self.chunk_height.into());
+        let whole = row_bytes.saturating_mul(self.grid.tile_height.into());
         if self.is_tiled || self.is_planar || !self.codec.is_none() || whole <= 2 * STRIP_PART {
             return;
         }
         let wanted = (STRIP_PART / row_bytes.max(1)).clamp(1, u64::from(u32::MAX)) as u32;
         let is_one = self.locations.len() == 1;
         // Parts of several strips form one grid only if they divide the strips evenly.
-        let rows = match (1..=wanted).rev().find(|rows| is_one || self.chunk_height.is_multiple_of(*rows)) {
-            Some(rows) if rows < self.chunk_height => rows,
+        let rows = match (1..=wanted).rev().find(|rows| is_one || self.grid.tile_height.is_multiple_of(*rows))
+        {
+            Some(rows) if rows < self.grid.tile_height => rows,
             _ => return,
         };
-        let chunks = self.height.div_ceil(rows);
+        let chunks = self.grid.height.div_ceil(rows);
         if u64::from(chunks) > most_chunks(self.file_size) {
             return;
         }
-        let parts = u64::from(self.chunk_height.div_ceil(rows));
+        let parts = u64::from(self.grid.tile_height.div_ceil(rows));
         let part = u64::from(rows) * row_bytes;
         let split = |location: &Location| {
             let location = *location;
@@ -155,26 +147,16 @@ impl Raster {
             })
         };
         self.locations = self.locations.iter().flat_map(split).take(chunks as usize).collect();
-        self.chunk_height = rows;
-    }
-
-    /// Number of columns of tiles; 1 for strips.
-    pub fn columns(&self) -> u32 {
-        self.width.div_ceil(self.chunk_width)
-    }
-
-    /// Number of tiles or strips of one sample, or of all samples if they are stored together.
-    pub fn chunks(&self) -> usize {
-        self.columns() as usize * self.height.div_ceil(self.chunk_height) as usize
+        self.grid.tile_height = rows;
     }
 
     /// Number of rows stored in a tile or strip; the last strip may have fewer.
     pub fn rows_of(&self, chunk: usize) -> u32 {
-        let row = chunk as u32 / self.columns();
+        let row = chunk as u32 / self.grid.columns();
         if self.is_tiled {
-            self.chunk_height
+            self.grid.tile_height
         } else {
-            self.chunk_height.min(self.height - row * self.chunk_height)
+            self.grid.tile_height.min(self.grid.height - row * self.grid.tile_height)
         }
     }
 
@@ -201,26 +183,6 @@ impl Raster {
         self.locations[chunk].length
     }
 
-    /// The region that a tile or strip shows, without the padding of edge tiles.
-    pub fn region(&self, level: u32, chunk: usize) -> LevelRect {
-        let (column, row) = (chunk as u32 % self.columns(), chunk as u32 / self.columns());
-        let (x, y) = (column * self.chunk_width, row * self.chunk_height);
-        let (width, height) = (self.chunk_width.min(self.width - x), self.chunk_height.min(self.height - y));
-        LevelRect { level, x: x.into(), y: y.into(), width, height }
-    }
-
-    /// The tiles or strips that share pixels with `part`, which must lie on the image.
-    pub fn chunks_under(&self, part: &LevelRect) -> impl Iterator<Item = usize> + use<> {
-        let range = |start: i64, length: u32, chunk: u32| {
-            let (start, end) = (start as usize, start as usize + length as usize);
-            start / chunk as usize..end.div_ceil(chunk as usize)
-        };
-        let across = range(part.x, part.width, self.chunk_width);
-        let columns = self.columns() as usize;
-        range(part.y, part.height, self.chunk_height)
-            .flat_map(move |row| across.clone().map(move |column| row * columns + column))
-    }
-
     /// Reads the stored bytes of a tile or strip.
     ///
     /// # Errors
@@ -234,7 +196,7 @@ impl Raster {
 
     /// Whether the file contains no data for the tile or strip.
     pub fn is_missing(&self, chunk: usize) -> bool {
-        self.planes().all(|plane| self.locations[plane * self.chunks() + chunk].length == 0)
+        self.planes().all(|plane| self.locations[plane * self.grid.tiles() + chunk].length == 0)
     }
 
     fn planes(&self) -> std::ops::Range<usize> {
@@ -268,16 +230,16 @@ impl Raster {
         sample: usize,
     ) -> Result<Option<Samples>, String> {
         match self.is_planar {
-            true if self.locations[sample * self.chunks() + chunk].length == 0 => Ok(None),
+            true if self.locations[sample * self.grid.tiles() + chunk].length == 0 => Ok(None),
             true => self.sample(file, chunk, sample).map(Some),
             false => Ok(self.read(file, chunk)?.map(|all| all.one_of(sample, self.samples))),
         }
     }
 
     fn sample(&self, file: &mut (impl Read + Seek), chunk: usize, sample: usize) -> Result<Samples, String> {
-        let index = sample * self.chunks() + chunk;
+        let index = sample * self.grid.tiles() + chunk;
         if self.locations[index].length == 0 {
-            let pixels = self.chunk_width as usize * self.rows_of(chunk) as usize;
+            let pixels = self.grid.tile_width as usize * self.rows_of(chunk) as usize;
             return Ok(self.packing.zeros(pixels));
         }
         self.decode(file, index, self.rows_of(chunk), 1)
@@ -298,15 +260,19 @@ impl Raster {
         if self.is_lsb_first && self.codec.is_of_bits() {
             bytes.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
         }
-        let shape =
-            codec::Shape { width: self.chunk_width, height: rows, most_rows: self.chunk_height, samples };
+        let shape = codec::Shape {
+            width: self.grid.tile_width,
+            height: rows,
+            most_rows: self.grid.tile_height,
+            samples,
+        };
         if let Some(decoded) = self.codec.picture(&bytes, shape)? {
             return Ok(decoded);
         }
-        let row_bytes = self.packing.row_bytes(u64::from(self.chunk_width) * samples as u64) as usize;
+        let row_bytes = self.packing.row_bytes(u64::from(self.grid.tile_width) * samples as u64) as usize;
         let mut raw = self.codec.unpack(bytes, row_bytes * rows as usize)?;
         samples::unpredict(&mut raw, row_bytes, samples, self.predictor, self.packing, self.is_big_endian)?;
-        Ok(self.packing.samples(raw, row_bytes, self.chunk_width as usize * samples, self.is_big_endian))
+        Ok(self.packing.samples(raw, row_bytes, self.grid.tile_width as usize * samples, self.is_big_endian))
     }
 
     /// Reads the stored bytes of a tile or strip.
@@ -314,7 +280,7 @@ impl Raster {
         if location.offset.checked_add(location.length).is_none_or(|end| end > self.file_size) {
             return Err("one of its tiles is beyond the end of the file: the file is truncated".to_owned());
         }
-        let pixels = u64::from(self.chunk_width) * u64::from(rows);
+        let pixels = u64::from(self.grid.tile_width) * u64::from(rows);
         let unpacked = pixels * self.samples as u64 * self.packing.unpacked_bytes();
         if unpacked > UNCHECKED_CHUNK_BYTES && unpacked / MAX_EXPANSION > location.length {
             return Err("one of its tiles states more pixels than its bytes can hold".to_owned());

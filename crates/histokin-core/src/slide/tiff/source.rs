@@ -122,7 +122,7 @@ impl TiffSource {
     /// Returns the RGBA pixels of a whole tile or strip; transparent if it is missing.
     fn chunk(&self, level: &TiffLevel, chunk: usize, file: &mut File) -> Result<Vec<u8>, String> {
         let first = &level.rasters[0];
-        let pixels = u64::from(first.chunk_width) * u64::from(first.rows_of(chunk));
+        let pixels = u64::from(first.grid.tile_width) * u64::from(first.rows_of(chunk));
         let _one_at_a_time =
             (pixels > LARGE_CHUNK).then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         let blank = || vec![0; pixels as usize * 4];
@@ -156,7 +156,7 @@ impl TiffSource {
         canvas: &mut RgbaImage,
         region: &LevelRect,
     ) -> Result<(), String> {
-        let visible = level.rasters[0].region(region.level, chunk);
+        let visible = level.rasters[0].grid.region(region.level, chunk);
         // All positions lie on the level, so no sum overflows.
         let end = |start: i64, length: u32| start + i64::from(length);
         let (left, top) = (visible.x.max(part.x), visible.y.max(part.y));
@@ -177,8 +177,9 @@ impl TiffSource {
         let (x, y) = ((left - region.x) as usize, (top - region.y) as usize);
         let pitch = canvas.width() as usize * 4;
         let canvas = canvas.as_flat_samples_mut().samples;
-        let lines =
-            pixels.chunks_exact(level.rasters[0].chunk_width as usize * 4).skip((top - visible.y) as usize);
+        let lines = pixels
+            .chunks_exact(level.rasters[0].grid.tile_width as usize * 4)
+            .skip((top - visible.y) as usize);
         for (line, row) in lines.zip(y..y + (bottom - top) as usize) {
             let start = row * pitch + x * 4;
             canvas[start..start + length].copy_from_slice(&line[skipped..skipped + length]);
@@ -192,7 +193,7 @@ impl TiffSource {
         let level = level.ok_or_else(|| format!("the slide has no level {}", region.level))?;
         let Some(part) = clip(region, level.width(), level.height()) else { return Ok(canvas) };
         let mut file = self.file()?;
-        for chunk in level.rasters[0].chunks_under(&part) {
+        for chunk in level.rasters[0].grid.tiles_under(&part) {
             self.draw(level, chunk, &mut file, &part, &mut canvas, region)?;
         }
         Ok(canvas)
@@ -230,13 +231,13 @@ impl SlideSource for TiffSource {
             self.associated.get(name).ok_or_else(|| self.info.no_such_associated(name))?;
         let read = || -> Result<RgbaImage, String> {
             let mut file = self.file()?;
-            let mut picture = RgbaImage::new(raster.width, raster.height);
-            for chunk in 0..raster.chunks() {
+            let mut picture = RgbaImage::new(raster.grid.width, raster.grid.height);
+            for chunk in 0..raster.grid.tiles() {
                 let Some(samples) = raster.read(&mut file, chunk)? else { continue };
-                let (width, height) = (raster.chunk_width, raster.rows_of(chunk));
+                let (width, height) = (raster.grid.tile_width, raster.rows_of(chunk));
                 let pixels = RgbaImage::from_vec(width, height, rendering.rgba(&samples))
                     .ok_or("its pixels are incomplete")?;
-                let shown = raster.region(0, chunk);
+                let shown = raster.grid.region(0, chunk);
                 image::imageops::replace(&mut picture, &pixels, shown.x, shown.y);
             }
             Ok(picture)
@@ -255,11 +256,11 @@ impl SlideSource for TiffSource {
 
 impl TiffLevel {
     fn width(&self) -> u32 {
-        self.rasters[0].width
+        self.rasters[0].grid.width
     }
 
     fn height(&self) -> u32 {
-        self.rasters[0].height
+        self.rasters[0].grid.height
     }
 }
 
@@ -277,8 +278,7 @@ fn level(planes: &[Plane], file: &mut TiffFile, left: &mut u64) -> Result<TiffLe
         };
         level.planes.push((raster, plane.sample));
     }
-    let shape = |raster: &Raster| (raster.width, raster.height, raster.chunk_width, raster.chunk_height);
-    if level.rasters.iter().any(|raster| shape(raster) != shape(&level.rasters[0])) {
+    if level.rasters.iter().any(|raster| raster.grid != level.rasters[0].grid) {
         return Err(Refusal::Unsupported("its channels are stored in tiles of different sizes".to_owned()));
     }
     Ok(level)
@@ -380,7 +380,7 @@ fn info(
     let sizes: Vec<(u32, u32)> = levels.iter().map(|level| (level.width(), level.height())).collect();
     let tile = |index: usize| {
         let raster: &Raster = levels.get(index)?.rasters.first()?;
-        raster.is_tiled.then_some((raster.chunk_width, raster.chunk_height))
+        raster.is_tiled.then_some((raster.grid.tile_width, raster.grid.tile_height))
     };
     Ok(SlideInfo {
         id,

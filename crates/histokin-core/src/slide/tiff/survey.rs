@@ -23,8 +23,8 @@ pub(super) fn bits_of(max: u64) -> Option<u32> {
 /// Returns values sampled evenly from `raster`, of one sample or of all.
 pub(super) fn numbers(raster: &Raster, sample: Option<usize>, file: &mut File) -> Vec<f32> {
     let mut numbers = Vec::new();
-    let chunks = raster.chunks();
-    let each = (raster.chunk_width as usize).saturating_mul(raster.chunk_height as usize).max(1);
+    let chunks = raster.grid.tiles();
+    let each = (raster.grid.tile_width as usize).saturating_mul(raster.grid.tile_height as usize).max(1);
     let wanted = (MAX_PIXELS / each).clamp(1, MAX_CHUNKS.max(1));
     let step = chunks.div_ceil(wanted).max(1);
     // Start half a step in, because the first tiles of a slide are empty glass.

@@ -186,7 +186,7 @@ fn long_uncompressed_strips_are_read_in_parts() {
     let (mut tiff, first) = Tiff::begin(Cursor::new(&file)).unwrap();
     let pages = page::pages(&mut tiff, first).unwrap();
     let raster = Raster::of(&pages[0], &mut tiff, &mut most_chunks(file.len() as u64)).unwrap();
-    assert!(raster.chunks() > 3 && raster.chunk_height < 300, "{} parts", raster.chunks());
+    assert!(raster.grid.tiles() > 3 && raster.grid.tile_height < 300, "{} parts", raster.grid.tiles());
     assert!(whole(slide(&opened(&file)), 0) == as_rgba(&picture));
 }
 
@@ -444,7 +444,7 @@ fn both_byte_orders_and_both_sizes_of_offsets_are_read() {
             assert_eq!(pages.len(), 3);
             let raster = Raster::of(&pages[0], &mut tiff, &mut most_chunks(file.len() as u64)).unwrap();
             assert_eq!(
-                (raster.width, raster.height, raster.columns(), raster.chunks()),
+                (raster.grid.width, raster.grid.height, raster.grid.columns(), raster.grid.tiles()),
                 (made.width, made.height, 3, 6)
             );
             for tile in 0..6 {

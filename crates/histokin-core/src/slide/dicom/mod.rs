@@ -1,36 +1,26 @@
-//! Determines which files of a folder form one DICOM slide. A slide is a series of instances, with one file
-//! for each level, the label and the overview; OpenSlide opens all of it from any of these files. File names
-//! carry no information: archives export names such as `IM000001`.
+//! Determines which files of a folder form one DICOM slide, and where the tiles of its levels are stored.
 //!
-//! Only the few elements that identify the series are read (DICOM PS3.5 and PS3.10).
+//! A slide is a series of instances, with one file for each level, the label and the overview; OpenSlide opens all of
+//! it from any of these files. File names carry no information: archives export names such as `IM000001`.
+//! `elements` reads data sets, `frames` finds the tiles of a level.
+
+pub(super) mod elements;
+pub(super) mod frames;
+#[cfg(test)]
+pub(super) mod made;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::untrusted;
+use elements::{Elements, Tag, has_prefix};
 
 /// SOP class of whole-slide images (VL Whole Slide Microscopy Image Storage).
 const WHOLE_SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
-/// Transfer syntaxes whose elements are not explicit little-endian.
-const IMPLICIT: &str = "1.2.840.10008.1.2";
-const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
-const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
-const TRANSFER_SYNTAX: (u16, u16) = (0x0002, 0x0010);
-const SOP_CLASS: (u16, u16) = (0x0008, 0x0016);
-const SERIES: (u16, u16) = (0x0020, 0x000e);
-const ITEM: u16 = 0xfffe;
-const END_OF_SEQUENCE: (u16, u16) = (ITEM, 0xe0dd);
-const END_OF_ITEM: (u16, u16) = (ITEM, 0xe00d);
-
-/// Maximum number of elements that are read; bounds the work on damaged files.
-const MAX_ELEMENTS: usize = 10_000;
-/// Maximum nesting of sequences.
-const MAX_DEPTH: usize = 16;
-/// Longest value that is read, in bytes; identifiers have at most 64.
-const MAX_VALUE_BYTES: u32 = 128;
+const SOP_CLASS: Tag = (0x0008, 0x0016);
+const SERIES: Tag = (0x0020, 0x000e);
 
 /// What a DICOM file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +39,7 @@ pub enum Instance {
 /// Determines what the file at `path` is; `None` if it is not a DICOM file.
 pub fn instance(path: &Path) -> Option<Instance> {
     let mut file = BufReader::new(untrusted::open(path).ok()?);
-    is_dicom(&mut file).then(|| identify(&mut file).unwrap_or(Instance::Unknown))
+    has_prefix(&mut file).then(|| identify(file).unwrap_or(Instance::Unknown))
 }
 
 /// Returns the DICOM slides among the files of `folder`: the files of each series, sorted by name.
@@ -71,41 +61,24 @@ pub fn slides_in(folder: &Path) -> Vec<Vec<PathBuf>> {
 /// `path` itself if it does not belong to one.
 pub fn first_file_of_slide(path: &Path) -> PathBuf {
     let Some(Instance::Slide { .. }) = instance(path) else { return path.to_owned() };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let slide = slides_in(folder)
-        .into_iter()
-        .find(|files| files.iter().any(|file| file.file_name() == path.file_name()));
-    let first = slide.and_then(|files| files.first()?.file_name().map(|name| path.with_file_name(name)));
-    first.unwrap_or_else(|| path.to_owned())
+    files_of_slide(path).into_iter().next().unwrap_or_else(|| path.to_owned())
 }
 
-fn is_dicom(file: &mut BufReader<File>) -> bool {
-    let mut head = [0; 132];
-    file.read_exact(&mut head).is_ok() && head.ends_with(b"DICM")
+/// Returns the files of the DICOM slide that `path` belongs to, sorted by name; none if it does not belong to one.
+pub(super) fn files_of_slide(path: &Path) -> Vec<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_this = |file: &PathBuf| file.file_name() == path.file_name();
+    let files = slides_in(folder).into_iter().find(|files| files.iter().any(is_this)).unwrap_or_default();
+    files.iter().filter_map(|file| Some(path.with_file_name(file.file_name()?))).collect()
 }
 
 /// Reads the elements after the prefix until the series is known.
-fn identify(source: &mut (impl Read + Seek)) -> io::Result<Instance> {
-    let mut elements = Elements { source, is_implicit: false, left: MAX_ELEMENTS };
-    let mut in_header = true;
-    let (mut syntax, mut class) = (String::new(), String::new());
+fn identify(source: impl Read + Seek) -> io::Result<Instance> {
+    let mut elements = Elements::begin(source)?;
+    let mut class = String::new();
     loop {
         let element = elements.next()?;
-        // The header is always explicit little-endian and ends with its group.
-        if in_header && element.tag.0 != 0x0002 {
-            in_header = false;
-            match syntax.as_str() {
-                DEFLATED | BIG_ENDIAN => return Ok(Instance::Unknown),
-                IMPLICIT => {
-                    elements.source.seek_relative(-i64::from(element.head))?;
-                    elements.is_implicit = true;
-                    continue;
-                }
-                _ => {}
-            }
-        }
         match element.tag {
-            TRANSFER_SYNTAX => syntax = elements.text(&element)?,
             SOP_CLASS => {
                 class = elements.text(&element)?;
                 if class != WHOLE_SLIDE {
@@ -118,82 +91,8 @@ fn identify(source: &mut (impl Read + Seek)) -> io::Result<Instance> {
                 return Ok(if is_slide { Instance::Slide { series } } else { Instance::Unknown });
             }
             // Elements are sorted by tag.
-            tag if tag > SERIES && !in_header => return Ok(Instance::Unknown),
-            _ => elements.skip(&element, 0)?,
-        }
-    }
-}
-
-/// Reads the elements of a data set one after the other.
-struct Elements<'a, R> {
-    source: &'a mut R,
-    is_implicit: bool,
-    left: usize,
-}
-
-struct Element {
-    tag: (u16, u16),
-    /// Bytes of the value; `None` for sequences that end with a delimiter.
-    length: Option<u32>,
-    /// Bytes of tag, type and length.
-    head: u8,
-}
-
-impl<R: Read + Seek> Elements<'_, R> {
-    fn next(&mut self) -> io::Result<Element> {
-        let damaged = || io::Error::from(io::ErrorKind::InvalidData);
-        self.left = self.left.checked_sub(1).ok_or_else(damaged)?;
-        let mut head = [0; 8];
-        self.source.read_exact(&mut head)?;
-        let [g0, g1, e0, e1, v0, v1, l0, l1] = head;
-        let tag = (u16::from_le_bytes([g0, g1]), u16::from_le_bytes([e0, e1]));
-        let (length, head) = if self.is_implicit || tag.0 == ITEM {
-            (u32::from_le_bytes([v0, v1, l0, l1]), 8)
-        } else if matches!(
-            &[v0, v1],
-            b"OB"
-                | b"OD"
-                | b"OF"
-                | b"OL"
-                | b"OV"
-                | b"OW"
-                | b"SQ"
-                | b"SV"
-                | b"UC"
-                | b"UN"
-                | b"UR"
-                | b"UT"
-                | b"UV"
-        ) {
-            let mut long = [0; 4];
-            self.source.read_exact(&mut long)?;
-            (u32::from_le_bytes(long), 12)
-        } else {
-            (u16::from_le_bytes([l0, l1]).into(), 8)
-        };
-        Ok(Element { tag, length: (length != u32::MAX).then_some(length), head })
-    }
-
-    fn text(&mut self, element: &Element) -> io::Result<String> {
-        let length = element.length.filter(|length| *length <= MAX_VALUE_BYTES);
-        let mut value = vec![0; length.ok_or(io::ErrorKind::InvalidData)? as usize];
-        self.source.read_exact(&mut value)?;
-        Ok(String::from_utf8_lossy(&value).trim_matches(['\0', ' ']).to_owned())
-    }
-
-    fn skip(&mut self, element: &Element, depth: usize) -> io::Result<()> {
-        if let Some(length) = element.length {
-            return self.source.seek_relative(length.into());
-        }
-        if depth > MAX_DEPTH {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        loop {
-            let inner = self.next()?;
-            if inner.tag == END_OF_SEQUENCE || inner.tag == END_OF_ITEM {
-                return Ok(());
-            }
-            self.skip(&inner, depth + 1)?;
+            tag if tag > SERIES => return Ok(Instance::Unknown),
+            _ => elements.skip(&element)?,
         }
     }
 }
@@ -202,9 +101,10 @@ impl<R: Read + Seek> Elements<'_, R> {
 #[cfg(feature = "test-support")]
 pub fn fuzz_dicom(file: &[u8]) {
     let mut source = io::Cursor::new(file);
-    if source.seek(io::SeekFrom::Start(132)).is_ok() {
+    if has_prefix(&mut source) {
         let _ = identify(&mut source);
     }
+    let _ = frames::Frames::of(io::Cursor::new(file), file.len() as u64);
 }
 
 #[cfg(test)]
@@ -212,8 +112,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+    const IMPLICIT: &str = "1.2.840.10008.1.2";
+    const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+
     /// An element of the data set, explicit or implicit.
-    fn element(is_implicit: bool, tag: (u16, u16), kind: &[u8; 2], value: &[u8]) -> Vec<u8> {
+    fn element(is_implicit: bool, tag: Tag, kind: &[u8; 2], value: &[u8]) -> Vec<u8> {
         let mut bytes = [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat();
         let length = value.len() as u32;
         if is_implicit {
@@ -232,7 +136,7 @@ mod tests {
         let is_implicit = syntax == IMPLICIT;
         let mut bytes = vec![0; 128];
         bytes.extend_from_slice(b"DICM");
-        bytes.extend(element(false, TRANSFER_SYNTAX, b"UI", syntax.as_bytes()));
+        bytes.extend(element(false, (0x0002, 0x0010), b"UI", syntax.as_bytes()));
         bytes.extend(element(is_implicit, SOP_CLASS, b"UI", class.as_bytes()));
         // A sequence of unknown length that contains one item of unknown length.
         let mut sequence = element(is_implicit, (0x0008, 0x1115), b"SQ", b"");
@@ -249,12 +153,11 @@ mod tests {
     #[test]
     fn instances_of_one_series_are_one_slide() {
         let folder = tempfile::tempdir().unwrap();
-        let explicit = "1.2.840.10008.1.2.1";
         for (name, syntax, class, series) in [
-            ("IM2", explicit, WHOLE_SLIDE, "1.2.3\0"),
+            ("IM2", EXPLICIT, WHOLE_SLIDE, "1.2.3\0"),
             ("IM1", IMPLICIT, WHOLE_SLIDE, "1.2.3\0"),
             ("b.dcm", "1.2.840.10008.1.2.4.50", WHOLE_SLIDE, "1.2.4"),
-            ("report.dcm", explicit, "1.2.840.10008.5.1.4.1.1.88.33", "1.2.5"),
+            ("report.dcm", EXPLICIT, "1.2.840.10008.5.1.4.1.1.88.33", "1.2.5"),
             ("big-endian.dcm", BIG_ENDIAN, WHOLE_SLIDE, "1.2.6"),
         ] {
             std::fs::write(folder.path().join(name), file(syntax, class, series)).unwrap();
@@ -283,9 +186,10 @@ mod tests {
             }
             bytes.truncate(length.index(bytes.len() + 1));
             let mut source = io::Cursor::new(bytes);
-            source.seek(io::SeekFrom::Start(132)).unwrap();
             // It must return a result or an error, not panic.
-            let _ = identify(&mut source);
+            if has_prefix(&mut source) {
+                let _ = identify(source);
+            }
         }
     }
 }

@@ -1,0 +1,341 @@
+//! Finds the tiles of one level of a DICOM slide that are stored as JPEGs.
+//!
+//! Each tile is a frame of the level's instance. If the instance is `TILED_FULL`, frames are in the order of their
+//! places, row by row (DICOM PS3.3, C.7.6.17.3). The bytes of frames are the items of the pixel data, which follow a
+//! table of offsets that may be empty (PS3.5, A.4); newer instances have a table in an element before the pixel data.
+
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::super::tiff::jpeg::Components;
+use super::super::tiff::raster::Location;
+use super::super::tile_grid::TileGrid;
+use super::elements::{END_OF_SEQUENCE, Element, Elements, ITEM, Tag, has_prefix};
+use crate::untrusted;
+
+/// Transfer syntax of baseline JPEGs of 8 bits.
+const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
+
+const CONCATENATION: Tag = (0x0020, 0x9161);
+const PLACES_OF_FRAMES: Tag = (0x5200, 0x9230);
+const EXTENDED_OFFSETS: Tag = (0x7fe0, 0x0001);
+const PIXEL_DATA: Tag = (0x7fe0, 0x0010);
+
+/// Bytes of an item's tag and length.
+const ITEM_HEADER: u64 = 8;
+
+/// Bytes that a frame may take for each pixel, beyond those for tables.
+const MOST_BYTES_PER_PIXEL: u64 = 6;
+const MOST_BYTES_OF_TABLES: u64 = 1 << 16;
+
+/// The tiles of a level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::slide) struct Frames {
+    pub grid: TileGrid,
+    /// Meaning of the samples.
+    pub components: Components,
+    /// The item of each tile, with its header.
+    items: Vec<Location>,
+}
+
+/// What an instance states before its pixel data.
+#[derive(Default)]
+struct Stated {
+    is_volume: bool,
+    is_full: bool,
+    samples: u32,
+    photometric: String,
+    frames: usize,
+    tile: (u32, u32),
+    level: (u32, u32),
+    focal_planes: Option<u32>,
+    offsets: Option<Vec<u64>>,
+}
+
+impl Frames {
+    /// Reads where the tiles of the instance at `path` are.
+    ///
+    /// # Errors
+    /// A message, when it does not hold a level in plain JPEG tiles, or is damaged.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let file = untrusted::open(path).map_err(|error| error.to_string())?;
+        let size = file.metadata().map_err(|error| error.to_string())?.len();
+        Self::of(BufReader::new(file), size)
+    }
+
+    /// Reads where the tiles of an instance of `size` bytes are.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn of(mut source: impl Read + Seek, size: u64) -> Result<Self, String> {
+        let damaged = |error: std::io::Error| format!("its elements are damaged: {error}");
+        if !has_prefix(&mut source) {
+            return Err("it is no DICOM file".to_owned());
+        }
+        let mut elements = Elements::begin(source).map_err(damaged)?;
+        if elements.syntax() != JPEG_BASELINE {
+            return Err("its tiles are no baseline JPEGs".to_owned());
+        }
+        let mut stated = Stated::default();
+        loop {
+            let element = elements.next().map_err(damaged)?;
+            match element.tag {
+                PIXEL_DATA if element.length.is_none() => break,
+                CONCATENATION | PLACES_OF_FRAMES | PIXEL_DATA => {
+                    return Err("its tiles are not stored one after the other in one file".to_owned());
+                }
+                _ => stated.take(&mut elements, &element, size).map_err(damaged)?,
+            }
+        }
+        let (grid, components) = stated.layout()?;
+        let items = items(&mut elements.into_source(), stated.frames, stated.offsets, size)?;
+        Ok(Self { grid, components, items })
+    }
+
+    /// Number of bytes of a tile.
+    pub fn stored_bytes(&self, tile: usize) -> u64 {
+        self.items[tile].length - ITEM_HEADER
+    }
+
+    /// Reads the JPEG stream of a tile.
+    ///
+    /// # Errors
+    /// A message, when it is divided into several items, damaged, or cannot be read.
+    pub fn stream(&self, file: &mut (impl Read + Seek), tile: usize) -> Result<Vec<u8>, String> {
+        let item = self.items[tile];
+        let pixels = u64::from(self.grid.tile_width) * u64::from(self.grid.tile_height);
+        if item.length > MOST_BYTES_PER_PIXEL * pixels + MOST_BYTES_OF_TABLES {
+            return Err("one of its tiles has more bytes than its pixels need".to_owned());
+        }
+        file.seek(SeekFrom::Start(item.offset)).map_err(|error| error.to_string())?;
+        if item_length(file)? != item.length - ITEM_HEADER {
+            return Err("one of its tiles is stored in several parts".to_owned());
+        }
+        let mut bytes = vec![0; (item.length - ITEM_HEADER) as usize];
+        file.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+}
+
+impl Stated {
+    /// Keeps the value of an element if it is needed, and skips it otherwise.
+    fn take<R: Read + Seek>(
+        &mut self,
+        elements: &mut Elements<R>,
+        element: &Element,
+        size: u64,
+    ) -> std::io::Result<()> {
+        match element.tag {
+            (0x0008, 0x0008) => self.is_volume = elements.text(element)?.contains("VOLUME"),
+            (0x0020, 0x9311) => self.is_full = elements.text(element)? == "TILED_FULL",
+            (0x0028, 0x0002) => self.samples = elements.number(element)?,
+            (0x0028, 0x0004) => self.photometric = elements.text(element)?,
+            (0x0028, 0x0008) => self.frames = elements.text(element)?.parse().unwrap_or(0),
+            (0x0028, 0x0010) => self.tile.1 = elements.number(element)?,
+            (0x0028, 0x0011) => self.tile.0 = elements.number(element)?,
+            (0x0048, 0x0006) => self.level.0 = elements.number(element)?,
+            (0x0048, 0x0007) => self.level.1 = elements.number(element)?,
+            (0x0048, 0x0303) => self.focal_planes = Some(elements.number(element)?),
+            EXTENDED_OFFSETS => {
+                let bytes = elements.bytes(element, size)?;
+                self.offsets =
+                    Some(bytes.as_chunks().0.iter().map(|offset| u64::from_le_bytes(*offset)).collect());
+            }
+            _ => elements.skip(element)?,
+        }
+        Ok(())
+    }
+
+    /// Returns the grid of tiles and the meaning of their samples.
+    fn layout(&self) -> Result<(TileGrid, Components), String> {
+        let components = match self.photometric.as_str() {
+            "YBR_FULL_422" => Components::YCbCr,
+            "RGB" => Components::Rgb,
+            _ => return Err("its samples are neither RGB nor YCbCr".to_owned()),
+        };
+        if !self.is_volume || !self.is_full || self.samples != 3 || self.focal_planes.unwrap_or(1) != 1 {
+            return Err("it is not a level in a full grid of colour tiles".to_owned());
+        }
+        let [width, height, tile_width, tile_height] = [self.level.0, self.level.1, self.tile.0, self.tile.1];
+        if [width, height, tile_width, tile_height].contains(&0) {
+            return Err("it does not state its size".to_owned());
+        }
+        let grid = TileGrid { width, height, tile_width, tile_height };
+        // Several optical paths have more.
+        if u64::from(width.div_ceil(tile_width)) * u64::from(height.div_ceil(tile_height))
+            != self.frames as u64
+        {
+            return Err("it does not have one frame for each tile".to_owned());
+        }
+        Ok((grid, components))
+    }
+}
+
+/// Finds the items of the pixel data, at whose beginning `source` is.
+fn items(
+    source: &mut (impl Read + Seek),
+    frames: usize,
+    offsets: Option<Vec<u64>>,
+    size: u64,
+) -> Result<Vec<Location>, String> {
+    let damaged = |error: std::io::Error| format!("its tiles cannot be found: {error}");
+    if frames as u64 > size / ITEM_HEADER {
+        return Err("it lists more tiles than it can contain".to_owned());
+    }
+    let table_bytes = item_length(source)?;
+    let offsets = match offsets {
+        Some(offsets) => {
+            source.seek_relative(table_bytes as i64).map_err(damaged)?;
+            Some(offsets)
+        }
+        None if table_bytes == 0 => None,
+        None if table_bytes == frames as u64 * 4 => {
+            let mut table = vec![0; table_bytes as usize];
+            source.read_exact(&mut table).map_err(damaged)?;
+            Some(table.as_chunks().0.iter().map(|offset| u64::from(u32::from_le_bytes(*offset))).collect())
+        }
+        None => return Err("its table of offsets is damaged".to_owned()),
+    };
+    let first = source.stream_position().map_err(damaged)?;
+    match offsets {
+        Some(offsets) => items_at(source, first, &offsets, frames, size),
+        None => items_in_turn(source, first, frames, size),
+    }
+}
+
+/// Finds the items by their offsets from the first one, of which each extends to the next.
+fn items_at(
+    source: &mut (impl Read + Seek),
+    first: u64,
+    offsets: &[u64],
+    frames: usize,
+    size: u64,
+) -> Result<Vec<Location>, String> {
+    let damaged = "its table of offsets is damaged";
+    let starts: Option<Vec<u64>> = offsets.iter().map(|offset| first.checked_add(*offset)).collect();
+    let starts = starts.filter(|starts| starts.len() == frames).ok_or(damaged)?;
+    let last = *starts.last().ok_or(damaged)?;
+    source.seek(SeekFrom::Start(last)).map_err(|error| error.to_string())?;
+    let length = item_length(source)?;
+    let end = last + ITEM_HEADER + length;
+    if end > size {
+        return Err(damaged.to_owned());
+    }
+    let ends = starts.iter().skip(1).copied().chain([end]);
+    let locations = starts.iter().zip(ends).map(|(start, end)| {
+        let length = end.checked_sub(*start).filter(|length| *length >= ITEM_HEADER)?;
+        Some(Location { offset: *start, length })
+    });
+    locations.collect::<Option<_>>().ok_or_else(|| damaged.to_owned())
+}
+
+/// Finds the items one after the other, each of which holds a whole frame.
+fn items_in_turn(
+    source: &mut (impl Read + Seek),
+    first: u64,
+    frames: usize,
+    size: u64,
+) -> Result<Vec<Location>, String> {
+    let mut offset = first;
+    let mut items = Vec::with_capacity(frames);
+    for _ in 0..frames {
+        let length = ITEM_HEADER + item_length(source)?;
+        items.push(Location { offset, length });
+        offset += length;
+        if offset > size {
+            return Err("one of its tiles is beyond the end of the file: the file is truncated".to_owned());
+        }
+        source.seek_relative((length - ITEM_HEADER) as i64).map_err(|error| error.to_string())?;
+    }
+    match header(source)? {
+        (END_OF_SEQUENCE, _) => Ok(items),
+        _ => Err("its tiles are stored in several parts".to_owned()),
+    }
+}
+
+/// Reads the header of an item; returns the length of its value in bytes.
+fn item_length(source: &mut impl Read) -> Result<u64, String> {
+    match header(source)? {
+        (ITEM, length) if length != u32::MAX => Ok(length.into()),
+        _ => Err("its tiles are damaged".to_owned()),
+    }
+}
+
+fn header(source: &mut impl Read) -> Result<(Tag, u32), String> {
+    let mut bytes = [0; ITEM_HEADER as usize];
+    source.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+    let [g0, g1, e0, e1, length @ ..] = bytes;
+    Ok(((u16::from_le_bytes([g0, g1]), u16::from_le_bytes([e0, e1])), u32::from_le_bytes(length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made::{MadeDicom, Table};
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    fn of(bytes: &[u8]) -> Result<Frames, String> {
+        Frames::of(Cursor::new(bytes), bytes.len() as u64)
+    }
+
+    #[test]
+    fn tiles_are_found_with_and_without_a_table() {
+        for table in [Table::None, Table::Basic, Table::Extended] {
+            let made = MadeDicom { table, ..MadeDicom::default() };
+            let bytes = made.bytes();
+            let frames = of(&bytes).unwrap();
+            assert_eq!(
+                frames.grid,
+                TileGrid { width: made.width, height: made.height, tile_width: 48, tile_height: 48 }
+            );
+            assert_eq!(frames.components, Components::YCbCr);
+            for (number, tile) in made.tiles().iter().enumerate() {
+                assert!(frames.stream(&mut Cursor::new(&bytes), number).unwrap() == *tile, "{table:?}");
+                assert_eq!(frames.stored_bytes(number), tile.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn other_layouts_are_refused() {
+        let made = MadeDicom::default;
+        for (other, reason) in [
+            (MadeDicom { organization: "TILED_SPARSE", ..made() }, "full grid"),
+            (MadeDicom { kind: r"ORIGINAL\PRIMARY\LABEL\NONE", ..made() }, "full grid"),
+            (MadeDicom { photometric: "MONOCHROME2", ..made() }, "RGB"),
+            (MadeDicom { is_divided: true, ..made() }, "several parts"),
+        ] {
+            let message = of(&other.bytes()).unwrap_err();
+            assert!(message.contains(reason), "{message}");
+        }
+        // With a table it is noticed when the tile is read.
+        let divided = MadeDicom { is_divided: true, table: Table::Basic, ..made() };
+        let bytes = divided.bytes();
+        let message = of(&bytes).unwrap().stream(&mut Cursor::new(&bytes), 0).unwrap_err();
+        assert!(message.contains("several parts"), "{message}");
+        let cut = made().bytes();
+        for length in (0..cut.len() - 8).step_by(7) {
+            assert!(of(&cut[..length]).is_err(), "{length} bytes");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_are_read_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+            table in prop::sample::select(vec![Table::None, Table::Basic, Table::Extended]),
+        ) {
+            let mut bytes = MadeDicom { table, ..MadeDicom::default() }.bytes();
+            for (position, byte) in changes {
+                let at = position.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(frames) = of(&bytes) {
+                for tile in 0..frames.grid.tiles() {
+                    let _ = frames.stream(&mut Cursor::new(&bytes), tile);
+                }
+            }
+        }
+    }
+}
