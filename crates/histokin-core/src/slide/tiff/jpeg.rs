@@ -326,13 +326,19 @@ mod tests {
         };
         let jpegs = TileJpegs::new(Components::Grey, &[]).unwrap();
         let decode = |pixels: &[u8]| jpegs.samples(&stream(pixels), (24, 8), 8);
-        assert_eq!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 0xff, 0xd1, 0x3f]).unwrap(), [128; 24 * 8]);
+        let unit = [0x3f];
+        let spare = [&unit[..], &[7; 40]].concat();
+        let decode = |units: [&[u8]; 3], markers: [u8; 2], end: &[u8]| {
+            let [first, second, third] = units;
+            decode(&[first, &[0xff, markers[0]], second, &[0xff, markers[1]], third, end].concat())
+        };
+        assert_eq!(decode([&unit; 3], [0xd0, 0xd1], &[]).unwrap(), [128; 24 * 8]);
         // After the last unit they do no harm.
-        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 0xff, 0xd1, 0x3f, 7, 7]).is_ok());
-        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 0xff, 0xd1, 0x3f, 7, 7, 0xff, 0x01]).is_ok());
-        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 7, 7, 0xff, 0xd1, 0x3f]).is_err());
-        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 7, 7, 0xff, 0xd9, 0x3f]).is_err());
-        assert!(decode(&[0x3f, 0xff, 0xd0, 0x3f, 7, 7]).is_err());
+        assert!(decode([&unit, &unit, &spare], [0xd0, 0xd1], &[]).is_ok());
+        assert!(decode([&unit, &unit, &spare], [0xd0, 0xd1], &[0xff, 0x01]).is_ok());
+        assert!(decode([&unit, &spare, &unit], [0xd0, 0xd1], &[]).is_err());
+        assert!(decode([&unit, &spare, &unit], [0xd0, 0xd9], &[]).is_err());
+        assert!(decode([&unit, &spare, &unit], [0xd0, 0x01], &[]).is_err());
         // A restart interval among the shared tables ends with them.
         let shared = [&START, &tables[..], &[0xff, RESTART_INTERVAL, 0, 4, 0, 1], &END].concat();
         let without =
