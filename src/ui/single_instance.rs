@@ -1,13 +1,13 @@
 //! One window for all slides: a program that is started with files while a window is open hands them to it.
 //!
 //! The window listens on a local socket that only its user can reach. What is handed over is a list of absolute
-//! paths, each ended by a NUL byte. The window answers with [`ACCEPTED`] in the frame in which it takes them, and
-//! opens them as if they were dropped on it: a window that hangs or is closing answers nothing, and the later
-//! start opens a window of its own.
+//! paths, each ended by a NUL byte; an empty path ends the list. The window answers with [`ACCEPTED`] in the frame
+//! in which it takes them, and opens them as if they were dropped on it: a window that hangs or is closing answers
+//! nothing, and the later start opens a window of its own. Whoever has closed the connection, or its half, does not
+//! wait for the answer.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::platform::{self, LocalAddress, LocalStream, path_of_bytes};
 /// Most bytes that are read from a program that hands over paths.
 const MOST_BYTES: u64 = 1 << 20;
 /// The answer of a window that opens the paths.
-const ACCEPTED: &[u8] = b"histokin 1\n";
+const ACCEPTED: &[u8] = b"histokin 2\n";
 /// How long to wait for the other program before it counts as hanging; longer than a slow first frame.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Number of starts that can wait for the window.
@@ -28,10 +28,10 @@ const WAITING: usize = 16;
 /// Where the window of this user and display listens; `None` where there is no folder for it.
 pub fn address() -> Option<PathBuf> {
     let folders = directories::ProjectDirs::from("", "", "histokin")?;
-    // Each display and each folder of user data has its own window.
+    // Each display, each folder of user data and each form of the exchange has its own window.
     let of = |variable| std::env::var_os(variable).unwrap_or_default();
     let mut key = DefaultHasher::new();
-    (folders.data_dir(), of("DISPLAY"), of("WAYLAND_DISPLAY")).hash(&mut key);
+    (folders.data_dir(), of("DISPLAY"), of("WAYLAND_DISPLAY"), ACCEPTED).hash(&mut key);
     let folder = folders.runtime_dir().unwrap_or_else(|| folders.data_local_dir());
     Some(folder.join(format!("window-{:016x}.socket", key.finish())))
 }
@@ -57,7 +57,7 @@ fn hand_over_within(timeout: Duration, address: &Path, paths: &[PathBuf]) -> boo
             window.write_all(std::path::absolute(path)?.as_os_str().as_encoded_bytes())?;
             window.write_all(&[0])?;
         }
-        window.shutdown(Shutdown::Write)?;
+        window.write_all(&[0])?;
         let mut answer = Vec::new();
         window.take(ACCEPTED.len() as u64).read_to_end(&mut answer)?;
         Ok(answer == ACCEPTED)
@@ -100,8 +100,8 @@ impl Listener {
     /// window.
     pub fn take(&self) -> Option<Vec<PathBuf>> {
         loop {
-            let Offer { paths, mut from } = self.received.try_recv().ok()?;
-            match from.write_all(ACCEPTED) {
+            let Offer { paths, from } = self.received.try_recv().ok()?;
+            match accept(from) {
                 Ok(()) => return Some(paths),
                 // It has given up, and opened a window of its own.
                 Err(error) => tracing::debug!(%error, "another start did not wait for the window"),
@@ -117,25 +117,47 @@ impl Drop for Listener {
     }
 }
 
+/// Tells another start that the window opens its paths.
+///
+/// # Errors
+/// If it does not wait for that any more.
+fn accept(mut from: LocalStream) -> io::Result<()> {
+    // Writing alone does not tell: over TCP it succeeds although the other end is closed.
+    from.set_nonblocking(true)?;
+    match from.read(&mut [0]) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        outcome => return outcome.and(Err(ErrorKind::ConnectionAborted.into())),
+    }
+    from.set_nonblocking(false)?;
+    from.write_all(ACCEPTED)
+}
+
 /// Reads the paths of one start, for the window to take. Returns `false` when the window is gone.
 fn receive(stream: LocalStream, sender: &Sender<Offer>) -> io::Result<bool> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    let mut bytes = Vec::new();
-    (&stream).take(MOST_BYTES).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == MOST_BYTES {
-        return Err(io::Error::other("the list of files is too long"));
+    let mut list = BufReader::new((&stream).take(MOST_BYTES));
+    let mut paths = Vec::new();
+    loop {
+        let mut path = Vec::new();
+        list.read_until(0, &mut path)?;
+        if path.pop() != Some(0) {
+            return Err(io::Error::other("the list of files is too long or breaks off"));
+        }
+        if path.is_empty() {
+            break;
+        }
+        // Only whole paths, so that nothing depends on the folder in which the window was started.
+        paths.extend(path_of_bytes(path).filter(|path| path.is_absolute()));
     }
-    let paths = bytes.split(|byte| *byte == 0).filter(|path| !path.is_empty());
-    let paths = paths.filter_map(|path| path_of_bytes(path.to_vec()));
-    // Only whole paths, so that nothing depends on the folder in which the window was started.
-    let paths: Vec<PathBuf> = paths.filter(|path| path.is_absolute()).collect();
     // A window that takes nothing is not waited for: the connection closes, and the start goes on by itself.
     Ok(!matches!(sender.try_send(Offer { paths, from: stream }), Err(TrySendError::Disconnected(_))))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Shutdown;
+
     use super::*;
 
     fn whole(path: &str) -> PathBuf {
@@ -194,8 +216,38 @@ mod tests {
         assert_eq!(window.take(), None);
         // Another window that only looks whether there is one does not bring this one to the front.
         assert!(start(&address).is_err(), "there is one window for each address");
+        assert!(!hand_over_within(Duration::from_millis(50), &address, &files));
+        wakes.recv_timeout(TIMEOUT).unwrap();
+        assert_eq!((window.take(), wakes.try_recv().ok()), (None, None), "only the files woke it");
+    }
+
+    #[test]
+    fn a_start_that_does_not_wait_for_the_answer_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = folder.path().join("window.socket");
+        let (woken, wakes) = bounded(8);
+        let wake = move || woken.send(()).unwrap();
+        let window = Listener::start(&address, Arc::new(wake)).unwrap();
+        let mut list = whole("a.svs").as_os_str().as_encoded_bytes().to_vec();
+        list.push(0);
+        let offer = |list: &[u8]| {
+            let mut stream = platform::connect_local(&address).unwrap();
+            stream.write_all(list).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            stream
+        };
+        let answer_to = |mut stream: LocalStream| {
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).map(|_| answer)
+        };
+        assert_eq!(answer_to(offer(&list)).unwrap(), b"", "the list breaks off");
+        assert_eq!((window.take(), wakes.try_recv().ok()), (None, None));
+        // What the window writes to a connection that is closed on the other side alone does not fail.
+        list.push(0);
+        let stream = offer(&list);
         wakes.recv_timeout(TIMEOUT).unwrap();
         assert_eq!(window.take(), None);
+        assert_eq!(answer_to(stream).unwrap(), b"");
     }
 
     #[test]
@@ -205,8 +257,8 @@ mod tests {
         let window = start(&address).unwrap();
         let waiting: Vec<LocalStream> = (0..=WAITING)
             .map(|_| {
-                let stream = platform::connect_local(&address).unwrap();
-                stream.shutdown(Shutdown::Write).unwrap();
+                let mut stream = platform::connect_local(&address).unwrap();
+                stream.write_all(&[0]).unwrap();
                 stream
             })
             .collect();
@@ -249,8 +301,7 @@ mod tests {
         let wake = move || woken.send(()).unwrap();
         let window = Listener::start(&address, Arc::new(wake)).unwrap();
         let mut other = platform::connect_local(&address).unwrap();
-        other.write_all(b"../up\0\0\0relative").unwrap();
-        other.shutdown(Shutdown::Write).unwrap();
+        other.write_all(b"../up\0relative\0\0").unwrap();
         wakes.recv_timeout(TIMEOUT).unwrap();
         assert_eq!(window.take(), Some(Vec::new()));
         let mut answer = Vec::new();
