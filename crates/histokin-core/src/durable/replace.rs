@@ -28,13 +28,21 @@ const PAUSES_MS: [u64; 5] = [10, 20, 50, 100, 200];
 /// Renames the complete file `new` to `path`, in the same folder, whether or not the file there is in use.
 ///
 /// # Errors
-/// Returns the error of the system; the file at `path` is then unchanged.
+/// Returns the error of the system. The file at `path` is then unchanged, or put away, where only the last step failed;
+/// [`finish`] does that step.
 pub(super) fn replace(new: &Path, path: &Path) -> io::Result<()> {
-    patiently(|| match fs::rename(new, path) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied && path.is_file() => {
-            replace_used(new, path).map_err(|_| error)
+    let waiting = hidden(path, NEXT)?;
+    patiently(|| {
+        // An earlier try has put the old file away; only its last step is left.
+        if waiting.exists() && !new.exists() && !path.exists() {
+            return fs::rename(&waiting, path);
         }
-        outcome => outcome,
+        match fs::rename(new, path) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && path.is_file() => {
+                replace_used(new, path).map_err(|_| error)
+            }
+            outcome => outcome,
+        }
     })
 }
 
@@ -81,8 +89,8 @@ fn replace_used(new: &Path, path: &Path) -> io::Result<()> {
     };
     platform::sync_folder(folder_of(path)).map_err(put_back)?;
     put_away(path).map_err(put_back)?;
-    // If this fails in the end, `finish` does it at the next start.
-    patiently(|| fs::rename(&waiting, path))
+    // If this fails, `replace` tries it again, and in the end `finish` does it at the next start.
+    fs::rename(&waiting, path)
 }
 
 /// Renames the file at `path` and removes it as soon as nobody uses it any more.
@@ -178,6 +186,20 @@ mod tests {
         drop(old);
         remove_unused(folder.path());
         assert_eq!(names(folder.path()), ["a.index"]);
+    }
+
+    #[test]
+    fn a_new_try_after_a_failed_last_step_does_that_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, new) = (folder.path().join("a.index"), folder.path().join(".writing-1"));
+        fs::write(folder.path().join(".a.index.histokin-old-1"), "old").unwrap();
+        fs::write(folder.path().join(".a.index.histokin-next"), "new").unwrap();
+        replace(&new, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        // What another replacement left is not taken for a new file that is missing.
+        fs::write(folder.path().join(".a.index.histokin-next"), "left").unwrap();
+        assert_eq!(replace(&new, &path).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 
     #[test]
