@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::durable;
 use crate::interchange::{Layout, write_h5, write_npy, write_parquet};
 use crate::number_format::counted;
+use crate::paths::FileStems;
 use crate::project::Project;
 
 /// Options of `histokin export`.
@@ -54,14 +55,16 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let (store, recipe) = (project.descriptors(), project.recipe(&spec));
     std::fs::create_dir_all(&args.to)
         .with_context(|| format!("{}: the folder cannot be created", args.to.display()))?;
-    let mut written = Vec::new();
+    let (mut written, mut stems) = (Vec::new(), FileStems::default());
     for entry in project.slides() {
         let Some(set) = store.open(&entry.id, &recipe)? else { continue };
         let path = project.slide_path(entry);
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // Files in two folders may have the same name.
+        let stem = stems.next(&name, entry.id.short());
         let file = match args.format {
             Format::Safetensors => {
-                let file = format!("{name}.safetensors");
+                let file = format!("{stem}.safetensors");
                 let own = store.path(&entry.id, &recipe);
                 let bytes =
                     std::fs::read(&own).with_context(|| format!("{}: cannot be read", own.display()))?;
@@ -71,7 +74,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
             }
             Format::Trident | Format::Clam => {
                 let layout = if args.format == Format::Trident { Layout::Trident } else { Layout::Clam };
-                let file = format!("{name}.h5");
+                let file = format!("{stem}.h5");
                 let source = project.open_slide(entry)?;
                 let info = source.info();
                 let size = [info.width(), info.height()];
@@ -79,11 +82,11 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
                 file
             }
             Format::Npy => {
-                write_npy(&args.to, &set, &name)?;
-                format!("{name}.npy")
+                write_npy(&args.to, &set, &stem)?;
+                format!("{stem}.npy")
             }
             Format::Parquet => {
-                let file = format!("{name}.parquet");
+                let file = format!("{stem}.parquet");
                 write_parquet(&args.to.join(&file), &set, &name)?;
                 file
             }

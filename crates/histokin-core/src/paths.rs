@@ -4,6 +4,7 @@
 //! Unicode is written as text with U+FFFD in place of what is invalid, and additionally as its bytes in hexadecimal (on
 //! Windows those of its generalised UTF-8).
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -17,6 +18,11 @@ use crate::platform::path_of_bytes;
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 /// Names of devices on Windows that a digit other than 0 follows.
 const NUMBERED_DEVICES: [&str; 2] = ["com", "lpt"];
+
+/// Characters, besides those of control, that names of files cannot have on some system.
+const FORBIDDEN: &str = "<>:\"/\\|?*";
+/// Most bytes of a file's name without its ending. Systems allow 255 in all.
+const LONGEST_STEM: usize = 200;
 
 /// Returns the absolute path of an existing file or folder, without symbolic links, and on Windows in the form that users
 /// know (`C:\…`, not `\\?\C:\…`) where that is possible.
@@ -48,15 +54,40 @@ pub fn relative(from: &Path, to: &Path) -> Option<PathBuf> {
     Some(path.into())
 }
 
-/// Returns `stem`, the name of a new file without its ending, or a similar one if Windows has a device of this name.
-pub fn portable_stem(stem: String) -> String {
+/// Returns a name for a new file, without its ending, that every system allows: `text`, with `_` for what is forbidden
+/// and before the name of a device of Windows, and no longer than systems allow.
+pub fn portable_stem(text: &str) -> String {
+    let is_forbidden = |letter: char| letter.is_control() || FORBIDDEN.contains(letter);
+    let mut stem: String =
+        text.chars().map(|letter| if is_forbidden(letter) { '_' } else { letter }).collect();
+    stem.truncate(stem.floor_char_boundary(LONGEST_STEM));
     let first = stem.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
     let is_numbered = NUMBERED_DEVICES
         .iter()
         .filter_map(|device| first.strip_prefix(device))
         .any(|number| matches!(number.as_bytes(), [b'1'..=b'9']));
-    let is_device = is_numbered || DEVICES.contains(&first.as_str());
-    if is_device { format!("_{stem}") } else { stem }
+    if stem.is_empty() || is_numbered || DEVICES.contains(&first.as_str()) {
+        stem.insert(0, '_');
+    }
+    stem
+}
+
+/// Names of the files that are written to one folder. All differ, also on systems that do not tell capitals from small
+/// letters.
+#[derive(Debug, Default)]
+pub struct FileStems(HashSet<String>);
+
+impl FileStems {
+    /// Returns the name of a new file, without its ending, as [`portable_stem`] makes it of `text`. If another file has
+    /// that name, a dash and `distinction` follow.
+    pub fn next(&mut self, text: &str, distinction: &str) -> String {
+        let mut stem = portable_stem(text);
+        if !self.0.insert(stem.to_lowercase()) {
+            stem = format!("{stem}-{distinction}");
+            self.0.insert(stem.to_lowercase());
+        }
+        stem
+    }
 }
 
 /// A path that is serialised as its bytes in hexadecimal.
@@ -231,8 +262,26 @@ mod tests {
             ("consensus", "consensus"),
             ("prn-1", "prn-1"),
         ] {
-            assert_eq!(portable_stem(stem.to_owned()), expected);
+            assert_eq!(portable_stem(stem), expected);
         }
+    }
+
+    #[test]
+    fn names_of_files_are_allowed_on_every_system() {
+        assert_eq!(portable_stem("HE 1/2: \"a\"\n<b>|c?*\\"), "HE 1_2_ _a___b__c___");
+        assert_eq!(portable_stem("Größe (µm) 肝"), "Größe (µm) 肝");
+        assert_eq!(portable_stem(""), "_");
+        let long = portable_stem(&"肝".repeat(100));
+        assert_eq!(long, "肝".repeat(LONGEST_STEM / 3));
+    }
+
+    #[test]
+    fn files_of_one_folder_have_names_that_differ_in_more_than_capitals() {
+        let mut stems = FileStems::default();
+        assert_eq!(stems.next("Liver", "1"), "Liver");
+        assert_eq!(stems.next("liver", "2"), "liver-2");
+        assert_eq!(stems.next("Liver", "3"), "Liver-3");
+        assert_eq!(stems.next("nul", "4"), "_nul");
     }
 
     #[cfg(unix)]

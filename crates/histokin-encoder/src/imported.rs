@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{EncoderError, EncoderId, EncoderSpec};
 use histokin_core::durable;
+use histokin_core::paths::portable_stem;
 use histokin_core::stain::StainSetting;
 use histokin_core::tiling::TileSettings;
 
@@ -29,7 +30,8 @@ impl ImportedEncoder {
     /// Returns the path of the description of the encoder `name`, relative to the project's folder.
     pub fn file(name: &str) -> PathBuf {
         let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-        Path::new("models").join(name.chars().map(plain).collect::<String>() + ENDING)
+        let stem = portable_stem(&name.chars().map(plain).collect::<String>());
+        Path::new("models").join(stem + ENDING)
     }
 
     /// Writes the description to `path`.
@@ -69,5 +71,18 @@ impl ImportedEncoder {
             stain: StainSetting::None,
             stain_reference: super::spec(super::FORMER_DEFAULT)?.stain_reference,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_have_names_that_every_system_allows() {
+        for (name, expected) in [("uni_v1.2", "uni_v1.2"), ("a/b c", "a-b-c"), ("aux", "_aux")] {
+            let expected = Path::new("models").join(format!("{expected}.imported.toml"));
+            assert_eq!(ImportedEncoder::file(name), expected);
+        }
     }
 }

@@ -8,16 +8,18 @@ use image::{Rgb, RgbImage};
 use super::model::{self, MODEL_FILE, ModelFile, ModelSummary};
 use super::weights::write_whole;
 use super::{DeviceChoice, EncoderError};
+use histokin_core::paths::portable_stem;
 
 /// Returns the folder of the user's encoders, unless the user's home folder is unknown. It may not exist yet.
 pub fn folder() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "histokin").map(|folders| folders.data_dir().join("models"))
 }
 
-/// Returns a name for an encoder that can name its folder: lower case, with dashes between words.
+/// Returns a name for an encoder that can name its folder on every system: lower case, with dashes between words.
 pub fn plain_name(name: &str) -> String {
     let words = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
+    let words: Vec<String> = words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
+    if words.is_empty() { String::new() } else { portable_stem(&words.join("-")) }
 }
 
 /// Adds the encoder that `file` describes, under `file.name`, and returns its folder. Its weights stay where they
@@ -100,7 +102,8 @@ fn free_folder(name: &str) -> Result<PathBuf, EncoderError> {
         return Err(wrong(Path::new(name), "this cannot name an encoder; give another name"));
     }
     let folder = folder().ok_or_else(|| wrong(Path::new("~"), "your home folder is unknown"))?.join(name);
-    match model::available().iter().any(|model| model.name == name) {
+    // Some systems do not tell capitals from small letters.
+    match model::available().iter().any(|model| model.name.eq_ignore_ascii_case(name)) {
         true => Err(wrong(&folder, "there is an encoder of this name; give another, or remove that one")),
         false => Ok(folder),
     }
@@ -121,5 +124,7 @@ mod tests {
         assert_eq!(plain_name("Kaiko ViT-S-16"), "kaiko-vit-s-16");
         assert_eq!(plain_name("../escape"), "escape");
         assert_eq!(plain_name("a/b c"), "a-b-c");
+        assert_eq!(plain_name("Con"), "_con");
+        assert_eq!(plain_name("…"), "");
     }
 }

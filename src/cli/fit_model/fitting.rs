@@ -39,8 +39,9 @@ struct Source {
 /// # Errors
 /// As [`super::run`].
 pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
-    let is_plain_name = Path::new(&args.name).components().count() == 1 && !args.name.starts_with('.');
-    if !is_plain_name || !args.name.is_ascii() {
+    let is_plain_name = paths::portable_stem(&args.name) == args.name && !args.name.starts_with('.');
+    // Windows drops points and spaces at the end of a folder's name.
+    if !is_plain_name || !args.name.is_ascii() || args.name.ends_with(['.', ' ']) {
         bail!("{:?} is not a valid model name: use ASCII letters, digits and dashes", args.name);
     }
     ensure!(

@@ -8,6 +8,7 @@ use egui::{Align, Button, Key, Layout, RichText, Ui, Vec2};
 
 use super::{chip_ui, dialog_width, number_field, path_edit_ui};
 use crate::number_format::{grouped, plain};
+use crate::paths::portable_stem;
 use crate::ui::actions::ViewAction;
 use crate::ui::app::Requests;
 use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
@@ -87,7 +88,7 @@ impl SaveForm {
     /// Returns the form for a part of the slide `name`. `magnification` is that at 1:1; `folder` is where an
     /// image was last saved.
     pub fn new(name: &str, area: PictureArea, magnification: Magnification, folder: Option<&Path>) -> Self {
-        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
+        let stem = portable_stem(name.rsplit_once('.').map_or(name, |(stem, _)| stem));
         let last = folder.map(Path::to_owned);
         let suggested = last.clone().unwrap_or_default().join(format!("{stem}.png"));
         let path = suggested.display().to_string();

@@ -219,7 +219,7 @@ impl ConceptStore {
         if words.is_empty() || name.chars().count() > LONGEST_NAME {
             return Err(ConceptError::Nameless(name.to_owned()));
         }
-        Ok(self.folder.join(format!("{}.toml", portable_stem(words.join("-")))))
+        Ok(self.folder.join(format!("{}.toml", portable_stem(&words.join("-")))))
     }
 }
 
@@ -474,6 +474,10 @@ mod tests {
         store.remove("Fat").unwrap();
         assert_eq!(store.load().unwrap().concepts, [liver.clone()]);
         store.save(&Concept { direction: vec![9.0, 9.0], ..liver }).unwrap();
+        store.save(&concept("Aux")).unwrap();
+        assert!(folder.path().join("concepts/_aux.toml").exists(), "Windows cannot have a file aux.toml");
+        store.rename(&mut concept("Aux"), &"肝".repeat(LONGEST_NAME)).unwrap();
+        store.remove(&"肝".repeat(LONGEST_NAME)).unwrap();
         let files = fs::read_dir(folder.path().join("concepts")).unwrap().count();
         assert_eq!(files, 2, "earlier numbers are removed");
     }

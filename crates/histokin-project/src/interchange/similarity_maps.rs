@@ -8,6 +8,7 @@ use image::{GrayAlphaImage, ImageFormat, LumaA};
 
 use super::{GridValues, InterchangeError, write_map_tiff};
 use histokin_core::durable;
+use histokin_core::paths::FileStems;
 use histokin_core::query::similarity_map::{MapRequest, SimilarityMap};
 use histokin_core::slide::SlideId;
 
@@ -39,13 +40,10 @@ pub fn write_maps(
 ) -> Result<Vec<WrittenMap>, InterchangeError> {
     std::fs::create_dir_all(folder)
         .map_err(|source| InterchangeError::Io { path: folder.to_owned(), source })?;
-    let mut written: Vec<WrittenMap> = Vec::new();
+    let (mut written, mut stems) = (Vec::new(), FileStems::default());
     for (map, set) in request.maps(scale).into_iter().zip(request.sets()) {
-        let mut stem = name(&map.slide);
         // Files in two folders may have the same name.
-        if written.iter().any(|other| other.picture == format!("{stem}.png")) {
-            stem = format!("{stem}-{}", map.slide.short());
-        }
+        let stem = stems.next(&name(&map.slide), map.slide.short());
         let (picture, pyramid) = (format!("{stem}.png"), format!("{stem}.tif"));
         write_picture(&folder.join(&picture), &map)?;
         // Tiles imported for a slide with non-square pixels: use the geometric mean of both edges.

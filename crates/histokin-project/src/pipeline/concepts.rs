@@ -1,12 +1,12 @@
 //! Export of what concepts find: tables, and regions for other programs.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use super::export::{ExportError, Slides};
 use histokin_core::annotation::{self, Annotation, AnnotationSet, Shape};
 use histokin_core::concept::{Areas, Concept, PatientAreas, TileArea};
 use histokin_core::durable;
+use histokin_core::paths::FileStems;
 use histokin_core::slide::SlideId;
 
 /// Writes `slides.csv` with the area of a concept on each slide, `patients.csv` with that of each patient, and for
@@ -32,13 +32,10 @@ pub fn write_areas(
     put("slides.csv", &slide_table(areas, &name).map_err(ExportError::format)?)?;
     put("patients.csv", &patient_table(patients).map_err(ExportError::format)?)?;
     let mut written = vec!["slides.csv".to_owned(), "patients.csv".to_owned()];
-    let mut stems: HashSet<String> = HashSet::new();
+    let mut stems = FileStems::default();
     for slide in areas.iter().filter(|slide| slide.found.tiles > 0) {
-        let mut stem = name(&slide.slide);
         // Files in two folders may have the same name.
-        if !stems.insert(stem.clone()) {
-            stem = format!("{stem}-{}", slide.slide.short());
-        }
+        let stem = stems.next(&name(&slide.slide), slide.slide.short());
         let set = regions(concept, slide);
         match slides.get(&slide.slide) {
             None => {

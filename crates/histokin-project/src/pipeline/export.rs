@@ -13,7 +13,7 @@ use super::pdf::{self, Captioned};
 use histokin_core::annotation::{self, AnnotationError};
 use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
-use histokin_core::paths::portable_stem;
+use histokin_core::paths::{FileStems, portable_stem};
 use histokin_core::query::{Answer, QueryHistory, TilePosition, export};
 use histokin_core::slide::{SlideError, SlideId, SlideSource};
 use histokin_core::tiling::read_tile;
@@ -175,6 +175,7 @@ pub fn write_matches(
     slides: &Slides,
     folder: &Path,
 ) -> Result<(), ExportError> {
+    let mut stems = FileStems::default();
     for slide in export::slides_of(answer) {
         let set = export::to_annotations(answer, query_history, &slide);
         let Some(source) = slides.get(&slide) else {
@@ -184,8 +185,10 @@ pub fn write_matches(
             durable::write(&path, text.as_bytes()).map_err(|source| ExportError::Io { path, source })?;
             continue;
         };
+        // Files in two folders may have the same name.
+        let stem = stems.next(&source.info().name(), slide.short());
         for ending in ["geojson", "xml"] {
-            let path = folder.join(format!("{}.{ending}", name(answer, slides, &slide)));
+            let path = folder.join(format!("{stem}.{ending}"));
             annotation::write_file(&path, &set, source.info())?;
         }
     }
@@ -210,7 +213,9 @@ fn file_name(answer: &Answer, slide: &SlideId) -> String {
     };
     let short = plain(slide.short());
     match answer.from_archive(slide) {
-        Some(archived) => portable_stem(format!("{}-{short}", plain(&archived.name).trim_start_matches('.'))),
+        Some(archived) => {
+            portable_stem(&format!("{}-{short}", plain(&archived.name).trim_start_matches('.')))
+        }
         None => short,
     }
 }
