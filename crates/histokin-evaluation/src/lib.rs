@@ -32,6 +32,7 @@ pub mod stain_change;
 pub mod study;
 pub mod trial;
 
+use histokin_core::number_format::{grouped, plain};
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, EnumString};
 
@@ -193,7 +194,7 @@ pub enum Exclude {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum EvaluationError {
     /// The length of the array is not a multiple of the descriptor width.
-    #[error("{numbers} numbers cannot be divided into descriptors of {width} numbers")]
+    #[error("{} numbers cannot be divided into descriptors of {width} numbers", grouped(*numbers as u64))]
     Shape {
         /// Length of the array.
         numbers: usize,
@@ -201,13 +202,17 @@ pub enum EvaluationError {
         width: usize,
     },
     /// A descriptor contains NaN or an infinity.
-    #[error("the descriptor of tile {row} holds NaN or an infinity; embed the slides again")]
+    #[error("the descriptor of tile {} holds NaN or an infinity; embed the slides again", grouped(*row as u64))]
     NotFinite {
         /// Row of the tile.
         row: usize,
     },
     /// The numbers of descriptors and tiles differ.
-    #[error("there are {descriptors} descriptors for {tiles} tiles; give both for the same tiles")]
+    #[error(
+        "there are {} descriptors for {} tiles; give both for the same tiles",
+        grouped(*descriptors as u64),
+        grouped(*tiles as u64)
+    )]
     Lengths {
         /// Number of descriptors.
         descriptors: usize,
@@ -216,8 +221,10 @@ pub enum EvaluationError {
     },
     /// No slide has both near and far pairs.
     #[error(
-        "no slide has both a pair of tiles nearer than {near_mm} mm and one farther than {far_mm} mm apart, so \
-         ADDR cannot be measured; for small sections give shorter limits, such as --near-mm 0.5 --far-mm 4"
+        "no slide has both a pair of tiles nearer than {} mm and one farther than {} mm apart, so \
+         ADDR cannot be measured; for small sections give shorter limits, such as --near-mm 0.5 --far-mm 4",
+        plain(near_mm),
+        plain(far_mm)
     )]
     NoPairs {
         /// Near limit in mm.
@@ -227,7 +234,9 @@ pub enum EvaluationError {
     },
     /// The limits of near and far pairs are invalid.
     #[error(
-        "the near limit ({near_mm} mm) must be above 0 and at most the far limit ({far_mm} mm); correct --near-mm or --far-mm"
+        "the near limit ({} mm) must be above 0 and at most the far limit ({} mm); correct --near-mm or --far-mm",
+        plain(near_mm),
+        plain(far_mm)
     )]
     Limits {
         /// Near limit in mm.

@@ -6,6 +6,7 @@ use strum::{EnumIter, EnumMessage, EnumString};
 
 use super::TrainingError;
 use super::fields::{FIELDS, help_of};
+use histokin_core::number_format::{grouped, plain};
 use histokin_core::stain::StainSetting;
 use histokin_core::tiling::TileSettings;
 use histokin_encoder::trainable::{Depth, HeadKind};
@@ -435,7 +436,7 @@ impl TrainingConfig {
             ("lr", self.lr),
         ] {
             if !positive(value) {
-                return refuse(name, value.to_string(), "a positive number");
+                return refuse(name, plain(value), "a positive number");
             }
         }
         for (name, value) in [
@@ -445,7 +446,7 @@ impl TrainingConfig {
             ("augmentation", self.augmentation.blur),
         ] {
             if !share(value) {
-                return refuse(name, value.to_string(), "a number from 0 to 1");
+                return refuse(name, plain(value), "a number from 0 to 1");
             }
         }
         for (name, value) in [
@@ -455,7 +456,7 @@ impl TrainingConfig {
             ("clip_norm", self.clip_norm),
         ] {
             if !value.is_finite() || value < 0.0 {
-                return refuse(name, value.to_string(), "0 or a positive number");
+                return refuse(name, plain(value), "0 or a positive number");
             }
         }
         for (name, value, most) in [
@@ -466,7 +467,8 @@ impl TrainingConfig {
         ] {
             let least = if name == "tile_px" { 16 } else { 2 };
             if !(least..=most).contains(&value) {
-                return refuse(name, value.to_string(), &format!("a number from {least} to {most}"));
+                let wanted = format!("a number from {least} to {}", grouped(most as u64));
+                return refuse(name, plain(value), &wanted);
             }
         }
         for (name, value) in [

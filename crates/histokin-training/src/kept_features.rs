@@ -28,6 +28,7 @@ use super::tile_reader::TileReader;
 use super::{Progress, TrainingError};
 use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
+use histokin_core::number_format::grouped;
 use histokin_encoder::DescriptorBatch;
 use histokin_encoder::fitting::LinearHead;
 use histokin_encoder::prototypes::{PrototypeFit, PrototypeSettings};
@@ -149,9 +150,10 @@ impl Keeper<'_> {
                     match unread {
                         0 => self.write(path, &computed)?,
                         _ => send(Progress::Notice(format!(
-                            "{}: {unread} tiles could not be read and are left out; the features of this slide are \
+                            "{}: {} tiles could not be read and are left out; the features of this slide are \
                              computed again next time",
-                            slide.name()
+                            slide.name(),
+                            grouped(unread as u64)
                         ))),
                     }
                     computed
@@ -193,9 +195,10 @@ impl Keeper<'_> {
         if needed > allowed {
             let views = self.config.kept_views;
             return Err(TrainingError::Config(format!(
-                "the features of {tiles} tiles, {views} views of each, take {} MB, more than kept_features_mb = {} allows: \
+                "the features of {} tiles, {views} views of each, take {} MB, more than kept_features_mb = {} allows: \
                  raise it, or train on fewer slides or with fewer views (kept_views)",
-                needed.div_ceil(1 << 20),
+                grouped(tiles as u64),
+                grouped(needed.div_ceil(1 << 20)),
                 self.config.kept_features_mb
             )));
         }

@@ -57,6 +57,7 @@ mod validation_tiles;
 
 use std::path::PathBuf;
 
+use histokin_core::number_format::{decimal, grouped, plain};
 use histokin_core::slide::SlideError;
 use histokin_encoder::EncoderError;
 use histokin_evaluation::labels::LabelError;
@@ -103,8 +104,9 @@ pub enum TrainingError {
     },
     /// No slide has a near pair.
     #[error(
-        "none of these slides has two tissue tiles closer than {near_mm} mm to each other; raise the near limit \
-         (--near-mm)"
+        "none of these slides has two tissue tiles closer than {} mm to each other; raise the near limit \
+         (--near-mm)",
+        plain(near_mm)
     )]
     NoNearPairs {
         /// Near limit in mm.
@@ -112,9 +114,11 @@ pub enum TrainingError {
     },
     /// No slide has a far pair, and the loss needs them.
     #[error(
-        "no slide has two tissue tiles more than {far_mm} mm apart, which the {loss} loss needs: the largest distance is \
-         {reach_mm:.1} mm, on {widest}. Lower the far limit (--far-mm), or choose the loss nt_xent, which needs near \
-         pairs only"
+        "no slide has two tissue tiles more than {} mm apart, which the {loss} loss needs: the largest distance is \
+         {} mm, on {widest}. Lower the far limit (--far-mm), or choose the loss nt_xent, which needs near \
+         pairs only",
+        plain(far_mm),
+        decimal(*reach_mm, 1)
     )]
     NoFarPairs {
         /// Far limit in mm.
@@ -129,8 +133,10 @@ pub enum TrainingError {
     /// All tiles of each slide are near each other, and a batch is drawn from one slide only.
     #[error(
         "near pairs have nothing to be compared with: on every slide all tissue tiles are closer together than the near \
-         limit of {near_mm} mm (the largest distance is {reach_mm:.1} mm, on {widest}). Lower the near limit \
-         (--near-mm), or draw a batch from several slides (--slides-per-batch 0)"
+         limit of {} mm (the largest distance is {} mm, on {widest}). Lower the near limit \
+         (--near-mm), or draw a batch from several slides (--slides-per-batch 0)",
+        plain(near_mm),
+        decimal(*reach_mm, 1)
     )]
     AllNear {
         /// Near limit in mm.
@@ -142,9 +148,11 @@ pub enum TrainingError {
     },
     /// A slide can no longer be read.
     #[error(
-        "{}: {reason}; training stopped at step {step}. The checkpoint of step {kept} is kept: make the slide available \
+        "{}: {reason}; training stopped at step {}. The checkpoint of step {} is kept: make the slide available \
          again and resume the run",
-        path.display()
+        path.display(),
+        grouped(*step),
+        grouped(*kept)
     )]
     SlideLost {
         /// Path of the slide.
@@ -158,8 +166,11 @@ pub enum TrainingError {
     },
     /// The loss or its gradient is not finite.
     #[error(
-        "the loss became {loss} at step {step}; training stopped, and the checkpoint of step {kept} is kept. A lower \
-         learning rate (--lr) or a longer warm-up usually helps"
+        "the loss became {} at step {}; training stopped, and the checkpoint of step {} is kept. A lower learning rate \
+         (--lr) or a longer warm-up usually helps",
+        plain(loss),
+        grouped(*step),
+        grouped(*kept)
     )]
     Diverged {
         /// The loss or gradient norm.
@@ -170,7 +181,7 @@ pub enum TrainingError {
         kept: u64,
     },
     /// A checkpoint cannot be written.
-    #[error("{}: the checkpoint cannot be written ({source}); free some space and resume the run from step {kept}", path.display())]
+    #[error("{}: the checkpoint cannot be written ({source}); free some space and resume the run from step {}", path.display(), grouped(*kept))]
     Checkpoint {
         /// Path of the checkpoint.
         path: PathBuf,

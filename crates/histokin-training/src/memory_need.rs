@@ -3,6 +3,8 @@
 use super::TrainingError;
 use super::config::{Method, TrainingConfig};
 use super::kept_rows::PICTURES;
+#[cfg(feature = "torch")]
+use histokin_core::number_format::decimal;
 use histokin_core::tiling::TileSettings;
 use histokin_encoder as encoder;
 use histokin_encoder::backbones::BackboneKind;
@@ -74,9 +76,9 @@ pub(super) fn told(
     }
     let crops = start(config)?.and_then(|found| found.crops);
     let Some(need) = config.memory_need(crops.as_ref()) else { return Ok(None) };
-    let gib = |bytes: usize| bytes as f64 / f64::from(1 << 30);
+    let gib = |bytes: usize| decimal(bytes as f64 / f64::from(1 << 30), 1);
     let parts = format!(
-        "about {:.1} GiB of memory ({:.1} weights, {:.1} gradients and moments of what is trained, {:.1} activations)",
+        "about {} GiB of memory ({} weights, {} gradients and moments of what is trained, {} activations)",
         gib(need.total()),
         gib(need.weights),
         gib(need.trained),
@@ -85,9 +87,9 @@ pub(super) fn told(
     let is_cpu = encoder::trainable::device_name(device)? == "CPU";
     match histokin_core::memory::available_bytes().filter(|_| is_cpu) {
         Some(there) if there < need.total() => {
-            Err(TrainingError::TooMuchMemory { need: parts, there: format!("{:.1} GiB", gib(there)) })
+            Err(TrainingError::TooMuchMemory { need: parts, there: format!("{} GiB", gib(there)) })
         }
-        Some(there) => Ok(Some(format!("training needs {parts}; {:.1} GiB are free", gib(there)))),
+        Some(there) => Ok(Some(format!("training needs {parts}; {} GiB are free", gib(there)))),
         None => Ok(Some(format!("training needs {parts}"))),
     }
 }

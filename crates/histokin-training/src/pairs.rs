@@ -14,6 +14,7 @@ use super::TrainingError;
 use super::config::{LossKind, Method, SlideWeighting, SlidesWithoutFarPairs, TrainingConfig};
 use super::slides::TrainingSlide;
 use histokin_core::geometry::Level0Rect;
+use histokin_core::number_format::{decimal, plain};
 use slide_pairs::SlidePairs;
 
 pub use slide_pairs::{PairCount, count_pairs, has_far_pairs};
@@ -147,20 +148,20 @@ impl PairSampler {
                     SlidesWithoutFarPairs::NearOnly => "only its near pairs are used",
                 };
                 notices.push(format!(
-                    "{}: no tissue tiles are more than {} mm apart (largest distance {:.1} mm), so {what}",
+                    "{}: no tissue tiles are more than {} mm apart (largest distance {} mm), so {what}",
                     slide.name(),
-                    config.far_mm,
-                    pairs.reach_mm
+                    plain(config.far_mm),
+                    decimal(pairs.reach_mm, 1)
                 ));
             }
             if needs_negatives && pairs.reach_mm < config.near_mm {
                 weight = 0.0;
                 notices.push(format!(
-                    "{}: all its tissue tiles are at most {:.1} mm apart, less than {} mm, so a near pair has nothing to be \
+                    "{}: all its tissue tiles are at most {} mm apart, less than {} mm, so a near pair has nothing to be \
                      compared with, and it is not used",
                     slide.name(),
-                    pairs.reach_mm,
-                    config.near_mm
+                    decimal(pairs.reach_mm, 1),
+                    plain(config.near_mm)
                 ));
             }
             weights.push(weight);

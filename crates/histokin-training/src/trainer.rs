@@ -20,6 +20,7 @@ use super::training::{Outcome, Pace, Progress, Setup};
 use super::validation_tiles::ValidationTiles;
 use super::{TrainingError, memory_need};
 use histokin_core::memory;
+use histokin_core::number_format::{grouped, plain};
 use histokin_core::slide::SlideError;
 use histokin_encoder::EncoderId;
 use histokin_encoder::prototypes::PrototypeSettings;
@@ -75,7 +76,8 @@ fn run(
         let left_out = before - setup.judged_pairs.len();
         if left_out > 0 {
             send(Progress::Notice(format!(
-                "{left_out} judged pairs are not used: their tiles are not among those whose features are kept"
+                "{} judged pairs are not used: their tiles are not among those whose features are kept",
+                grouped(left_out as u64)
             )));
         }
     }
@@ -91,7 +93,7 @@ fn run(
         send(Progress::Notice(format!(
             "no ADDR can be measured on {}: no tissue tiles are more than {} mm apart",
             unmeasured.join(", "),
-            config.far_mm
+            plain(config.far_mm)
         )));
     }
     if !setup.validation.is_empty()
@@ -235,7 +237,8 @@ impl TrainingLoop<'_> {
             }
             if validated && self.has_stopped_improving() {
                 (self.send)(Progress::Notice(format!(
-                    "stopped early at step {step}: {} validations without improvement of {}",
+                    "stopped early at step {}: {} validations without improvement of {}",
+                    grouped(step),
                     self.header.validations_without_better,
                     match self.config.judged_by {
                         JudgedBy::Retrieval => "retrieval",
@@ -256,8 +259,8 @@ impl TrainingLoop<'_> {
                 if batch.unreadable > 0 {
                     (self.send)(Progress::Notice(format!(
                         "step {}: {} pairs could not be read; others were drawn in their place",
-                        self.header.step + 1,
-                        batch.unreadable
+                        grouped(self.header.step + 1),
+                        grouped(batch.unreadable as u64)
                     )));
                 }
                 Ok(batch)
@@ -284,7 +287,7 @@ impl TrainingLoop<'_> {
             header.batch_limit = Some(groups);
             send(Progress::Notice(format!(
                 "step {}: the device has too little memory for this batch; continuing with {groups}",
-                step + 1
+                grouped(step + 1)
             )));
         };
         let learned = self.learner.step(batch, step, self.config, self.sampler, slides, &mut halved);

@@ -32,6 +32,7 @@ use strum::{EnumIter, EnumMessage, EnumString};
 use crate::descriptors::DescriptorSet;
 use crate::geometry::Level0Rect;
 use crate::index::{Exclusion, Snapshot, TileFilter, squared_distances};
+use crate::number_format::decimal;
 use crate::slide::SlideId;
 
 pub use annotation_filter::{AnnotationFilter, AnnotationsBySlide, KnownMasks, points_of};
@@ -205,8 +206,10 @@ pub enum QueryError {
     NotEmbedded(SlideId),
     /// No embedded tile lies at the position of an example.
     #[error(
-        "there is no embedded tile at x {x:.0}, y {y:.0} of slide {slide}; \
-         the position is not tissue, or has not been embedded yet"
+        "there is no embedded tile at x {}, y {} of slide {slide}; \
+         the position is not tissue, or has not been embedded yet",
+        decimal(*x, 0),
+        decimal(*y, 0)
     )]
     NoTileThere {
         /// Slide of the example.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::number_format::{decimal, grouped, plain};
+
 /// Smallest angle in degrees between two stains that can be separated.
 const SMALLEST_ANGLE: f32 = 5.0;
 
@@ -10,13 +12,15 @@ const SMALLEST_ANGLE: f32 = 5.0;
 pub enum VectorError {
     /// A vector has no length, a negative value or one that is no number.
     #[error(
-        "{0:?} is not a stain: give the optical densities in red, green and blue, none negative and one above 0"
+        "{} is not a stain: give the optical densities in red, green and blue, none negative and one above 0",
+        listed(.0)
     )]
     NoStain([f32; 3]),
     /// The vectors are too similar.
     #[error(
-        "the two stains are too similar to be separated ({degrees:.1}° apart, at least {SMALLEST_ANGLE}° are needed); \
-         choose a region with both stains"
+        "the two stains are too similar to be separated ({}° apart, at least {SMALLEST_ANGLE}° are needed); \
+         choose a region with both stains",
+        decimal(*degrees, 1)
     )]
     TooSimilar {
         /// The angle between them.
@@ -24,8 +28,10 @@ pub enum VectorError {
     },
     /// There are too few stained pixels to estimate vectors from.
     #[error(
-        "only {found} stained pixels were found, and {needed} are needed to estimate stain vectors; choose a region \
-         with stained tissue"
+        "only {} stained pixels were found, and {} are needed to estimate stain vectors; choose a region with stained \
+         tissue",
+        grouped(*found as u64),
+        grouped(*needed as u64)
     )]
     TooFewPixels {
         /// Number of stained pixels.
@@ -33,6 +39,11 @@ pub enum VectorError {
         /// Number that is needed.
         needed: usize,
     },
+}
+
+/// Returns the values of a vector, for people to read.
+fn listed(vector: &[f32; 3]) -> String {
+    vector.map(plain).join("; ")
 }
 
 /// The vectors of three stains, or of two and a residual perpendicular to both.
