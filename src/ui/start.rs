@@ -18,6 +18,10 @@ use crate::project::Project;
 /// A driver whose device lasted for less than this is not tried again: the next driver draws the window.
 const LASTING: Duration = Duration::from_secs(60);
 
+/// Where a driver that draws without a graphics card is found, in brackets; empty where the system has it or there is none.
+pub(super) const SOFTWARE_DRIVER: &str =
+    if cfg!(target_os = "linux") { " (on Debian and Ubuntu `apt install mesa-vulkan-drivers`)" } else { "" };
+
 /// Graphics drivers that may draw the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drivers {
@@ -173,19 +177,28 @@ fn lost_for_good(reasons: &[String]) -> String {
     format!(
         "the graphics card keeps failing ({}), so the window was closed. Everything that could be saved has \
          been saved, and embedding and training continue at the next start. Restart the computer or update the \
-         graphics driver; until then `histokin --safe-gpu`, or a driver that draws without a card (on Debian and \
-         Ubuntu `apt install mesa-vulkan-drivers`), may draw the window",
-        reasons.join("; ")
+         graphics driver; until then `histokin --safe-gpu`, or a driver that draws without a card{}, may draw the \
+         window",
+        reasons.join("; "),
+        SOFTWARE_DRIVER
     )
 }
 
 /// Message for the user when no driver draws the window; `reasons` are the drivers' messages.
 pub(super) fn no_driver(reasons: &[String]) -> String {
+    let advice = if cfg!(target_os = "linux") {
+        "Install the driver of the graphics card, or one that draws without a card: on Debian and Ubuntu `apt install \
+         mesa-vulkan-drivers libegl1 libgl1-mesa-dri`, on Fedora `dnf install mesa-vulkan-drivers mesa-dri-drivers \
+         mesa-libEGL`, on Arch `pacman -S vulkan-swrast mesa`"
+    } else if cfg!(windows) {
+        "Install the newest driver of the graphics card from its maker, or through Windows Update; a remote desktop or a \
+         virtual machine may have none that draws"
+    } else {
+        "Install the newest driver of the graphics card, or the newest version of the system"
+    };
     format!(
-        "the window could not be opened: no graphics driver draws it ({}). Install the driver of the graphics \
-         card, or one that draws without a card: on Debian and Ubuntu `apt install mesa-vulkan-drivers libegl1 \
-         libgl1-mesa-dri`, on Fedora `dnf install mesa-vulkan-drivers mesa-dri-drivers mesa-libEGL`, on Arch \
-         `pacman -S vulkan-swrast mesa`. The subcommands (`histokin --help`) need no graphics",
+        "the window could not be opened: no graphics driver draws it ({}). {advice}. The subcommands (`histokin --help`) \
+         need no graphics",
         reasons.join("; ")
     )
 }
@@ -266,5 +279,8 @@ mod tests {
         assert_eq!(reasons, ["reset twice", "no device"]);
         let message = lost_for_good(&reasons);
         assert!(message.contains("reset twice; no device") && message.contains("--safe-gpu"), "{message}");
+        for message in [message, no_driver(&reasons)] {
+            assert_eq!(message.contains("apt install"), cfg!(target_os = "linux"), "{message}");
+        }
     }
 }

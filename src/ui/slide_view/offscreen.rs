@@ -23,6 +23,7 @@ use crate::annotation::{AnnotationSet, DetectionColours};
 use crate::geometry::{Level0Point, MicronsPerPixel};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, DisplayTile, TileKey};
+use crate::ui::start::SOFTWARE_DRIVER;
 use crate::ui::theme::Palette;
 
 /// Edge of a block in pixels before stretching. Rotated by 45° and at the worst ratio of texels to pixels, a
@@ -85,8 +86,8 @@ const BAR_ROOM: egui::Vec2 = egui::Vec2::new(224.0, 72.0);
 pub enum OffscreenError {
     /// No graphics adapter works; holds the driver's message.
     #[error(
-        "no graphics device can draw images ({0}). It needs a Vulkan or OpenGL driver; without a graphics \
-         card install a software one (on Debian and Ubuntu: mesa-vulkan-drivers)"
+        "no graphics device can draw images ({0}). Install the driver of the graphics card, or one that draws without a \
+         card{SOFTWARE_DRIVER}"
     )]
     NoDevice(String),
     /// A part of the slide cannot be read; holds the reason.
