@@ -56,30 +56,13 @@ fn colours_ui(
     requests: &mut Requests,
 ) {
     let mut chosen = current.clone();
-    let density = |class: Option<&str>| match class {
-        Some(class) => format!("Density of {class}"),
-        None => "Density of all".to_owned(),
-    };
-    let name = match current {
-        DetectionColours::Class => "Class".to_owned(),
-        DetectionColours::Measured { name, .. } => name.clone(),
-        DetectionColours::Density { class, .. } => density(class.as_deref()),
-    };
     ui.horizontal(|ui| {
         ui.label(RichText::new("Colour by").color(palette.weak));
-        let choice = egui::ComboBox::from_id_salt("colour of detections").selected_text(&name);
+        let choice = egui::ComboBox::from_id_salt("colour of detections").selected_text(label(current));
         choice.width(ui.available_width()).show_ui(ui, |ui| {
-            ui.selectable_value(&mut chosen, DetectionColours::Class, "Class");
-            for ClassDensity { class, scale, high } in &counts.densities {
-                let known = density(class.as_deref());
-                if ui.selectable_label(known == name, &known).clicked() {
-                    chosen = DetectionColours::Density { class: class.clone(), scale: *scale, high: *high };
-                }
-            }
-            for MeasuredRange { name: known, range } in &counts.measured {
-                if ui.selectable_label(*known == name, known).clicked() {
-                    let (name, range) = (known.clone(), *range);
-                    chosen = DetectionColours::Measured { name, range, only_within: false };
+            for offered in choices(counts) {
+                if ui.selectable_label(is_same(&offered, current), label(&offered)).clicked() {
+                    chosen = offered;
                 }
             }
         });
@@ -116,6 +99,51 @@ fn colours_ui(
     }
     if chosen != *current {
         requests.command(AnnotationCommand::ColourDetections { slide: slide.clone(), by: chosen });
+    }
+}
+
+/// What detections can be coloured by.
+fn choices(counts: &Counts) -> Vec<DetectionColours> {
+    let density = |ClassDensity { class, scale, high }: &ClassDensity| DetectionColours::Density {
+        class: class.clone(),
+        scale: *scale,
+        high: *high,
+    };
+    let measured = |MeasuredRange { name, range }: &MeasuredRange| DetectionColours::Measured {
+        name: name.clone(),
+        range: *range,
+        only_within: false,
+    };
+    let mut choices = vec![DetectionColours::Class];
+    choices.extend(counts.densities.iter().map(density));
+    choices.extend(counts.measured.iter().map(measured));
+    choices
+}
+
+/// Whether both colour by the same, with whatever range of values.
+fn is_same(one: &DetectionColours, other: &DetectionColours) -> bool {
+    use DetectionColours::{Class, Density, Measured};
+    match (one, other) {
+        (Class, Class) => true,
+        (Measured { name, .. }, Measured { name: other, .. }) => name == other,
+        (Density { class, .. }, Density { class: other, .. }) => class == other,
+        _ => false,
+    }
+}
+
+/// What colours detections, for display. A measurement and a class may be called like another choice; their labels differ.
+fn label(colours: &DetectionColours) -> String {
+    match colours {
+        DetectionColours::Class => "Class".to_owned(),
+        DetectionColours::Measured { name, .. } if name == "Class" || name.starts_with("Density of ") => {
+            format!("{name} (measured)")
+        }
+        DetectionColours::Measured { name, .. } => name.clone(),
+        DetectionColours::Density { class: None, .. } => "Density of all".to_owned(),
+        DetectionColours::Density { class: Some(class), .. } if class == "all" => {
+            "Density of the class all".to_owned()
+        }
+        DetectionColours::Density { class: Some(class), .. } => format!("Density of {class}"),
     }
 }
 
@@ -173,5 +201,44 @@ fn area_ui(ui: &mut Ui, area: &AreaCounts, palette: &Palette) {
     for (class, count) in &area.classes {
         let name = class.as_deref().unwrap_or("No class");
         row(ui, RichText::new(format!("   {name}")).color(palette.text), *count, palette.text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::annotation::DensityScale;
+
+    #[test]
+    fn a_measurement_or_class_that_is_called_like_another_choice_is_told_apart() {
+        let measured = |name: &str| DetectionColours::Measured {
+            name: name.to_owned(),
+            range: (0.0, 1.0),
+            only_within: false,
+        };
+        let density = |class: Option<&str>| DetectionColours::Density {
+            class: class.map(str::to_owned),
+            scale: DensityScale::of(None),
+            high: 1.0,
+        };
+        let choices = [
+            DetectionColours::Class,
+            measured("Class"),
+            density(None),
+            density(Some("all")),
+            density(Some("Tumour")),
+            measured("Density of all"),
+            measured("Density of Tumour"),
+            measured("Area"),
+        ];
+        for (place, one) in choices.iter().enumerate() {
+            for other in &choices[..place] {
+                assert!(!is_same(one, other) && label(one) != label(other), "{}", label(one));
+            }
+            assert!(is_same(one, one));
+        }
+        let range =
+            DetectionColours::Measured { name: "Area".to_owned(), range: (2.0, 3.0), only_within: true };
+        assert!(is_same(&range, &measured("Area")), "whatever the range is");
     }
 }
