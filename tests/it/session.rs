@@ -9,9 +9,9 @@ use histokin::index::Snapshot;
 use histokin::pipeline;
 use histokin::project::Project;
 use histokin::session::{
-    EmbeddingCommand, EmbeddingEvent, EmbeddingJob, EncoderState, Event, IndexBuild, IndexEvent, Job,
-    LoadJob, MessageCommand, OpenJob, ScanJob, Session, SlideCommand, SlideEvent, SlideProgress, SlideStatus,
-    ViewCommand,
+    AnnotationEvent, EmbeddingCommand, EmbeddingEvent, EmbeddingJob, EncoderState, Event, FileTrouble,
+    IndexBuild, IndexEvent, Job, LoadJob, MessageCommand, OpenJob, ScanJob, Session, Severity, SlideCommand,
+    SlideEvent, SlideProgress, SlideStatus, ViewCommand,
 };
 use histokin::slide::{self, SlideId, SlideSource};
 use histokin::tiling::TileIndex;
@@ -308,4 +308,22 @@ fn a_slide_without_a_tile_is_named_with_what_would_help() {
     let told = &test.session.messages().last().unwrap().text;
     assert!(told.starts_with("slide-0.png: no tiles to embed: 0.013 mm²"), "{told}");
     assert!(told.contains("embedding settings") && !told.contains("--"), "{told}");
+}
+
+#[test]
+fn what_the_user_stops_is_told_as_a_note_and_what_fails_as_an_error() {
+    let mut test = TestSession::with_slides(1);
+    let (slide, path) = (test.id(0), test.folder.path().join("cells.geojson"));
+    for (trouble, severity, text) in [
+        (FileTrouble::Stopped, Severity::Note, "stopped"),
+        (FileTrouble::Failed("the disk is full".to_owned()), Severity::Error, "the disk is full"),
+    ] {
+        let (written, file) = (Err(trouble.clone()), Err(trouble));
+        test.session.absorb(AnnotationEvent::Exported { slide: slide.clone(), path: path.clone(), written });
+        let message = test.session.messages().last().unwrap();
+        assert_eq!((message.severity, message.text.contains(text)), (severity, true), "{}", message.text);
+        test.session.absorb(AnnotationEvent::Imported { slide: slide.clone(), path: path.clone(), file });
+        let message = test.session.messages().last().unwrap();
+        assert_eq!((message.severity, message.text.contains(text)), (severity, true), "{}", message.text);
+    }
 }

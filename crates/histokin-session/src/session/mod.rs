@@ -40,7 +40,8 @@ mod training;
 mod view;
 
 pub use annotations::{
-    AnnotationCommand, AnnotationEvent, AnnotationJob, Counts, FileWork, ReadFile, SlideAnnotations,
+    AnnotationCommand, AnnotationEvent, AnnotationJob, Counts, FileTrouble, FileWork, ReadFile,
+    SlideAnnotations,
 };
 pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;

@@ -9,7 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::EventSender;
-use crate::session::{AnnotationEvent, AnnotationJob, Counts, Event, FileWork, MessageEvent, ReadFile};
+use crate::session::{
+    AnnotationEvent, AnnotationJob, Counts, Event, FileTrouble, FileWork, MessageEvent, ReadFile,
+};
 use histokin_core::annotation::{
     AnnotationError, AnnotationSet, AnnotationStore, DensityScale, Saved, class_densities, count_detections,
     measured_ranges, read_file_watched, write_file_watched,
@@ -205,7 +207,8 @@ fn on_crash(job: &AnnotationJob) -> (&'static str, impl FnOnce(String) -> Option
         }
         AnnotationJob::Import { info, path, .. } => {
             let (slide, path) = (info.id.clone(), path.clone());
-            let failed = |reason| AnnotationEvent::Imported { slide, path, file: Err(reason) };
+            let failed =
+                |reason| AnnotationEvent::Imported { slide, path, file: Err(FileTrouble::Failed(reason)) };
             ("Importing annotations", Box::new(failed))
         }
         AnnotationJob::Count { slide, .. } => {
@@ -214,7 +217,8 @@ fn on_crash(job: &AnnotationJob) -> (&'static str, impl FnOnce(String) -> Option
         }
         AnnotationJob::Export { info, path, .. } => {
             let (slide, path) = (info.id.clone(), path.clone());
-            let failed = |reason| AnnotationEvent::Exported { slide, path, written: Err(reason) };
+            let failed =
+                |reason| AnnotationEvent::Exported { slide, path, written: Err(FileTrouble::Failed(reason)) };
             ("Exporting annotations", Box::new(failed))
         }
     };
@@ -257,7 +261,7 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
                 progress.tell(share);
                 !stop.load(Ordering::Relaxed) && !queue.is_closed()
             };
-            let file = import(&path, &info, set, &go_on).map(Box::new).map_err(|error| error.to_string());
+            let file = import(&path, &info, set, &go_on).map(Box::new).map_err(FileTrouble::from);
             Event::Annotations(AnnotationEvent::Imported { slide: info.id.clone(), path, file })
         }
         AnnotationJob::Count { slide, set, size_px, mpp } => {
@@ -273,7 +277,7 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
                 progress.tell(share);
                 !stop.load(Ordering::Relaxed)
             };
-            let written = write_file_watched(&path, &set, &info, &go_on).map_err(|error| error.to_string());
+            let written = write_file_watched(&path, &set, &info, &go_on).map_err(FileTrouble::from);
             let written = written.map(|notes| (set.len(), notes));
             Event::Annotations(AnnotationEvent::Exported { slide: info.id.clone(), path, written })
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::{Job, Session};
-use super::{AnnotationCommand, AnnotationJob, Loading, ReadFile};
+use super::{AnnotationCommand, AnnotationJob, FileTrouble, Loading, ReadFile};
 use histokin_core::annotation::AnnotationSet;
 use histokin_core::slide::SlideId;
 
@@ -39,6 +39,14 @@ impl Session {
         let stop = annotations.stop_file.get_or_insert_default().clone();
         let set = annotations.set.clone();
         vec![Job::Annotations(AnnotationJob::Export { info, set, path, stop })]
+    }
+
+    /// Tells that a file was not read or written; `stopped` is what to say if the user wanted that.
+    pub(super) fn not_done(&mut self, path: &Path, trouble: FileTrouble, stopped: &str) {
+        match trouble {
+            FileTrouble::Stopped => self.messages.note(format!("{}: {stopped}", path.display())),
+            FileTrouble::Failed(reason) => self.messages.error(reason),
+        }
     }
 
     pub(super) fn imported(&mut self, slide: SlideId, path: &Path, read: ReadFile) -> Vec<Job> {

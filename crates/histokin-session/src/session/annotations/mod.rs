@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 pub use commands::AnnotationCommand;
-pub use worker::{AnnotationEvent, AnnotationJob, Counts, FileWork, ReadFile};
+pub use worker::{AnnotationEvent, AnnotationJob, Counts, FileTrouble, FileWork, ReadFile};
 
 use super::{Job, Remedy, Session, Severity, ViewTarget};
 use files::with_notes;
@@ -337,8 +337,8 @@ impl Session {
                 }
                 match file {
                     Ok(file) => self.imported(slide, &path, *file),
-                    Err(reason) => {
-                        self.messages.error(reason);
+                    Err(trouble) => {
+                        self.not_done(&path, trouble, "Import stopped. Nothing was added.");
                         Vec::new()
                     }
                 }
@@ -356,7 +356,7 @@ impl Session {
                         let done = format!("{}: {count} annotations written.", path.display());
                         self.messages.note(with_notes(done, &notes));
                     }
-                    Err(reason) => self.messages.error(reason),
+                    Err(trouble) => self.not_done(&path, trouble, "Export stopped. Nothing was written."),
                 }
                 Vec::new()
             }

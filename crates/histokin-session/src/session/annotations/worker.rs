@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use histokin_core::annotation::{
-    AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, ClassDensity, Edit, MeasuredRange,
+    AnnotationError, AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, ClassDensity, Edit,
+    MeasuredRange,
 };
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::{SlideId, SlideInfo};
@@ -97,6 +98,24 @@ pub enum FileWork {
     Writing,
 }
 
+/// Why a file was not read or written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileTrouble {
+    /// The user stopped it.
+    Stopped,
+    /// It failed, for this reason.
+    Failed(String),
+}
+
+impl From<AnnotationError> for FileTrouble {
+    fn from(error: AnnotationError) -> Self {
+        match error {
+            AnnotationError::Stopped { .. } => Self::Stopped,
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
 /// A report of the annotation worker.
 pub enum AnnotationEvent {
     /// The project's annotations of a slide were read; after an error, nothing may be written over them.
@@ -134,7 +153,7 @@ pub enum AnnotationEvent {
         /// File that was read.
         path: PathBuf,
         /// Its annotations, or why it could not be read.
-        file: Result<Box<ReadFile>, String>,
+        file: Result<Box<ReadFile>, FileTrouble>,
     },
     /// Detections were counted.
     Counted {
@@ -150,6 +169,6 @@ pub enum AnnotationEvent {
         /// File that was written.
         path: PathBuf,
         /// Number of annotations and notes for the user, or why the file could not be written.
-        written: Result<(usize, Vec<String>), String>,
+        written: Result<(usize, Vec<String>), FileTrouble>,
     },
 }
