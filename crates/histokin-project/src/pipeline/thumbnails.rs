@@ -2,7 +2,7 @@
 //! restart. The folder may be deleted at any time.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbaImage};
@@ -11,6 +11,10 @@ use super::picture;
 use histokin_core::slide::channel::display_id;
 use histokin_core::slide::{SlideError, SlideSource};
 use histokin_core::{durable, untrusted};
+
+/// How thumbnails are made. To be raised whenever a slide gets another thumbnail than before: those of earlier versions
+/// are not read any more, and removed when new ones are stored.
+const VERSION: u32 = 2;
 
 /// Largest file in bytes that is read.
 const LARGEST: u64 = 4 << 20;
@@ -58,7 +62,11 @@ impl ThumbnailCache {
                 durable::write(&path, &bytes)
             });
             match written {
-                Ok(()) => self.remove_others(slide, &path),
+                Ok(()) => {
+                    (1..VERSION)
+                        .for_each(|version| remove(&self.folder.join(file_name(slide, None, version))));
+                    self.remove_others(slide, &path);
+                }
                 Err(error) => tracing::debug!("{}: a thumbnail was not stored: {error}", path.display()),
             }
         }
@@ -75,15 +83,33 @@ impl ThumbnailCache {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let path = entry.path();
             let is_other = path != kept && entry.file_name().to_string_lossy().starts_with(&prefix);
-            if is_other && let Err(error) = fs::remove_file(&path) {
-                tracing::debug!("{}: a former thumbnail was not removed: {error}", path.display());
+            if is_other {
+                remove(&path);
             }
         }
     }
 
     fn path(&self, slide: &dyn SlideSource) -> PathBuf {
-        let display = display_id(&slide.info().channels).map(|id| format!("-{id}")).unwrap_or_default();
-        self.folder.join(format!("{}{display}.png", slide.info().id))
+        let display = display_id(&slide.info().channels);
+        self.folder.join(file_name(slide, display.as_deref(), VERSION))
+    }
+}
+
+/// Returns the name of a thumbnail of `slide` with its channels shown as `display`, or by default.
+fn file_name(slide: &dyn SlideSource, display: Option<&str>, version: u32) -> String {
+    let display = display.map(|id| format!("-{id}")).unwrap_or_default();
+    // The names of the first version did not tell it.
+    let version = if version == 1 { String::new() } else { format!(".v{version}") };
+    format!("{}{display}{version}.png", slide.info().id)
+}
+
+/// Removes a file that is not read any more, if it is there.
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            tracing::debug!("{}: a former thumbnail was not removed: {error}", path.display());
+        }
+        _ => {}
     }
 }
 
@@ -110,6 +136,21 @@ mod tests {
         assert!(cache.get(&slide).is_none());
         fs::write(&path, "no picture").unwrap();
         assert!(cache.get(&slide).is_none());
+    }
+
+    #[test]
+    fn thumbnails_of_earlier_versions_are_made_again_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let slide = TestSlide::new(640, 480);
+        let cache = ThumbnailCache::new(folder.path().to_owned(), 64, true);
+        let made = cache.make(&slide).unwrap();
+        for version in 1..VERSION {
+            let former = folder.path().join(file_name(&slide, None, version));
+            fs::rename(cache.path(&slide), &former).unwrap();
+            assert!(cache.get(&slide).is_none(), "version {version}");
+            assert!(cache.make(&slide).unwrap() == made);
+            assert!(!former.exists() && cache.get(&slide).is_some());
+        }
     }
 
     #[test]
