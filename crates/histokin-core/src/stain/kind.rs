@@ -4,7 +4,11 @@ use image::{Rgba, RgbaImage};
 use serde::{Deserialize, Serialize};
 
 use super::separation::{Separation, densities};
-use super::vectors::StainVectors;
+use super::vectors::{StainVectors, dot};
+
+/// Largest angle in degrees between a second stain and that of the kind of staining that it fits. Eosin and DAB are 48°
+/// apart.
+const FITTING: f32 = 20.0;
 
 /// What a slide is stained with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,6 +43,23 @@ impl StainType {
     /// Whether tiles may be matched to the colours of a reference in H&E.
     pub fn can_be_normalised(self) -> bool {
         self == Self::HaematoxylinEosin
+    }
+
+    /// Returns the kind of staining, H&E or H-DAB, whose second stain is that of `vectors`, such as those estimated from a
+    /// slide; `None` if it is neither.
+    pub fn fitting(vectors: &StainVectors) -> Option<Self> {
+        let [_, second, _] = vectors.unit_vectors();
+        let is_near = |usual: StainVectors| {
+            let [_, stain, _] = usual.unit_vectors();
+            dot(second, stain).clamp(-1.0, 1.0).acos().to_degrees() <= FITTING
+        };
+        if is_near(StainVectors::HAEMATOXYLIN_EOSIN) {
+            Some(Self::HaematoxylinEosin)
+        } else if is_near(StainVectors::HAEMATOXYLIN_DAB) {
+            Some(Self::HaematoxylinDab)
+        } else {
+            None
+        }
     }
 
     /// Names of the two stains and of the residual.
@@ -182,6 +203,14 @@ mod tests {
         assert_eq!(guess(&night), StainType::Fluorescence);
         let glass = RgbaImage::from_pixel(50, 50, Rgba([245, 245, 246, 255]));
         assert_eq!(guess(&glass), StainType::HaematoxylinEosin, "as most slides are");
+    }
+
+    #[test]
+    fn vectors_fit_the_kind_whose_second_stain_they_have() {
+        let fitting = |second| StainType::fitting(&StainVectors::of_two([0.62, 0.7, 0.35], second).unwrap());
+        assert_eq!(fitting([0.15, 0.95, 0.2]), Some(StainType::HaematoxylinEosin));
+        assert_eq!(fitting([0.3, 0.5, 0.8]), Some(StainType::HaematoxylinDab));
+        assert_eq!(fitting([0.9, 0.3, 0.1]), None, "a blue dye");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::number_format::decimal;
 use crate::session::{Colours, EncoderState, Session, SlideCommand, SlideState};
 use crate::slide::SlideId;
 use crate::stain::separation::ShownAs;
-use crate::stain::{SlideStain, StainType};
+use crate::stain::{SlideStain, StainType, StainVectors};
 use crate::ui::app::Requests;
 use crate::ui::slide_view::{Appearance, Colouring};
 use crate::ui::theme::Palette;
@@ -77,7 +77,9 @@ pub fn stain_type_ui(
     let shown = combo.show_ui(ui, |ui| {
         for kind in StainType::ALL {
             if ui.selectable_label(is_set && stain.kind == kind, kind.name()).clicked() {
-                let vectors = stain.vectors.filter(|_| stain.kind == kind);
+                let fit =
+                    |vectors: &StainVectors| stain.kind == kind || StainType::fitting(vectors) == Some(kind);
+                let vectors = stain.vectors.filter(fit);
                 set_to(Some(SlideStain { kind, vectors }));
             }
         }

@@ -69,6 +69,22 @@ impl Session {
         match vectors {
             Ok(vectors) => {
                 let kind = self.stain(slide).kind;
+                if kind == StainType::Fluorescence {
+                    // Set by the user in the meantime; it is separated by no vectors.
+                    return Vec::new();
+                }
+                let fitting = StainType::fitting(&vectors).filter(|_| kind != StainType::Other);
+                if let Some(fitting) = fitting.filter(|fitting| *fitting != kind) {
+                    // Changing the kind may embed all slides again, so the user decides.
+                    self.messages.note(format!(
+                        "{}: the estimated stains are those of {}, and the slide counts as {}. If that is wrong, choose {} \
+                         as its stain; the estimated vectors stay.",
+                        self.slides.name(slide),
+                        fitting.name(),
+                        kind.name(),
+                        fitting.name()
+                    ));
+                }
                 self.set_stain(slide, Some(SlideStain { kind, vectors: Some(vectors) }))
             }
             Err(reason) => {
@@ -194,6 +210,27 @@ mod tests {
         assert!(embeds_again(&session.handle(SlideCommand::Remove(first))));
         know_encoder(&mut session);
         assert_eq!(session.normalisation(), Some(StainSetting::Lab));
+    }
+
+    #[test]
+    fn estimated_vectors_that_are_those_of_another_kind_are_told_and_kept() {
+        let (_folder, mut session, [slide, other]) = session();
+        let estimated = |session: &mut Session, slide: &SlideId, vectors: StainVectors| {
+            session.absorb(SlideEvent::StainsEstimated { slide: slide.clone(), vectors: Ok(vectors) });
+            session.stain(slide)
+        };
+        let he = StainVectors::HAEMATOXYLIN_EOSIN;
+        let stain = estimated(&mut session, &slide, he);
+        assert_eq!((stain.kind, stain.vectors), (StainType::HaematoxylinEosin, Some(he)));
+        let is_told = |session: &Session| session.messages().iter().any(|one| one.text.contains("H-DAB"));
+        assert!(!is_told(&session));
+        let dab = StainVectors::HAEMATOXYLIN_DAB;
+        let stain = estimated(&mut session, &slide, dab);
+        assert_eq!((stain.kind, stain.vectors), (StainType::HaematoxylinEosin, Some(dab)));
+        assert!(is_told(&session));
+        let fluorescence = SlideStain::usual(StainType::Fluorescence);
+        session.handle(SlideCommand::SetStain { slide: other.clone(), stain: Some(fluorescence) });
+        assert_eq!(estimated(&mut session, &other, he), fluorescence, "which has no stain vectors");
     }
 
     #[test]
