@@ -172,9 +172,9 @@ fn separated(args: &RenderArgs, source: &dyn SlideSource) -> anyhow::Result<Opti
         (None, OneStain::Eosin) => SlideStain::usual(StainType::HaematoxylinEosin),
         (None, OneStain::Dab) => SlideStain::usual(StainType::HaematoxylinDab),
         (None, _) => {
-            let kind = match source.info().channels.is_empty() {
-                true => stain::guess(&crate::pipeline::thumbnail(source, GUESSED_FROM_PX)?),
-                false => StainType::Fluorescence,
+            let kind = match source.info().is_fluorescence() {
+                true => StainType::Fluorescence,
+                false => stain::guess(&crate::pipeline::thumbnail(source, GUESSED_FROM_PX)?),
             };
             noteln!("{}: taken for {}; --staining says otherwise", args.slide.display(), kind.name());
             SlideStain::usual(kind)

@@ -198,7 +198,7 @@ impl App {
                 grid_um: self.window_state.settings.grid_um,
                 crosshair: self.chrome.crosshair_shown,
             },
-            is_dark: !info.channels.is_empty(),
+            is_dark: info.is_fluorescence(),
             note: note.as_deref(),
         };
         let view = &mut self.canvas.panes.pane_mut(index).view;

@@ -49,8 +49,7 @@ pub fn appearance_ui(
     let ShownColours { card, appearance, field } = shown;
     let title = ("Brightness/contrast", WIDTH);
     card_ui(ui, corner, title, ViewAction::ToggleAppearance, palette, requests, |ui, requests| {
-        let has_channels = session.active().is_some_and(|slide| !slide.source.info().channels.is_empty());
-        if has_channels {
+        if session.active().is_some_and(|slide| slide.source.info().is_fluorescence()) {
             channels::channels_ui(ui, &mut card.channels, session, palette, requests);
         } else {
             stains::stains_ui(ui, appearance, field, session, palette, requests);

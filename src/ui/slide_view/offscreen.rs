@@ -217,9 +217,9 @@ impl OffscreenRenderer {
             }
             self.renderer.atlas.place(key, std::sync::Arc::new(tile), &tiles);
         }
-        let (glass, ground) = match still.pyramid.source().info().channels.is_empty() {
-            true => (egui::Color32::WHITE, wgpu::Color::WHITE),
-            false => (egui::Color32::BLACK, wgpu::Color::BLACK),
+        let (glass, ground) = match still.pyramid.source().info().is_fluorescence() {
+            true => (egui::Color32::BLACK, wgpu::Color::BLACK),
+            false => (egui::Color32::WHITE, wgpu::Color::WHITE),
         };
         let picture = Picture {
             pyramid: still.pyramid,

@@ -244,6 +244,11 @@ impl SlideInfo {
         self.levels.iter().rposition(|level| level.is_fine_enough(wanted)).unwrap_or(0) as u32
     }
 
+    /// Whether this is a slide of fluorescence: the sum of channels, light on black.
+    pub fn is_fluorescence(&self) -> bool {
+        !self.channels.is_empty()
+    }
+
     /// File name without its folder, for display.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()

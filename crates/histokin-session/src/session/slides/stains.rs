@@ -21,7 +21,7 @@ impl Session {
 
     fn guessed_stain(&self, slide: &SlideId) -> StainType {
         match self.slide(slide) {
-            Some(state) if !state.source.info().channels.is_empty() => StainType::Fluorescence,
+            Some(state) if state.source.info().is_fluorescence() => StainType::Fluorescence,
             Some(state) => state.guessed_stain.unwrap_or_default(),
             None => StainType::default(),
         }
