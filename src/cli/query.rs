@@ -529,7 +529,7 @@ fn slides_of(project: &Project, answer: &Answer) -> anyhow::Result<Slides> {
     ids.extend(answer.first().map(|tile| tile.slide.clone()));
     let open = |id: SlideId| {
         let entry = project.find_slide(&id.0)?;
-        Ok((id, project.open_slide(entry)?))
+        Ok((id, project.open_slide_as_shown(entry)?))
     };
     ids.into_iter().map(open).collect()
 }

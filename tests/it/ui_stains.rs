@@ -180,6 +180,14 @@ fn channels_are_set_in_the_window_and_kept() {
     assert!(embedded.iter().all(|channel| channel.shown == channel.automatic), "what is embedded stays");
     drop(harness);
 
+    let project = Project::open(&root).unwrap();
+    let entry = project.find_slide(&id.0).unwrap();
+    let shown = project.open_slide_as_shown(entry).unwrap().info().channels.clone();
+    assert!(shown.iter().map(|channel| &channel.shown).eq(&channels), "on sheets of the command line, too");
+    let embedded = project.open_slide(entry).unwrap().info().channels.clone();
+    assert!(embedded.iter().all(|channel| channel.shown == channel.automatic));
+    drop(project);
+
     let mut harness = window(&root, Vec::new());
     wait(&mut harness, "they are shown again", are_shown);
     harness.run_steps(3);

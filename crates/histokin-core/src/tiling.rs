@@ -130,6 +130,20 @@ pub fn read_tile(slide: &dyn SlideSource, rect: &Level0Rect, out_px: u32) -> Res
     read_rect(slide, rect, out_px, out_px)
 }
 
+/// Reads a tile as [`read_tile`] does, but to be looked at: transparent parts are shown as the window shows them
+/// ([`SlideInfo::unscanned_value`]).
+///
+/// # Errors
+/// As for [`read_tile`].
+pub fn read_tile_as_shown(
+    slide: &dyn SlideSource,
+    rect: &Level0Rect,
+    out_px: u32,
+) -> Result<RgbImage, SlideError> {
+    let ground = slide.info().unscanned_value();
+    read_rect_in_parts(slide, rect, (out_px, out_px), ground, PIXELS_AT_ONCE)
+}
+
 /// Offset, in pixels of the level, up to which a region is not resampled: a sixteenth of a pixel is not
 /// visible, and resampling reduces sharpness.
 const NEGLIGIBLE_PX: f64 = 1.0 / 16.0;
@@ -147,10 +161,10 @@ pub fn read_rect(
     width: u32,
     height: u32,
 ) -> Result<RgbImage, SlideError> {
-    read_rect_in_parts(slide, rect, width, height, PIXELS_AT_ONCE)
+    read_rect_in_parts(slide, rect, (width, height), WHITE, PIXELS_AT_ONCE)
 }
 
-/// Reads a region like [`read_rect`], but also from computed levels: for display and for the tissue mask.
+/// Reads a region like [`read_rect`], but also from computed levels: for the tissue mask and the colours of the slide.
 /// Tiles to embed are read by [`read_tile`].
 ///
 /// # Errors
@@ -161,16 +175,35 @@ pub fn read_rect_for_view(
     width: u32,
     height: u32,
 ) -> Result<RgbImage, SlideError> {
-    let wanted = reduction(rect, width, height);
-    match best_computed_level(slide, wanted) {
-        Some((index, level)) => read_from_level(
-            &|part| slide.read_computed(part),
-            (index, level),
-            rect,
-            (width, height),
-            PIXELS_AT_ONCE,
-        ),
-        None => read_rect(slide, rect, width, height),
+    read_over(slide, rect, (width, height), WHITE)
+}
+
+/// Reads a region like [`read_rect_for_view`], but to be looked at: transparent parts are shown as the window shows them
+/// ([`SlideInfo::unscanned_value`]).
+///
+/// # Errors
+/// As for [`read_rect`].
+pub fn read_rect_as_shown(
+    slide: &dyn SlideSource,
+    rect: &Level0Rect,
+    width: u32,
+    height: u32,
+) -> Result<RgbImage, SlideError> {
+    read_over(slide, rect, (width, height), slide.info().unscanned_value())
+}
+
+fn read_over(
+    slide: &dyn SlideSource,
+    rect: &Level0Rect,
+    size: (u32, u32),
+    ground: u8,
+) -> Result<RgbImage, SlideError> {
+    match best_computed_level(slide, reduction(rect, size.0, size.1)) {
+        Some((index, level)) => {
+            let read = |part: &LevelRect| slide.read_computed(part);
+            read_from_level(&read, (index, level), rect, size, ground, PIXELS_AT_ONCE)
+        }
+        None => read_rect_in_parts(slide, rect, size, ground, PIXELS_AT_ONCE),
     }
 }
 
@@ -204,23 +237,25 @@ const PIXELS_AT_ONCE: u64 = 1 << 26;
 fn read_rect_in_parts(
     slide: &dyn SlideSource,
     rect: &Level0Rect,
-    width: u32,
-    height: u32,
+    size: (u32, u32),
+    ground: u8,
     pixels_at_once: u64,
 ) -> Result<RgbImage, SlideError> {
-    let index = slide.info().best_level_for(reduction(rect, width, height));
+    let index = slide.info().best_level_for(reduction(rect, size.0, size.1));
     let level = slide.info().levels[index as usize];
-    read_from_level(&|part| slide.read(part), (index, level), rect, (width, height), pixels_at_once)
+    read_from_level(&|part| slide.read(part), (index, level), rect, size, ground, pixels_at_once)
 }
 
 type ReadRegion<'a> = &'a dyn Fn(&LevelRect) -> Result<image::RgbaImage, SlideError>;
 
-/// Reads the region `rect` from a given level, resampled to `width` × `height` pixels.
+/// Reads the region `rect` from a given level, resampled to `width` × `height` pixels. Transparent parts get the value
+/// `ground`.
 fn read_from_level(
     read: ReadRegion<'_>,
     (level, stored): (u32, Level),
     rect: &Level0Rect,
     (width, height): (u32, u32),
+    ground: u8,
     pixels_at_once: u64,
 ) -> Result<RgbImage, SlideError> {
     let wanted = reduction(rect, width, height);
@@ -234,9 +269,9 @@ fn read_from_level(
     let factor = (kept / 2.0).floor().max(1.0);
     let is_in_parts = u64::from(region.width) * u64::from(region.height) > pixels_at_once && factor > 1.0;
     let (opaque, factor) = if is_in_parts && !is_exact {
-        (read_reduced(read, &region, factor as u32)?, factor)
+        (read_reduced(read, &region, factor as u32, ground)?, factor)
     } else {
-        (over_white(&read(&region)?), 1.0)
+        (over(&read(&region)?, ground), 1.0)
     };
     if is_exact {
         return Ok(opaque);
@@ -246,7 +281,12 @@ fn read_from_level(
 }
 
 /// Reads `region` in parts; each pixel of the result is the mean of `factor` × `factor` pixels.
-fn read_reduced(read: ReadRegion<'_>, region: &LevelRect, factor: u32) -> Result<RgbImage, SlideError> {
+fn read_reduced(
+    read: ReadRegion<'_>,
+    region: &LevelRect,
+    factor: u32,
+    ground: u8,
+) -> Result<RgbImage, SlideError> {
     let edge = factor * (1024 / factor).max(1);
     let mut reduced = RgbImage::new(region.width.div_ceil(factor), region.height.div_ceil(factor));
     for top in (0..region.height).step_by(edge as usize) {
@@ -258,7 +298,7 @@ fn read_reduced(read: ReadRegion<'_>, region: &LevelRect, factor: u32) -> Result
                 width: edge.min(region.width - left),
                 height: edge.min(region.height - top),
             };
-            let picture = over_white(&read(&part)?);
+            let picture = over(&read(&part)?, ground);
             for y in 0..part.height.div_ceil(factor) {
                 for x in 0..part.width.div_ceil(factor) {
                     let (wide, high) =
@@ -301,7 +341,7 @@ impl Span {
             return Self { start: start.round() as i64, length: out, offset: 0.0, size, is_exact: true };
         }
         // The filter needs three output pixels beyond the window, but never beyond the slide's edge, where it
-        // would blend in white that is not on the slide.
+        // would blend in a colour that is not on the slide.
         let margin = 3.0 * (size / f64::from(out)).max(1.0);
         let first = (start - margin).floor().max(start.floor().min(0.0));
         let last = (end + margin).ceil().min(end.ceil().max(f64::from(stored)));
@@ -315,12 +355,21 @@ impl Span {
     }
 }
 
+/// Value of all three colours of empty glass.
+const WHITE: u8 = 255;
+
 /// Blends a picture with straight alpha over white.
 pub fn over_white(picture: &image::RgbaImage) -> RgbImage {
+    over(picture, WHITE)
+}
+
+/// Blends a picture with straight alpha over the grey of the value `ground`.
+fn over(picture: &image::RgbaImage, ground: u8) -> RgbImage {
+    let ground = u32::from(ground);
     let mut opaque = RgbImage::new(picture.width(), picture.height());
     for (out, pixel) in opaque.pixels_mut().zip(picture.pixels()) {
         let [r, g, b, alpha] = pixel.0.map(u32::from);
-        let blend = |channel: u32| ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        let blend = |channel: u32| ((channel * alpha + ground * (255 - alpha) + 127) / 255) as u8;
         out.0 = [blend(r), blend(g), blend(b)];
     }
     opaque
@@ -444,11 +493,36 @@ mod tests {
         for rect in [Level0Rect::new(0, 0, 3000, 2200), Level0Rect::new(-100, 37, 2901, 2500)] {
             let (width, height) = (rect.width / 24, rect.height / 24);
             let whole = read_rect(&slide, &rect, width, height).unwrap();
-            let parts = read_rect_in_parts(&slide, &rect, width, height, 1).unwrap();
+            let parts = read_rect_in_parts(&slide, &rect, (width, height), WHITE, 1).unwrap();
             assert_eq!(whole.dimensions(), parts.dimensions());
             let apart = whole.as_raw().iter().zip(parts.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b)));
             let mean = apart.sum::<u64>() as f64 / whole.as_raw().len() as f64;
             assert!(mean < 3.0, "{rect:?}: {mean} grey levels apart");
+        }
+    }
+
+    /// Light of a fluorescence slide lies on black, also where nothing was scanned; what is embedded does not change.
+    #[test]
+    fn what_was_not_scanned_is_shown_as_glass_or_in_fluorescence_as_black() {
+        use crate::slide::channel::{ChannelDisplay, SlideChannel};
+        use crate::slide::test_slide::TestSlide;
+        let shown =
+            ChannelDisplay { name: "DAPI".into(), colour: [0, 0, 255], visible: true, window: [0.0, 900.0] };
+        let channel = SlideChannel { automatic: shown.clone(), shown, values: [0.0, 1000.0] };
+        let fluorescence = TestSlide::new(640, 480).with_channels(vec![channel]);
+        let outside = Level0Rect::new(-600, -600, 512, 512);
+        for (slide, value) in [(TestSlide::new(640, 480), 255), (fluorescence, 0)] {
+            let is_all = |picture: RgbImage, value: u8| picture.as_raw().iter().all(|found| *found == value);
+            for edge in [512, 100] {
+                assert!(is_all(read_rect_as_shown(&slide, &outside, edge, edge).unwrap(), value));
+                assert!(is_all(read_tile_as_shown(&slide, &outside, edge).unwrap(), value));
+                assert!(is_all(read_tile(&slide, &outside, edge).unwrap(), 255), "as it is embedded");
+            }
+            let (size, ground) = ((20, 20), slide.info().unscanned_value());
+            assert!(
+                is_all(read_rect_in_parts(&slide, &outside, size, ground, 1).unwrap(), value),
+                "in parts"
+            );
         }
     }
 }

@@ -249,6 +249,11 @@ impl SlideInfo {
         !self.channels.is_empty()
     }
 
+    /// Value of all three colours where nothing was scanned, as it is shown: white as glass, or black in fluorescence.
+    pub fn unscanned_value(&self) -> u8 {
+        if self.is_fluorescence() { 0 } else { 255 }
+    }
+
     /// File name without its folder, for display.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()

@@ -11,7 +11,7 @@ use super::super::comparison::Target;
 use super::super::retrieval::{Measure, QueryOutcome};
 use super::super::sample::Sample;
 use histokin_core::slide::SlideSource;
-use histokin_core::tiling::read_tile;
+use histokin_core::tiling::read_tile_as_shown;
 use histokin_project::project::Project;
 
 /// Number of queries in each gallery.
@@ -41,7 +41,7 @@ impl<'a> Pictures<'a> {
         let slide = sample.tiles.slides[tile as usize];
         let mut open = self.open.borrow_mut();
         let source = open.entry(slide).or_insert_with(|| self.open_slide(sample, slide)).clone()?;
-        read_tile(source.as_ref(), rect, EDGE).ok()
+        read_tile_as_shown(source.as_ref(), rect, EDGE).ok()
     }
 
     /// Reads a tile as a JPEG; `None` if it cannot be read.
@@ -53,7 +53,7 @@ impl<'a> Pictures<'a> {
 
     fn open_slide(&self, sample: &Sample, slide: u32) -> Option<Arc<dyn SlideSource>> {
         let entry = self.project.find_slide(&sample.slides[slide as usize].id).ok()?;
-        self.project.open_slide(entry).ok()
+        self.project.open_slide_as_shown(entry).ok()
     }
 }
 

@@ -16,7 +16,7 @@ use histokin_core::geometry::Level0Rect;
 use histokin_core::paths::{FileStems, portable_stem};
 use histokin_core::query::{Answer, QueryHistory, TilePosition, export};
 use histokin_core::slide::{SlideError, SlideId, SlideSource};
-use histokin_core::tiling::read_tile;
+use histokin_core::tiling::read_tile_as_shown;
 
 /// Edge of a tile on a contact sheet, in pixels.
 const SHEET_TILE_PX: u32 = 160;
@@ -101,7 +101,7 @@ fn read_tiles(
         answer.matches.iter().enumerate().map(|(rank, found)| (Some(rank), &found.slide, found.rect));
     let read = |(rank, slide, rect): (Option<usize>, &SlideId, Level0Rect)| {
         let picture = match slides.get(slide) {
-            Some(slide) => read_tile(slide.as_ref(), &rect, px),
+            Some(slide) => read_tile_as_shown(slide.as_ref(), &rect, px),
             None => Ok(archived(answer, &TilePosition { slide: slide.clone(), rect }, px)?),
         };
         Some(picture.map(|picture| (rank, picture)))

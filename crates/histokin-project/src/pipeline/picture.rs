@@ -9,10 +9,10 @@ use image::{DynamicImage, ImageError, ImageFormat, Rgb, RgbImage, RgbaImage, ima
 use histokin_core::durable;
 use histokin_core::geometry::{Level0Rect, Stretch};
 use histokin_core::slide::{SlideError, SlideInfo, SlideSource};
-use histokin_core::tiling::read_rect_for_view;
+use histokin_core::tiling::read_rect_as_shown;
 
 /// Renders `rect` as the viewer shows it, at `width` × `height` pixels: unchanged pixels at 1:1, else
-/// resampled from the nearest finer level. Empty glass and the area outside the slide are white.
+/// resampled from the nearest finer level. Empty glass and the area outside the slide are white, or black in fluorescence.
 ///
 /// # Errors
 /// When the slide cannot be read.
@@ -22,7 +22,7 @@ pub fn render(
     width: u32,
     height: u32,
 ) -> Result<RgbImage, SlideError> {
-    read_rect_for_view(slide, rect, width, height)
+    read_rect_as_shown(slide, rect, width, height)
 }
 
 /// Renders the whole slide with square pixels (in µm), at most `edge` pixels on its longer side.

@@ -242,8 +242,25 @@ impl Project {
     /// # Errors
     /// As [`slide::open`], and [`SlideError::Replaced`] when the file is another slide.
     pub fn open_slide(&self, entry: &SlideEntry) -> Result<Arc<dyn SlideSource>, SlideError> {
+        self.open_with_channels(entry, Vec::new())
+    }
+
+    /// Opens the file of a slide as [`Self::open_slide`] does, to be looked at: its channels are shown as the user has set
+    /// them. What is embedded is read from slides that are opened without.
+    ///
+    /// # Errors
+    /// As [`Self::open_slide`].
+    pub fn open_slide_as_shown(&self, entry: &SlideEntry) -> Result<Arc<dyn SlideSource>, SlideError> {
+        self.open_with_channels(entry, entry.channels.clone())
+    }
+
+    fn open_with_channels(
+        &self,
+        entry: &SlideEntry,
+        channels: Vec<ChannelDisplay>,
+    ) -> Result<Arc<dyn SlideSource>, SlideError> {
         let path = self.slide_path(entry);
-        let source = slide::open(&path, entry.user_mpp)?;
+        let source = slide::open_with_channels(&path, entry.user_mpp, channels)?;
         if !source.info().has_id(&entry.id) {
             return Err(SlideError::Replaced { path, id: entry.id.clone() });
         }

@@ -328,6 +328,8 @@ pub enum PictureJob {
         position: TilePosition,
         /// File of the picture.
         file: PathBuf,
+        /// How the project shows its channels, if it is one of its slides and the user has set that; empty otherwise.
+        channels: Vec<ChannelDisplay>,
     },
 }
 

@@ -12,11 +12,12 @@ use crate::session::{
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{self, TilePosition};
+use histokin_core::slide::channel::ChannelDisplay;
 use histokin_core::slide::colour_profile::ProfileTable;
 use histokin_core::slide::{self, MppSource, SlideError, SlideId, SlideSource};
 use histokin_core::stain::estimate::estimate_in;
 use histokin_core::stain::{self, LabStatistics};
-use histokin_core::tiling::read_tile;
+use histokin_core::tiling::read_tile_as_shown;
 use histokin_core::tissue::TissueMask;
 use histokin_encoder::{self as encoder, EncoderError};
 use histokin_project::pipeline::{self, find_slides};
@@ -236,7 +237,7 @@ pub(super) fn picture(job: PictureJob, events: &EventSender) {
             })
         }
         PictureJob::ReadTilePicture { slide, rect } => tile_picture(slide.as_ref(), rect),
-        PictureJob::ReadQueryPicture { position, file } => query_picture(position, &file),
+        PictureJob::ReadQueryPicture { position, file, channels } => query_picture(position, &file, channels),
     });
 }
 
@@ -245,16 +246,16 @@ fn thumbnail_made(slide: SlideId, thumbnail: RgbaImage) -> SlideEvent {
     SlideEvent::ThumbnailMade { slide, thumbnail, stain }
 }
 
-fn query_picture(position: TilePosition, file: &Path) -> Event {
+fn query_picture(position: TilePosition, file: &Path, channels: Vec<ChannelDisplay>) -> Event {
     let TilePosition { slide, rect } = position;
-    let picture = slide::open(file, None)
+    let picture = slide::open_with_channels(file, None, channels)
         .and_then(|picture| pipeline::thumbnail(picture.as_ref(), TILE_PICTURE_PX))
         .map_err(|error| error.to_string());
     Event::Slides(SlideEvent::TileRead { slide, rect, picture })
 }
 
 fn tile_picture(slide: &dyn SlideSource, rect: Level0Rect) -> Event {
-    let picture = read_tile(slide, &rect, TILE_PICTURE_PX)
+    let picture = read_tile_as_shown(slide, &rect, TILE_PICTURE_PX)
         .map(|tile| image::DynamicImage::ImageRgb8(tile).into_rgba8())
         .map_err(|error| error.to_string());
     Event::Slides(SlideEvent::TileRead { slide: slide.info().id.clone(), rect, picture })

@@ -110,7 +110,8 @@ impl Session {
                 self.slides
                     .tile_pictures
                     .insert((position.slide.clone(), position.rect), TilePicture::Reading);
-                jobs.push(Job::Picture(PictureJob::ReadQueryPicture { position, file }));
+                let channels = self.project.channels(&position.slide).to_vec();
+                jobs.push(Job::Picture(PictureJob::ReadQueryPicture { position, file, channels }));
             }
         }
         jobs
