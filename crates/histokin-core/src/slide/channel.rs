@@ -27,7 +27,19 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
+/// Most characters of a name in labels and messages.
+const SHOWN_NAME: usize = 40;
+
 impl ChannelDisplay {
+    /// Its name for labels and messages. Names in files have any length; of one of more than 40 characters, the end is left
+    /// out.
+    pub fn short_name(&self) -> String {
+        match self.name.char_indices().nth(SHOWN_NAME) {
+            Some(_) => self.name.chars().take(SHOWN_NAME - 1).chain(['…']).collect(),
+            None => self.name.clone(),
+        }
+    }
+
     /// Whether its window is one: two finite numbers, the second larger.
     pub fn has_window(&self) -> bool {
         let [low, high] = self.window;
@@ -70,6 +82,14 @@ pub fn display_id(channels: &[SlideChannel]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_are_shortened() {
+        let named =
+            |name: String| ChannelDisplay { name, colour: [255; 3], visible: true, window: [0.0, 1.0] };
+        assert_eq!(named("µ".repeat(SHOWN_NAME)).short_name(), "µ".repeat(SHOWN_NAME));
+        assert_eq!(named("µ".repeat(1000)).short_name(), "µ".repeat(SHOWN_NAME - 1) + "…");
+    }
 
     fn channel(window: [f32; 2]) -> SlideChannel {
         let automatic = ChannelDisplay {

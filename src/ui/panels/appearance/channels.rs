@@ -56,7 +56,7 @@ pub fn channels_ui(
 }
 
 fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, palette: &Palette) {
-    let name = shown.name.clone();
+    let name = shown.short_name();
     ui.horizontal(|ui| {
         ui.add(Checkbox::without_text(&mut shown.visible))
             .on_hover_text("Show this channel")
@@ -64,8 +64,9 @@ fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, p
         ui.color_edit_button_srgb(&mut shown.colour)
             .on_hover_text("Colour of this channel")
             .accessible_name(format!("Colour of {name}"));
+        let hint = format!("Name of this channel: {}", shown.name);
         ui.add(TextEdit::singleline(&mut shown.name).desired_width(NAME))
-            .on_hover_text("Name of this channel")
+            .on_hover_text(hint)
             .accessible_name(format!("Name of {name}"));
     });
     ui.horizontal(|ui| {

@@ -317,7 +317,7 @@ fn pixels(
     if channel::fits(set, &shown) {
         shown.iter_mut().zip(set).for_each(|(channel, set)| channel.shown = set.clone());
     } else {
-        let names: Vec<&str> = shown.iter().map(|channel| channel.shown.name.as_str()).collect();
+        let names: Vec<String> = shown.iter().map(|channel| channel.shown.short_name()).collect();
         notes.push(format!(
             "its {} channels ({}) are shown as a sum of colours, each scaled to its own range of values; names, colours \
              and ranges can be set under brightness/contrast",
