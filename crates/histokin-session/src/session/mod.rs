@@ -45,7 +45,7 @@ pub use annotations::{
 };
 pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;
-pub use concepts::{ConceptAreas, ConceptCommand, ConceptEvent, ConceptJob};
+pub use concepts::{ConceptAreas, ConceptCommand, ConceptEvent, ConceptJob, NotApplied};
 pub use embedding::{
     EmbeddingCommand, EmbeddingEvent, EmbeddingState, EncoderChange, EncoderChoice, EncoderOffer,
     EncoderState, PreviewRequest, PreviewState, SlideProgress, SlideStatus,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::EventSender;
 use super::query_files::new_folder;
-use crate::session::{ConceptAreas, ConceptEvent, ConceptJob, MessageEvent};
+use crate::session::{ConceptAreas, ConceptEvent, ConceptJob, MessageEvent, NotApplied};
 use histokin_core::concept::{self, Concept, ConceptError, ConceptStore};
 use histokin_core::index::Snapshot;
 use histokin_core::query::similarity_map::{MapRequest, Reference, typical_distance};
@@ -37,7 +37,8 @@ pub(super) fn keep_concepts(store: &ConceptStore, job: ConceptJob, events: &Even
         }
         ConceptJob::Remove(name) => store.remove(&name),
         ConceptJob::Apply { concept, index, patients } => {
-            let areas = areas(&concept, &index, &patients).map_err(|error| error.to_string());
+            let areas = areas(&concept, &index, &patients)
+                .map_err(|error| NotApplied { name: concept.name.clone(), reason: error.to_string() });
             return events.send(ConceptEvent::Applied(areas));
         }
         ConceptJob::Export { .. } => return export(job, events),

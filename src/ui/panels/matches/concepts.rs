@@ -95,8 +95,8 @@ fn concept_ui(ui: &mut Ui, session: &Session, concept: &Concept, palette: &Palet
         });
         match session.concept_areas() {
             Some(Ok(areas)) if areas.name == concept.name => areas_ui(ui, session, areas, palette),
-            Some(Err(reason)) if reason.contains(&format!("{:?}", concept.name)) => {
-                ui.label(RichText::new(reason).small().color(palette.error));
+            Some(Err(problem)) if problem.name == concept.name => {
+                ui.label(RichText::new(&problem.reason).small().color(palette.error));
             }
             _ => {}
         }

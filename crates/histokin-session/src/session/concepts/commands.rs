@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::ConceptAreas;
+use super::{ConceptAreas, NotApplied};
 use histokin_core::annotation::AnnotationClass;
 use histokin_core::concept::Concept;
 use histokin_core::index::Snapshot;
@@ -53,7 +53,7 @@ pub enum ConceptEvent {
     /// The concepts of the project were read, at the start or after a change.
     Loaded(Vec<Concept>),
     /// A concept was applied, or could not be.
-    Applied(Result<ConceptAreas, String>),
+    Applied(Result<ConceptAreas, NotApplied>),
 }
 
 /// A job of the worker that keeps concepts.

@@ -21,11 +21,20 @@ pub struct ConceptAreas {
     pub patients: Vec<PatientAreas>,
 }
 
+/// Why a concept was not applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotApplied {
+    /// Name of the concept.
+    pub name: String,
+    /// The reason.
+    pub reason: String,
+}
+
 /// The concepts of a session.
 #[derive(Default)]
 pub(super) struct Concepts {
     list: Vec<Arc<Concept>>,
-    areas: Option<Result<ConceptAreas, String>>,
+    areas: Option<Result<ConceptAreas, NotApplied>>,
 }
 
 impl Session {
@@ -46,7 +55,7 @@ impl Session {
     }
 
     /// Where the concept that was applied last is found, or why it could not be applied.
-    pub fn concept_areas(&self) -> Option<&Result<ConceptAreas, String>> {
+    pub fn concept_areas(&self) -> Option<&Result<ConceptAreas, NotApplied>> {
         self.concepts.areas.as_ref()
     }
 
