@@ -359,6 +359,14 @@ fn concepts_with_too_few_marks_or_of_another_encoder_are_not_applied() {
     let more = Query { positives: vec![tile("b", 4)], ..Query::default() };
     let more = set.with_marks(&index, &more, &HashMap::new()).unwrap();
     assert_eq!((more.counts(), more.threshold), ([2, 0], Some(0.7)), "what was set stays");
+    // An earlier query looks for the concept as it was then.
+    let earlier = Query { positives: vec![set.example(), tile("b", 7)], ..Query::default() };
+    assert!(!more.is_direction(&earlier.positives[0]) && more.is_asked_by(&earlier));
+    let merged = more.with_marks(&index, &earlier, &HashMap::new()).unwrap();
+    assert_eq!(merged.counts(), [3, 0]);
+    assert!(merged.tiles.iter().all(|tile| tile.slide.is_some()), "a former direction is no tile");
+    let renamed = Concept { name: "Acini".to_owned(), ..more };
+    assert!(!renamed.is_asked_by(&earlier), "it is known by its name");
     let mut other = Concept { threshold: Some(1.0), ..concept };
     assert!(concept::areas(&index, &other).is_ok());
     other.recipe.tiles.mpp = 0.5;

@@ -147,7 +147,7 @@ impl Concept {
 
     /// Returns the concept taught with the examples and marks of a query as well; of a tile that it has already, what
     /// the query says counts. A query that looks for the concept has [`Self::example`], which is no tile and teaches
-    /// nothing. While the marks give no threshold, the one that was set stays.
+    /// nothing; nor does one that the concept had before. While the marks give no threshold, the one that was set stays.
     ///
     /// # Errors
     /// As [`Self::taught`], and [`ConceptError::OtherRecipe`].
@@ -231,13 +231,21 @@ impl Concept {
         Example::Descriptors { name, position: None, descriptors, file: None }
     }
 
-    /// Returns whether a query looks for the concept: has its direction as an example.
+    /// Returns whether a query looks for the concept: has its direction as an example, or by its name one that it had
+    /// before it was taught more, as earlier queries have.
     pub fn is_asked_by(&self, query: &Query) -> bool {
         query.positives.iter().any(|example| self.is_example(example))
     }
 
-    /// Returns whether an example is the direction of the concept.
+    /// Returns whether an example is the direction of the concept, or by its name one that it had before.
     pub fn is_example(&self, example: &Example) -> bool {
+        let is_former = matches!(example, Example::Descriptors { name, position: None, descriptors, file: None }
+            if descriptors.len() == 1 && *name == self.name);
+        is_former || self.is_direction(example)
+    }
+
+    /// Returns whether an example is the direction of the concept as it is now, whatever its name was then.
+    pub fn is_direction(&self, example: &Example) -> bool {
         matches!(example, Example::Descriptors { position: None, descriptors, .. }
             if descriptors.len() == 1 && descriptors[0] == self.direction)
     }
@@ -256,7 +264,8 @@ impl Concept {
                 Some(slide) => Example::Tile { slide: slide.clone(), at: tile.at },
                 None if !applies => continue,
                 None => Example::Descriptors {
-                    name: self.name.clone(),
+                    // Not that of the concept, which is what its direction is called.
+                    name: format!("Tile of {}", self.name),
                     position: None,
                     descriptors: vec![tile.descriptor.clone()],
                     file: None,

@@ -51,7 +51,11 @@ impl Session {
     /// Returns the concept that the current query looks for, whose marks are kept when the query is saved.
     pub fn asked_concept(&self) -> Option<&Arc<Concept>> {
         let query = self.current_query()?;
-        self.concepts.list.iter().find(|concept| concept.is_asked_by(&query))
+        let concepts = || self.concepts.list.iter();
+        let has_direction =
+            |concept: &&Arc<Concept>| query.positives.iter().any(|example| concept.is_direction(example));
+        // A concept of that name may have taken the place of one that was renamed.
+        concepts().find(has_direction).or_else(|| concepts().find(|concept| concept.is_asked_by(&query)))
     }
 
     /// Where the concept that was applied last is found, or why it could not be applied.
@@ -138,7 +142,7 @@ impl Session {
         let Some(query) = &mut self.query.current else { return };
         for known in before {
             let Some(now) = self.concepts.list.iter().find(|now| now.name == known.name) else { continue };
-            for shown in query.positives.iter_mut().filter(|shown| known.is_example(&shown.example)) {
+            for shown in query.positives.iter_mut().filter(|shown| known.is_direction(&shown.example)) {
                 shown.example = now.example();
             }
         }
