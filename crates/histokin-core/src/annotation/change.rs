@@ -100,9 +100,13 @@ impl AnnotationSet {
             Edit::Import(set) => return Some(self.whole(title, |known| *known = *set)),
             Edit::Add(annotations) => self.additions(annotations),
             Edit::Remove(ids) => {
+                let places = self.places(&ids);
+                if slots_of(&places).len() > MANY {
+                    return Some(self.without(title, &places));
+                }
                 let removal =
                     |(place, id)| Step { id, place, before: self.version(place), after: Version::Absent };
-                self.places(&ids).into_iter().map(removal).collect()
+                places.into_iter().map(removal).collect()
             }
             Edit::Reshape { id, shape } => self.reshaped(&[id], |_| shape.clone()),
             Edit::Translate { ids, dx, dy } => self.steps(&self.places(&ids), |annotation| {
@@ -294,7 +298,7 @@ impl AnnotationSet {
         change: impl Fn(&mut Annotation),
     ) -> Option<Change> {
         let mut places = self.places(ids);
-        let slots: Vec<u32> = places.iter().filter_map(|(place, _)| place.slot()).collect();
+        let slots = slots_of(&places);
         if slots.len() > MANY {
             places.retain(|(place, _)| place.slot().is_none());
         }
@@ -326,7 +330,7 @@ impl AnnotationSet {
             .collect();
         let mut orphans = self.orphans(&removed);
         let kept_below_removed = orphans.len();
-        let slots: Vec<u32> = orphans.iter().filter_map(|(place, _)| place.slot()).collect();
+        let slots = slots_of(&orphans);
         let are_many = slots.len() > MANY;
         if are_many {
             orphans.retain(|(place, _)| place.slot().is_none());
@@ -343,6 +347,29 @@ impl AnnotationSet {
             Change { title, kept_below_removed, effect: Effect::Steps(steps) }
         };
         Some(Change { kept_below_removed, ..change })
+    }
+
+    /// Removes annotations among which are many detections, all at once.
+    fn without(&mut self, title: &'static str, places: &[(Place, Uuid)]) -> Change {
+        let removed: HashMap<Uuid, Option<Uuid>> =
+            places.iter().map(|(place, id)| (*id, self.parent(*place))).collect();
+        let orphans = self.orphans(&removed);
+        let (slots, orphan_slots) = (slots_of(places), slots_of(&orphans));
+        let change = self.whole(title, |set| {
+            let adopt = |one: &mut Annotation| one.parent = remaining(one.parent, &removed);
+            let detections = Arc::make_mut(&mut set.detections);
+            detections.remove(&slots);
+            if !orphan_slots.is_empty() {
+                detections.revise(&orphan_slots, adopt);
+            }
+            for (_, id) in &orphans {
+                if let Some(one) = set.annotations.get_mut(id) {
+                    adopt(Arc::make_mut(one));
+                }
+            }
+            set.annotations.retain(|id, _| !removed.contains_key(id));
+        });
+        Change { kept_below_removed: orphans.len(), ..change }
     }
 
     /// Returns the annotations that are kept while their parents are removed.
@@ -382,6 +409,11 @@ impl AnnotationSet {
         let effect = Effect::Whole { before, after: Box::new(self.clone()) };
         Change { title, kept_below_removed: 0, effect }
     }
+}
+
+/// Returns the slots among `places`, in their order.
+fn slots_of(places: &[(Place, Uuid)]) -> Vec<u32> {
+    places.iter().filter_map(|(place, _)| place.slot()).collect()
 }
 
 /// Returns the nearest ancestor from `parent` upwards that is not removed.

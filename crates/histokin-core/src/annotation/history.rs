@@ -133,6 +133,36 @@ mod tests {
     }
 
     #[test]
+    fn many_detections_are_removed_in_one_step_and_what_is_below_them_gets_their_parent() {
+        let tumour = Annotation::new(square(0.0, 1e6), None);
+        let detection = |number: u32| {
+            let mut one = Annotation::new(square(f64::from(number) * 3.0, 2.0), None);
+            (one.kind, one.parent) = (ObjectKind::Detection, Some(tumour.id));
+            one
+        };
+        let mut all: Vec<Annotation> = (0..2400).map(detection).collect();
+        let removed: Vec<Uuid> = all[..2000].iter().map(|one| one.id).collect();
+        let mut below = Annotation::new(square(1.0, 1.0), None);
+        below.parent = Some(removed[7]);
+        all[2300].parent = Some(removed[7]);
+        let (moved, drawn) = (all[2300].id, below.id);
+        let mut set = AnnotationSet::packed(all.into_iter().chain([tumour.clone(), below]));
+        let before = set.clone();
+        let mut history = History::default();
+        let change = history.apply(&mut set, Edit::Remove(removed)).unwrap();
+        assert_eq!(change.kept_below_removed(), 2);
+        assert_eq!((set.len(), set.detections().len()), (402, 400));
+        for kept in [moved, drawn] {
+            assert_eq!(set.get(kept).unwrap().parent, Some(tumour.id));
+        }
+        let after = set.clone();
+        history.undo(&mut set);
+        assert!(set == before && history.undo_title().is_none());
+        history.redo(&mut set);
+        assert!(set == after);
+    }
+
+    #[test]
     fn a_locked_annotation_keeps_its_shape_and_what_is_erased_whole_is_gone() {
         let (mut set, mut history) = (AnnotationSet::default(), History::default());
         let annotation = Annotation::new(square(0.0, 10.0), None);

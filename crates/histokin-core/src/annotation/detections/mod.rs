@@ -248,6 +248,12 @@ impl Detections {
         }
     }
 
+    /// Removes the detections of many slots, given in ascending order, at once.
+    pub(super) fn remove(&mut self, slots: &[u32]) {
+        self.changed.append(&mut slots.iter().map(|slot| (*slot, None)).collect());
+        self.removed = self.changed.values().filter(|changed| changed.is_none()).count();
+    }
+
     /// Returns the slots whose unedited detection has one of the templates for which `is_meant` is true, and
     /// those of edited detections for which it is.
     pub(super) fn slots_where(&self, is_meant: impl Fn(&Annotation) -> bool) -> Vec<u32> {
@@ -436,6 +442,13 @@ mod tests {
         detections.set(2, None);
         assert_eq!(detections.get(2).as_deref(), Some(&cells[2]));
         assert_eq!(detections.len(), 10);
+
+        detections.set(3, Some(None));
+        detections.remove(&[3, 4, 9]);
+        assert_eq!(detections.len(), 7, "one was removed before, and one edited");
+        assert!([3, 4, 9].iter().all(|slot| detections.get(*slot).is_none()));
+        detections.set(9, None);
+        assert_eq!((detections.len(), detections.get(9).as_deref()), (8, Some(&cells[9])));
     }
 
     #[test]
