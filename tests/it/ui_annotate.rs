@@ -280,6 +280,29 @@ fn lines_polylines_and_the_wand_are_drawn_by_hand() {
 }
 
 #[test]
+fn the_region_of_the_wand_is_added_although_another_tool_is_chosen_before_it_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(folder.path());
+    let at = middle(&harness);
+    press(&mut harness, Modifiers::NONE, Key::W);
+    for events in [vec![Event::PointerMoved(at)], vec![button(true, at), button(false, at)]] {
+        events.into_iter().for_each(|event| harness.event(event));
+        harness.step();
+    }
+    // A tool whose annotations are measurements, which the region is not.
+    press(&mut harness, Modifiers::SHIFT, Key::L);
+    for _ in 0..200 {
+        if set(&harness).len() == 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        harness.step();
+    }
+    let region = only(&harness);
+    assert!(region.shape().is_area() && !region.is_measurement(), "{region:?}");
+}
+
+#[test]
 fn files_are_imported_when_opened_and_exported_by_path_and_ten_thousand_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = open(&folder.path().join("project"));

@@ -23,7 +23,7 @@ use crate::slide::pyramid::DisplayPyramid;
 use crate::ui::theme::Palette;
 use crate::workers::Waker;
 use crate::workers::tile_loader::ViewKey;
-use draft::Draft;
+use draft::{Draft, WandArea};
 use overlay_ui::Labels;
 use wand::Wand;
 
@@ -76,6 +76,8 @@ pub struct Annotator {
     canvases: HashMap<ViewKey, Canvas>,
     tool: Tool,
     draft: Option<Draft>,
+    /// What was drawn with the wand before another tool was selected, while parts of it are still computed.
+    pending: Option<(ViewKey, WandArea)>,
     /// The canvas on which drawing takes place.
     drafted_on: Option<ViewKey>,
     /// Radius of the brush, in points.
@@ -98,6 +100,7 @@ impl Annotator {
             canvases: HashMap::new(),
             tool: Tool::Hand,
             draft: None,
+            pending: None,
             drafted_on: None,
             brush_radius: BRUSH,
             commands: Vec::new(),
@@ -113,15 +116,25 @@ impl Annotator {
     /// that a user who presses its key before each shape goes on drawing.
     pub fn select_tool(&mut self, tool: Tool) {
         if self.tool != tool {
-            self.discard_draft();
+            self.leave_draft();
             self.tool = tool;
         }
     }
 
     /// Returns to the hand and discards the shape being drawn.
     pub fn deselect_tool(&mut self) {
-        self.discard_draft();
+        self.leave_draft();
         self.tool = Tool::Hand;
+    }
+
+    /// Discards the shape being drawn, but keeps what the wand has drawn once its button was released: to the user that is
+    /// finished, though it may still be computed.
+    fn leave_draft(&mut self) {
+        match (self.draft.take(), self.drafted_on) {
+            (Some(Draft::Wand { area, is_over: true }), Some(canvas)) => self.pending = Some((canvas, area)),
+            (Some(Draft::Wand { .. }), _) => self.wand.forget(),
+            _ => {}
+        }
     }
 
     /// Sets how closely the colours that the wand takes have to agree; 1.5 is the default.
@@ -129,10 +142,11 @@ impl Annotator {
         self.wand.sensitivity = sensitivity;
     }
 
-    /// Discards the shape being drawn. Returns `false` if there was none.
+    /// Discards the shape being drawn, and what the wand still computes. Returns `false` if there was none.
     fn discard_draft(&mut self) -> bool {
         self.wand.forget();
-        self.draft.take().is_some()
+        let (pending, draft) = (self.pending.take(), self.draft.take());
+        pending.is_some() || draft.is_some()
     }
 
     /// Multiplies the brush radius by `factor`, within its limits.
@@ -375,6 +389,9 @@ impl Annotator {
     /// Drops the drawing state, including the thread, of canvases that no longer exist.
     pub fn keep_canvases(&mut self, is_there: impl Fn(ViewKey) -> bool) {
         self.canvases.retain(|key, _| is_there(*key));
+        if self.pending.take_if(|(canvas, _)| !is_there(*canvas)).is_some() {
+            self.wand.forget();
+        }
     }
 
     /// Returns the drawing state of a canvas, created on first use. `None` if its thread cannot be started.

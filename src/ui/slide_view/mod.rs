@@ -416,6 +416,9 @@ impl SlideView {
         self.overview_rect = overview;
         let mut outcome = CanvasOutcome::default();
         let before = self.camera.aligned(self.viewport);
+        if let Some(annotations) = &scene.annotations {
+            annotator.finish_pending(self.key, annotations);
+        }
         let taken =
             scene.annotations.as_ref().filter(|_| !self.drawing).map_or_else(Taken::default, |annotations| {
                 let on_screen = overlay::OnScreen { camera: &before, viewport: self.viewport, rect, scale };

@@ -9,7 +9,9 @@ use super::{AnnotationScene, Annotator, Tool};
 use crate::annotation::{Annotation, Bounds, Edit, Shape, Vertex, stroke};
 use crate::geometry::{Level0Point, Stretch};
 use crate::session::AnnotationCommand;
+use crate::slide::SlideId;
 use crate::ui::slide_view::overlay::OnScreen;
+use crate::workers::tile_loader::ViewKey;
 
 /// A shape or a change in progress.
 pub(super) enum Draft {
@@ -23,14 +25,23 @@ pub(super) enum Draft {
     Box { from: Level0Point, to: Level0Point },
     /// A line between two ends.
     Line { from: Level0Point, to: Level0Point },
-    /// What the wand has selected so far, where it was last moved to, and whether the button was released.
-    Wand { area: Shape, last: Level0Point, is_over: bool },
+    /// What the wand has selected so far, and whether the button was released.
+    Wand { area: WandArea, is_over: bool },
     /// The path of the brush or eraser, and its radius in drawn pixels.
     Stroke { path: Vec<Level0Point>, radius_px: f64 },
     /// A vertex of an annotation that is being moved.
     Vertex { id: Uuid, vertex: Vertex, to: Level0Point },
     /// The selected annotations, being moved.
     Move { from: Level0Point, to: Level0Point },
+}
+
+/// An area that the wand selects.
+pub(super) struct WandArea {
+    slide: SlideId,
+    /// The regions that were found so far, as one shape.
+    shape: Shape,
+    /// Where the wand was last moved to.
+    last: Level0Point,
 }
 
 /// Minimum distance between the points of a freehand line, in points.
@@ -227,36 +238,61 @@ impl Annotator {
         // A quick click goes down and up within a frame.
         let is_touched = is_down || self.draft.is_none() && response.clicked();
         if is_touched && let Some(at) = pointer {
+            if self.draft.is_none()
+                && let Some((_, mut area)) = self.pending.take()
+            {
+                // Regions that are still to come could not be told from those of the new stroke.
+                area.take(self.wand.take_found());
+                self.wand.forget();
+                self.add_wand_area(area, scene);
+            }
             let step = on_screen.drawn_from_points(WAND_STEP);
             let level = scene.pyramid.level_for_zooms(on_screen.camera.zooms());
             match &mut self.draft {
-                Some(Draft::Wand { last, is_over: false, .. }) => {
-                    if drawn_distance(*last, at, on_screen.camera.stretch) >= step {
-                        *last = at;
+                Some(Draft::Wand { area, is_over: false }) => {
+                    if drawn_distance(area.last, at, on_screen.camera.stretch) >= step {
+                        area.last = at;
                         self.wand.ask(scene.pyramid, level, at);
                     }
                 }
                 Some(Draft::Wand { .. }) => {}
                 _ => {
-                    let area = Shape::Polygons(Vec::new());
-                    self.draft = Some(Draft::Wand { area, last: at, is_over: false });
+                    let (slide, shape) = (scene.slide.clone(), Shape::Polygons(Vec::new()));
+                    self.draft =
+                        Some(Draft::Wand { area: WandArea { slide, shape, last: at }, is_over: false });
                     self.wand.ask(scene.pyramid, level, at);
                 }
             }
         }
-        let found = self.wand.take_found();
-        let Some(Draft::Wand { area, is_over, .. }) = &mut self.draft else { return };
-        for region in found {
-            *area = area.union(&region);
-        }
+        let Some(Draft::Wand { area, is_over }) = &mut self.draft else { return };
+        area.take(self.wand.take_found());
         *is_over |= !is_down;
         if !*is_over || self.wand.is_busy() {
             return;
         }
-        if let Some(Draft::Wand { area, last, .. }) = self.draft.take()
-            && !area.is_empty()
+        if let Some(Draft::Wand { area, .. }) = self.draft.take() {
+            self.add_wand_area(area, scene);
+        }
+    }
+
+    /// Adds what was drawn with the wand on a canvas before another tool was selected, once all of it is computed.
+    pub(in crate::ui::slide_view) fn finish_pending(&mut self, canvas: ViewKey, scene: &AnnotationScene<'_>) {
+        let Some((of, area)) = &mut self.pending else { return };
+        if *of != canvas {
+            return;
+        }
+        area.take(self.wand.take_found());
+        if !self.wand.is_busy()
+            && let Some((_, area)) = self.pending.take()
         {
-            self.paint_area(area, &[last], 0.0, scene);
+            self.add_wand_area(area, scene);
+        }
+    }
+
+    /// Adds an area, unless the canvas shows another slide by now.
+    fn add_wand_area(&mut self, area: WandArea, scene: &AnnotationScene<'_>) {
+        if !area.shape.is_empty() && area.slide == *scene.slide {
+            self.paint_area(area.shape, &[area.last], 0.0, scene);
         }
     }
 
@@ -304,7 +340,8 @@ impl Annotator {
         });
         match touched {
             Some(one) => self.edit(scene, Edit::Paint { id: one.id, area }),
-            None => self.add(scene, area),
+            // Not `add`: another tool, one that measures, may be selected by now.
+            None => self.edit(scene, Edit::Add(vec![Annotation::new(area, scene.class.cloned())])),
         }
     }
 
@@ -325,8 +362,16 @@ impl Annotator {
             }
             Draft::Box { from, to } => Some(Shape::Rectangle(Bounds::between(*from, *to))),
             Draft::Line { from, to } => Some(Shape::Lines(vec![vec![*from, *to]])),
-            Draft::Wand { area, .. } => Some(area.clone()).filter(|area| !area.is_empty()),
+            Draft::Wand { area, .. } => Some(area.shape.clone()).filter(|shape| !shape.is_empty()),
             Draft::Stroke { .. } | Draft::Vertex { .. } | Draft::Move { .. } => None,
+        }
+    }
+}
+
+impl WandArea {
+    fn take(&mut self, found: Vec<Shape>) {
+        for region in found {
+            self.shape = self.shape.union(&region);
         }
     }
 }
