@@ -22,6 +22,7 @@ use crate::annotation::{Annotation, Nesting, Shape};
 use crate::descriptors::DescriptorSet;
 use crate::geometry::{Level0Point, Level0Rect, Stretch};
 use crate::index::Snapshot;
+use crate::number_format::decimal;
 use crate::slide::SlideId;
 use crate::tiling::TileGrid;
 
@@ -50,7 +51,11 @@ pub enum BuildError {
     #[error("{0}")]
     NoGeometry(String),
     /// The position lies outside the slide's tile grid.
-    #[error("there is no tile at x {x:.0}, y {y:.0}: the position is outside the slide's tile grid")]
+    #[error(
+        "there is no tile at x {}, y {}: the position is outside the slide's tile grid",
+        decimal(*x, 0),
+        decimal(*y, 0)
+    )]
     OffGrid {
         /// Level-0 x of the position.
         x: f64,

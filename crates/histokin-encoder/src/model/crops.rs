@@ -6,6 +6,7 @@ mod views;
 use serde::{Deserialize, Serialize};
 
 use super::Preprocessing;
+use histokin_core::number_format::plain;
 use histokin_core::tiling::TileSettings;
 
 /// Largest number of views: each costs as much time as a tile of its own.
@@ -65,8 +66,10 @@ impl Crops {
         let Preprocessing { tile_px, mpp, .. } = *preprocessing;
         if (tile_px, mpp) != (expected.tile_px, expected.mpp) {
             return Err(format!(
-                "tiles of {tile_px} px at {mpp} µm/px do not hold the crops, which need {} px at {} µm/px",
-                expected.tile_px, expected.mpp
+                "tiles of {tile_px} px at {} µm/px do not hold the crops, which need {} px at {} µm/px",
+                plain(mpp),
+                expected.tile_px,
+                plain(expected.mpp)
             ));
         }
         Ok(())

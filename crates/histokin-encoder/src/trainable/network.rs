@@ -317,7 +317,10 @@ fn describe(plan: &NetworkPlan, given: Option<&Model>) -> Result<SelfDescription
         let TileSettings { tile_px, mpp } = crops.tiles();
         return Err(EncoderError::File {
             path: model.path().to_owned(),
-            reason: format!("its crops need tiles of {tile_px} px at {mpp} µm/px; set tile_px and mpp so"),
+            reason: format!(
+                "its crops need tiles of {tile_px} px at {} µm/px; set tile_px and mpp so",
+                histokin_core::number_format::plain(mpp)
+            ),
         });
     }
     // A random head has neither prototypes nor a stain switch.

@@ -13,6 +13,7 @@ use super::pdf::{self, Captioned};
 use histokin_core::annotation::{self, AnnotationError};
 use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
+use histokin_core::number_format::decimal;
 use histokin_core::paths::{FileStems, portable_stem};
 use histokin_core::query::{Answer, QueryHistory, TilePosition, export};
 use histokin_core::slide::{SlideError, SlideId, SlideSource};
@@ -76,8 +77,10 @@ pub fn answer_pages(answer: &Answer, slides: &Slides) -> Result<Vec<u8>, ExportE
     let captioned = |(rank, picture): (Option<usize>, RgbImage)| {
         let found = rank.map(|rank| &answer.matches[rank]);
         let slide = found.map(|found| &found.slide).or(answer.first().map(|tile| &tile.slide));
-        let line = found
-            .map_or_else(|| "Query".to_owned(), |found| format!("{} · {:.4}", found.rank, found.distance));
+        let line = found.map_or_else(
+            || "Query".to_owned(),
+            |found| format!("{} · {}", found.rank, decimal(found.distance, 4)),
+        );
         let lines = [line, slide.map(|slide| name(answer, slides, slide)).unwrap_or_default()];
         Captioned { picture, lines, frame: rank.is_none().then_some(QUERY_FRAME) }
     };
