@@ -342,7 +342,7 @@ mod tests {
         // A restart interval among the shared tables ends with them.
         let shared = [&START, &tables[..], &[0xff, RESTART_INTERVAL, 0, 4, 0, 1], &END].concat();
         let without =
-            [&START, &stream(&[0x07])[2 + tables.len()..][..13], &stream(&[0x07])[21 + tables.len()..]]
+            [&START, &stream(&[0x03])[2 + tables.len()..][..13], &stream(&[0x03])[21 + tables.len()..]]
                 .concat();
         let jpegs = TileJpegs::new(Components::Grey, &shared).unwrap();
         assert_eq!(jpegs.samples(&without, (24, 8), 8).unwrap(), [128; 24 * 8]);
