@@ -2,6 +2,7 @@
 //!
 //!     cargo bench --bench slides            (add `--profile dev` to avoid a release build: the decoders
 //!                                            are C libraries, and they are optimised either way)
+//!     HISTOKIN_BENCH_SLIDE=FILE              the slide, with JPEG tiles in a file that is read directly
 //!
 //! All readers read the same tiles, alternating within one run, so that a busy machine affects all equally.
 

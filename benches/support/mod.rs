@@ -59,8 +59,12 @@ fn clock(id: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Returns the largest available slide: a development slide in `../shared/data`, else a demonstration slide.
+/// Returns the slide that `HISTOKIN_BENCH_SLIDE` names, else the largest available one: a development slide in
+/// `../shared/data` or a demonstration slide.
 pub fn slide() -> PathBuf {
+    if let Some(path) = std::env::var_os("HISTOKIN_BENCH_SLIDE") {
+        return path.into();
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shared = root.join("../shared/data/wsi/PA01_pdac_pancreas_duodenum.tif");
     if shared.exists() { shared } else { root.join("assets/slides/CMU-1-Small-Region-rotated-cut.tif") }
