@@ -32,6 +32,10 @@ pub const EXPLANATION: &str = "P@20 of the matches without a judgement: a tile i
     judged the same or different, the others are ranked again by these judgements, and so on. Matches come from other \
     patients or slides. Mean over classes; in brackets: 95 % intervals from resampling patients or slides.";
 
+/// Says why there are no figures, as a sentence.
+pub const TOO_FEW: &str = "Too few labelled tiles: after the judgements, at least 20 tiles of other patients or slides \
+    have to be left.";
+
 /// Returns a number of judgements in words.
 pub fn count_of(judgements: usize) -> String {
     match judgements {
@@ -64,6 +68,13 @@ pub struct FeedbackCurve {
     pub elsewhere: [Option<Figure>; 4],
     /// Total number of queries.
     pub queries: usize,
+}
+
+impl FeedbackCurve {
+    /// Returns whether there were enough tiles for any of the figures.
+    pub fn is_measured(&self) -> bool {
+        self.precision.iter().any(Option::is_some)
+    }
 }
 
 /// Settings of a simulation.
@@ -292,6 +303,22 @@ mod tests {
         let descriptors = Descriptors::new(&values, WIDTH).unwrap();
         let found = simulate(descriptors, &tiles, &simulation(RankBy::default(), 0.0)).unwrap();
         assert_eq!(found, None);
+    }
+
+    #[test]
+    fn few_tiles_give_no_figures() {
+        let (values, mut tiles) = tiles(0.5);
+        let mut left = BTreeMap::new();
+        for (class, patient) in tiles.classes.iter_mut().zip(&tiles.patients) {
+            let count: &mut usize = left.entry(*patient).or_default();
+            *count += 1;
+            if *count > 2 {
+                *class = None;
+            }
+        }
+        let descriptors = Descriptors::new(&values, WIDTH).unwrap();
+        let found = simulate(descriptors, &tiles, &simulation(RankBy::default(), 0.0)).unwrap();
+        assert!(!found.unwrap().is_measured());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use egui::{Color32, Grid, RichText, ScrollArea, Ui};
 use super::charts::{self, COLORS};
 use super::heading_ui;
 use crate::evaluation::comparison::Comparison;
-use crate::evaluation::feedback;
+use crate::evaluation::feedback::{self, FeedbackCurve};
 use crate::evaluation::headline::Headline;
 use crate::evaluation::report::text::{data_summary, figure, percent};
 use crate::evaluation::sample::Sample;
@@ -68,6 +68,16 @@ pub fn precision_ui(
 /// Draws the curve and the table of precision over the number of judgements.
 fn feedback_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     heading_ui(ui, palette, "Matches after judgements");
+    if !study
+        .comparison
+        .encoders
+        .iter()
+        .filter_map(|one| one.feedback.as_ref())
+        .any(FeedbackCurve::is_measured)
+    {
+        ui.label(RichText::new(feedback::TOO_FEW).color(palette.weak));
+        return;
+    }
     charts::feedback_ui(ui, study, palette);
     ui.add_space(6.0);
     ScrollArea::horizontal().id_salt("feedback").show(ui, |ui| {
