@@ -228,7 +228,7 @@ def take_demonstration(program, folder, wanted):
                 window.click(*place)
                 window.settle()
             window.point(*ASIDE)
-            window.save("encoders", "-crop", "1030x790+322+44", "+repage", "-resize", "860x")
+            window.save("encoders", "-crop", "1076x790+322+44", "+repage", "-resize", "880x")
             window.click(*ENCODERS)
             window.click(*MATCHES)
         if "panes" in wanted:

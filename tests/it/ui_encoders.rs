@@ -24,7 +24,7 @@ fn a_chosen_file_is_shown_with_what_is_known_of_it_and_then_used() {
     wait(&mut harness, "it is read", |app| {
         matches!(app.session().embedding().choice(), EncoderChoice::Offered(_))
     });
-    harness.get_by_label_contains("the start of training");
+    harness.get_by_label_contains("what training starts from");
     harness.get_by_label("MIT, as histokin; the network's weights BSD-3-Clause");
 
     let weights = Path::new(env!("CARGO_MANIFEST_DIR"))
