@@ -41,11 +41,30 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// Fails as [`open`] does, or if the file is larger.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    read_while(path, limit, &|| true)
+}
+
+/// Reads a file of at most `limit` bytes, as long as `go_on` returns true when it is asked, which is before every few
+/// megabytes.
+///
+/// # Errors
+/// Fails as [`read`] does, or with [`io::ErrorKind::Interrupted`] once `go_on` has returned false.
+pub fn read_while(path: &Path, limit: u64, go_on: &dyn Fn() -> bool) -> io::Result<Vec<u8>> {
+    const AT_A_TIME: u64 = 16 << 20;
+    let mut file = open(path)?;
     let expected = file.metadata()?.len();
     let mut bytes = Vec::with_capacity(expected.min(limit) as usize);
     // The file may grow while it is read.
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    let most = limit.saturating_add(1);
+    loop {
+        if !go_on() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "reading it was stopped"));
+        }
+        let left = most - bytes.len() as u64;
+        if file.by_ref().take(left.min(AT_A_TIME)).read_to_end(&mut bytes)? == 0 {
+            break;
+        }
+    }
     if bytes.len() as u64 > limit {
         return Err(too_large(format!(
             "it is larger than {}, the limit for files of this kind",
@@ -112,6 +131,8 @@ mod tests {
         std::fs::write(&path, b"\xff\xfe").unwrap();
         assert!(read_text(&path, 12).unwrap_err().to_string().contains("UTF-8"));
         assert!(read(folder.path(), 12).unwrap_err().to_string().contains("a folder"));
+        let stopped = read_while(&path, 12, &|| false).unwrap_err();
+        assert_eq!(stopped.kind(), io::ErrorKind::Interrupted);
         assert_eq!(read(&folder.path().join("none"), 1).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 

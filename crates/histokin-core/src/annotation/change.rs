@@ -38,14 +38,15 @@ struct Step {
 }
 
 /// Where an annotation is in its set: among the detections in compact form, or among all others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Place {
     Slot(u32),
     Index(usize),
 }
 
 impl Place {
-    fn slot(self) -> Option<u32> {
+    /// Returns the slot of a detection in compact form.
+    pub fn slot(self) -> Option<u32> {
         match self {
             Self::Slot(slot) => Some(slot),
             Self::Index(_) => None,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::geojson::Purpose;
 use super::json::RawJson;
-use super::watch::Watch;
+use super::watch::{Part, Watch};
 use super::{
     AnnotationSet, Edit, Omissions, asap, count_detections, counts_table, geojson, identity, text, xml,
 };
@@ -30,7 +30,7 @@ pub(super) const READ_KINDS: &str =
 const GENERATION_MEMBER: &str = "histokinGeneration";
 
 /// Member of a GeoJSON collection that states the origin of its coordinates, in level-0 pixels.
-const ORIGIN_MEMBER: &str = "coordinateOrigin";
+pub(super) const ORIGIN_MEMBER: &str = "coordinateOrigin";
 
 /// A file format of annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,9 +118,13 @@ impl AnnotationFile {
     pub fn edit_for(&mut self, set: &AnnotationSet) -> Edit {
         let others = self.set.recognise(set);
         if others > 0 {
-            self.notes.push(format!(
+            let note = format!(
                 "IDs in use for other annotations, from a file with another name: {others}; both are kept."
-            ));
+            );
+            // It may be added to a set once more, after that has changed.
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
         }
         if !self.set.detections().is_empty() {
             return Edit::Import(Box::new(set.with_file(&self.set)));
@@ -249,9 +253,29 @@ pub fn read_file_watched(
     path: &Path,
     go_on: &(dyn Fn(f32) -> bool + Sync),
 ) -> Result<AnnotationFile, AnnotationError> {
-    let bytes = untrusted::read(path, MOST_BYTES)
-        .map_err(|source| AnnotationError::Io { path: path.to_owned(), source })?;
-    read_watched(&bytes, path, go_on)
+    read_file_for(path, &Watch::new(go_on))
+}
+
+/// Reads a file like [`read_file_watched`], and passes detections in compact form to `part` while further ones are read, in
+/// the order of the file. They are part of the content, and must be forgotten if reading fails or is stopped.
+///
+/// # Errors
+/// As for [`read_file_watched`].
+pub fn read_file_in_parts(
+    path: &Path,
+    go_on: &(dyn Fn(f32) -> bool + Sync),
+    part: &(dyn Fn(Part) + Sync),
+) -> Result<AnnotationFile, AnnotationError> {
+    read_file_for(path, &Watch::new(go_on).with_parts(part))
+}
+
+fn read_file_for(path: &Path, watch: &Watch<'_>) -> Result<AnnotationFile, AnnotationError> {
+    let bytes = untrusted::read_while(path, MOST_BYTES, &|| watch.go_on(0.0));
+    if watch.has_stopped() {
+        return Err(AnnotationError::Stopped { path: path.to_owned() });
+    }
+    let bytes = bytes.map_err(|source| AnnotationError::Io { path: path.to_owned(), source })?;
+    read_watched(bytes, path, watch)
 }
 
 /// Reads annotations from memory, like [`read_file`]. `path` is used in messages, and its file name for IDs
@@ -260,17 +284,17 @@ pub fn read_file_watched(
 /// # Errors
 /// [`AnnotationError::Malformed`] as for [`read_file`].
 pub fn read_bytes(bytes: &[u8], path: &Path) -> Result<AnnotationFile, AnnotationError> {
-    read_watched(bytes, path, &|_| true)
+    read_watched(bytes, path, &Watch::none())
 }
 
+/// Reads annotations from memory, which is given back before the last step if it is owned.
 pub(super) fn read_watched(
-    bytes: &[u8],
+    bytes: impl AsRef<[u8]>,
     path: &Path,
-    go_on: &(dyn Fn(f32) -> bool + Sync),
+    watch: &Watch<'_>,
 ) -> Result<AnnotationFile, AnnotationError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let watch = Watch::new(go_on);
-    let read = read_packed(bytes, &name, &watch);
+    let read = read_packed(bytes, &name, watch);
     if watch.has_stopped() {
         return Err(AnnotationError::Stopped { path: path.to_owned() });
     }
@@ -281,14 +305,21 @@ pub(super) fn read_watched(
     })
 }
 
-fn read_packed(bytes: &[u8], name: &str, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
-    let mut left = untrusted::max_unpacked(bytes.len() as u64);
-    match bytes {
+fn read_packed(
+    bytes: impl AsRef<[u8]>,
+    name: &str,
+    watch: &Watch<'_>,
+) -> Result<AnnotationFile, FormatError> {
+    let packed = bytes.as_ref();
+    let mut left = untrusted::max_unpacked(packed.len() as u64);
+    match packed {
         [0x1f, 0x8b, ..] => {
             let name = name.strip_suffix(".gz").unwrap_or(name);
-            read_text(&unpacked(flate2::read::MultiGzDecoder::new(bytes), &mut left)?, name, watch)
+            let text = unpacked(flate2::read::MultiGzDecoder::new(packed), &mut left)?;
+            drop(bytes);
+            read_text(text, name, watch)
         }
-        [b'P', b'K', 3, 4, ..] => read_zip(bytes, &mut left, watch),
+        [b'P', b'K', 3, 4, ..] => read_zip(packed, &mut left, watch),
         _ => read_text(bytes, name, watch),
     }
 }
@@ -316,7 +347,7 @@ fn read_zip(bytes: &[u8], left: &mut u64, watch: &Watch<'_>) -> Result<Annotatio
             continue;
         }
         let bytes = unpacked(entry, left).map_err(|error| error.within(&name))?;
-        match (read_text(&bytes, &file, watch).map_err(|error| error.within(&name)), &mut whole) {
+        match (read_text(bytes, &file, watch).map_err(|error| error.within(&name)), &mut whole) {
             (Ok(part), None) => whole = Some(part),
             (Ok(part), Some(whole)) => whole.append(part, &file),
             (Err(error), _) => {
@@ -351,13 +382,21 @@ impl AnnotationFile {
     }
 }
 
-fn read_text(bytes: &[u8], name: &str, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
-    let (text, note) = text::decode(bytes)?;
+fn read_text(bytes: impl AsRef<[u8]>, name: &str, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
+    let (text, note) = text::decode(bytes.as_ref())?;
     let (mut origin, mut generation) = (None, 0);
-    let (format, read) = match text.trim_start().chars().next() {
+    let first = text.trim_start().chars().next();
+    let (format, read) = match first {
         // A record separator (RFC 8142) may precede each feature.
         Some('{' | '[' | '\u{1e}') => {
-            let mut read = geojson::read(&text, name, watch)?;
+            let gathered = geojson::gather(&text, name, watch)?;
+            if watch.has_stopped() {
+                return Err(FormatError::nowhere("reading was stopped"));
+            }
+            // The text of a large file and what is made of it last need not be in memory at the same time.
+            drop(text);
+            drop(bytes);
+            let mut read = gathered.finish();
             let stated: Option<(f64, f64)> = take_member(&mut read.set, ORIGIN_MEMBER);
             origin = stated.map(|(x, y)| Level0Point::new(x, y));
             generation = take_member(&mut read.set, GENERATION_MEMBER).unwrap_or_default();
@@ -410,15 +449,16 @@ fn write_exchange(
 pub(super) fn write_for_store(
     set: &AnnotationSet,
     generation: u64,
+    watch: &Watch<'_>,
     out: &mut impl io::Write,
 ) -> io::Result<()> {
     if generation == 0 {
-        return geojson::write(set, Purpose::Store, &Watch::none(), out);
+        return geojson::write(set, Purpose::Store, watch, out);
     }
     let mut stating = set.clone();
     let stated = serde_json::value::to_raw_value(&generation)?;
     stating.members.insert(0, (GENERATION_MEMBER.to_owned(), RawJson::from(stated.as_ref())));
-    geojson::write(&stating, Purpose::Store, &Watch::none(), out)
+    geojson::write(&stating, Purpose::Store, watch, out)
 }
 
 /// Returns the set as XML that ASAP can open, and sentences on what this format cannot store.

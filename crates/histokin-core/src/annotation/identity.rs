@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::file::id_from_text;
 use super::packing::Packing;
-use super::{Annotation, AnnotationSet};
+use super::{Annotation, AnnotationSet, Detections};
 
 /// Derives the identity of an annotation from the name of its file and its ID there, as JSON, if that is not
 /// a UUID.
@@ -29,7 +29,7 @@ pub(super) fn insert_with_ids(
 ) -> usize {
     let mut inserter = Inserter::new(source);
     set.iter().for_each(|known| inserter.keep(known));
-    annotations.into_iter().for_each(|(annotation, parent)| inserter.insert(annotation, parent));
+    annotations.into_iter().for_each(|(annotation, parent)| _ = inserter.insert(annotation, parent));
     inserter.finish(set)
 }
 
@@ -46,8 +46,12 @@ pub(super) struct Inserter<'a> {
 impl<'a> Inserter<'a> {
     /// Makes an inserter for a file of this name.
     pub fn new(source: &'a str) -> Self {
-        let (packing, used) = (Packing::default(), HashSet::new());
-        Self { source, packing, used, ids: Vec::new(), repeated: 0 }
+        Self { source, packing: Packing::default(), used: HashSet::new(), ids: Vec::new(), repeated: 0 }
+    }
+
+    /// Makes an inserter that returns detections in compact form already while more are inserted.
+    pub fn in_parts(source: &'a str) -> Self {
+        Self { packing: Packing::in_parts(), ..Self::new(source) }
     }
 
     /// Adds an annotation that is in the set already.
@@ -61,8 +65,8 @@ impl<'a> Inserter<'a> {
         self.ids.len()
     }
 
-    /// Adds an annotation of the file, with the index of its parent.
-    pub fn insert(&mut self, mut annotation: Annotation, parent: Option<usize>) {
+    /// Adds an annotation of the file, with the index of its parent. May return a part; see [`Packing::push`].
+    pub fn insert(&mut self, mut annotation: Annotation, parent: Option<usize>) -> Option<Arc<Detections>> {
         annotation.parent = parent.and_then(|parent| self.ids.get(parent).copied());
         let stated = annotation.id;
         let mut number = 1;
@@ -76,7 +80,7 @@ impl<'a> Inserter<'a> {
             annotation.keep_id_of_file(stated, self.source);
         }
         self.ids.push(annotation.id);
-        self.packing.push(Arc::new(annotation));
+        self.packing.push(Arc::new(annotation))
     }
 
     /// Puts the annotations into a set, and returns the number of repeated IDs.

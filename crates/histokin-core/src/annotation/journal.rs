@@ -91,6 +91,10 @@ impl Delta {
         (delta.put.len() + delta.removed.len() <= MOST_CHANGES).then_some(delta)
     }
 
+    fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.put.is_empty()
+    }
+
     fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let alone = |(_, one): &(Option<usize>, Arc<Annotation>)| {
             // A parent is stated beside the annotation, since it may not be in the delta.
@@ -126,6 +130,11 @@ fn raw(value: &impl Serialize) -> io::Result<RawJson> {
     Ok(RawJson::from(serde_json::value::to_raw_value(value)?.as_ref()))
 }
 
+/// Returns whether nothing changes from one set to another.
+pub fn are_same(before: &AnnotationSet, after: &AnnotationSet) -> bool {
+    Delta::between(before, after).is_some_and(|delta| delta.is_empty())
+}
+
 /// Appends the changes from one set to another to the journal at `path`, of which `length` bytes are whole; it
 /// is made if `length` is 0. Returns the length afterwards, or `None` if there are too many changes or the
 /// journal is not as expected. The changes are on the disk afterwards.
@@ -140,6 +149,9 @@ pub fn append(
     after: &AnnotationSet,
 ) -> io::Result<Option<u64>> {
     let Some(delta) = Delta::between(before, after) else { return Ok(None) };
+    if delta.is_empty() {
+        return Ok(Some(length));
+    }
     let payload = delta.to_bytes()?;
     let Ok(size) = u32::try_from(payload.len()) else { return Ok(None) };
     let record =

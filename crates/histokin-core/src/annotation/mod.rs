@@ -44,7 +44,8 @@ pub use density::{ClassDensity, DensityMap, DensityScale, class_densities};
 pub use detections::{Detection, Detections, MOST_DETECTION_SIDE_PX};
 pub use file::{AnnotationError, AnnotationFile, Format, bounds_origin};
 pub use file::{
-    read_bytes, read_file, read_file_watched, write_asap, write_file, write_file_watched, write_geojson,
+    read_bytes, read_file, read_file_in_parts, read_file_watched, write_asap, write_file, write_file_watched,
+    write_geojson,
 };
 pub use history::History;
 pub use hit::Hit;
@@ -60,6 +61,7 @@ pub use shape::{Bounds, Polygon, Ring, Shape};
 pub use store::{AnnotationStore, Saved};
 pub use vertices::Vertex;
 pub use wand::{WAND_WINDOW_PX, wand_region};
+pub use watch::Part;
 
 use asap::AsapOrigin;
 pub use asap::HOLE_GROUP;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use uuid::Uuid;
 
+use super::change::Place;
 use super::json::RawJson;
 use super::packing::Packing;
 use super::{Annotation, AnnotationClass, Bounds, Detection, Detections, Hit, Shape, new_id};
@@ -154,7 +155,7 @@ impl AnnotationSet {
     /// Makes a set of annotations with unique IDs, with detections in compact form if there are many.
     pub fn packed(annotations: impl IntoIterator<Item = Annotation>) -> Self {
         let mut packing = Packing::default();
-        annotations.into_iter().for_each(|annotation| packing.push(Arc::new(annotation)));
+        annotations.into_iter().for_each(|annotation| _ = packing.push(Arc::new(annotation)));
         let mut set = Self::default();
         packing.finish(&mut set);
         set
@@ -205,8 +206,15 @@ impl AnnotationSet {
 
     /// Moves all annotations by an offset in level-0 pixels.
     pub fn translate(&mut self, dx: f64, dy: f64) {
-        if (dx, dy) != (0.0, 0.0) {
-            self.remake(|annotation| annotation.translate(dx, dy));
+        if (dx, dy) == (0.0, 0.0) {
+            return;
+        }
+        match self.detections.moved(dx, dy) {
+            Some(moved) => {
+                self.detections = Arc::new(moved);
+                self.annotations.values_mut().for_each(|one| Arc::make_mut(one).translate(dx, dy));
+            }
+            None => self.remake(|annotation| annotation.translate(dx, dy)),
         }
     }
 
@@ -248,8 +256,8 @@ impl AnnotationSet {
         set.take_over(file);
         if !self.detections.is_empty() {
             let mut packing = Packing::default();
-            self.iter().for_each(|one| packing.push(file.get(one.id).unwrap_or(one)));
-            file.iter().filter(|one| !self.contains(one.id)).for_each(|one| packing.push(one));
+            self.iter().for_each(|one| _ = packing.push(file.get(one.id).unwrap_or(one)));
+            file.iter().filter(|one| !self.contains(one.id)).for_each(|one| _ = packing.push(one));
             packing.finish(&mut set);
             return set;
         }
@@ -287,15 +295,24 @@ impl AnnotationSet {
 
     /// Returns the IDs of all annotations, in drawing order.
     pub fn ids(&self) -> impl Iterator<Item = Uuid> + '_ {
-        self.ids_with_parents().map(|(id, _)| id)
+        self.places_with_parents().map(|(place, _)| self.id(place))
     }
 
-    /// Returns the IDs of all annotations with those of their parents, in drawing order.
-    pub(super) fn ids_with_parents(&self) -> impl Iterator<Item = (Uuid, Option<Uuid>)> + '_ {
+    /// Returns the ID of the annotation at a place of the set.
+    pub(super) fn id(&self, place: Place) -> Uuid {
+        match place {
+            Place::Slot(slot) => self.detections.id(slot),
+            Place::Index(index) => self.annotations.get_index(index).map_or(Uuid::nil(), |(id, _)| *id),
+        }
+    }
+
+    /// Returns the places of all annotations with the IDs of their parents, in drawing order.
+    pub(super) fn places_with_parents(&self) -> impl Iterator<Item = (Place, Option<Uuid>)> + '_ {
         let detections = &self.detections;
         let slots = (0..detections.slots()).filter(|slot| !matches!(detections.change_of(*slot), Some(None)));
-        let of_slots = slots.map(|slot| (detections.id(slot), detections.parent(slot)));
-        of_slots.chain(self.annotations.values().map(|one| (one.id, one.parent)))
+        let of_slots = slots.map(|slot| (Place::Slot(slot), detections.parent(slot)));
+        let objects = self.annotations.values().enumerate();
+        of_slots.chain(objects.map(|(index, one)| (Place::Index(index), one.parent)))
     }
 
     /// Returns the annotation at an index in drawing order.

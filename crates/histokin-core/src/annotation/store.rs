@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::file::{MOST_BYTES, read_watched, write_for_store};
 use super::journal::{self, Base, Found};
+use super::watch::{Part, Watch};
 use super::{AnnotationError, AnnotationFile, AnnotationSet};
 use crate::slide::SlideId;
 use crate::{durable, untrusted};
@@ -87,19 +88,25 @@ impl AnnotationStore {
     /// # Errors
     /// Fails if the file exists but cannot be read or set aside. It must not be overwritten then.
     pub fn load(&self, slide: &SlideId) -> Result<Loaded, AnnotationError> {
-        self.load_watched(slide, &|_| true)
+        self.load_for(slide, &Watch::none())
     }
 
     /// Loads the annotations of a slide like [`Self::load`], and calls `go_on` again and again with the share of
-    /// the file that has been read, from 0 to 1; reading stops once it returns false.
+    /// the file that has been read, from 0 to 1; reading stops once it returns false. Passes detections in compact form to
+    /// `part` while further ones are read; later edits of them may be missing there. They must be forgotten at the end.
     ///
     /// # Errors
     /// As for [`Self::load`], and [`AnnotationError::Stopped`].
-    pub fn load_watched(
+    pub fn load_in_parts(
         &self,
         slide: &SlideId,
         go_on: &(dyn Fn(f32) -> bool + Sync),
+        part: &(dyn Fn(Part) + Sync),
     ) -> Result<Loaded, AnnotationError> {
+        self.load_for(slide, &Watch::new(go_on).with_parts(part))
+    }
+
+    fn load_for(&self, slide: &SlideId, watch: &Watch<'_>) -> Result<Loaded, AnnotationError> {
         /// Number of attempts to read a file that is replaced meanwhile.
         const ATTEMPTS: usize = 5;
         let path = self.path_to_read(slide);
@@ -107,7 +114,7 @@ impl AnnotationStore {
         let stamp = || fs::metadata(&path).and_then(|file| Ok((file.len(), file.modified()?))).ok();
         let mut before = stamp();
         for _ in 1..ATTEMPTS {
-            let loaded = self.load_once(slide, &path, go_on)?;
+            let loaded = self.load_once(slide, &path, watch)?;
             // Only the window that may write sets files aside and makes others in their place.
             let has_set_aside = loaded.trouble.is_some() && !self.read_only;
             if has_set_aside || stamp() == before {
@@ -115,17 +122,15 @@ impl AnnotationStore {
             }
             before = stamp();
         }
-        self.load_once(slide, &path, go_on)
+        self.load_once(slide, &path, watch)
     }
 
-    fn load_once(
-        &self,
-        slide: &SlideId,
-        path: &Path,
-        go_on: &(dyn Fn(f32) -> bool + Sync),
-    ) -> Result<Loaded, AnnotationError> {
-        let bytes = match untrusted::read(path, MOST_BYTES) {
+    fn load_once(&self, slide: &SlideId, path: &Path, watch: &Watch<'_>) -> Result<Loaded, AnnotationError> {
+        let bytes = match untrusted::read_while(path, MOST_BYTES, &|| watch.go_on(0.0)) {
             Ok(bytes) => bytes,
+            Err(_) if watch.has_stopped() => {
+                return Err(AnnotationError::Stopped { path: path.to_owned() });
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let journal = Self::journal(path);
                 let why = "the annotations that this journal continues are missing";
@@ -135,9 +140,7 @@ impl AnnotationStore {
             Err(source) => return Err(io_error(path, source)),
         };
         let crc32 = crc32fast::hash(&bytes);
-        let read = read_watched(&bytes, path, go_on);
-        drop(bytes);
-        match read {
+        match read_watched(bytes, path, watch) {
             Ok(mut file) => {
                 let base = Base { generation: file.generation, crc32 };
                 let FromJournal { length: journal, mut trouble, is_partial } =
@@ -236,7 +239,7 @@ impl AnnotationStore {
     /// # Errors
     /// Fails if the file cannot be written; the previous file is then unchanged.
     pub fn save(&self, slide: &SlideId, set: &AnnotationSet) -> Result<(), AnnotationError> {
-        self.write(slide, set, &|| false).map(drop)
+        self.write(slide, set, &Watch::none()).map(drop)
     }
 
     /// Saves the annotations of a slide, given what is on the disk: if that is a large file and few
@@ -264,7 +267,7 @@ impl AnnotationStore {
                 return Ok(Saved { set: set.clone(), base: *base, journal });
             }
         }
-        self.fold(slide, set, &|| false)
+        self.fold(slide, set, &|_| true)
     }
 
     /// Returns whether the journal of a slide is worth folding into its file.
@@ -273,19 +276,23 @@ impl AnnotationStore {
         fs::metadata(Self::journal(&self.path(slide))).is_ok_and(|file| file.len() > LONG)
     }
 
-    /// Saves all annotations of a slide by a durable write, which takes the place of file and journal. `stop` is
-    /// asked again and again; once it is true, nothing is changed.
+    /// Saves all annotations of a slide by a durable write, which takes the place of file and journal. Calls `go_on` again
+    /// and again with the share that has been written, from 0 to 1; once it returns false, nothing is changed.
     ///
     /// # Errors
-    /// Fails if the file cannot be written, or is not because of `stop`; what was on the disk is then
-    /// unchanged.
+    /// Fails if the file cannot be written, and with [`AnnotationError::Stopped`] because of `go_on`; what was on the disk is
+    /// then unchanged.
     pub fn fold(
         &self,
         slide: &SlideId,
         set: &Arc<AnnotationSet>,
-        stop: &dyn Fn() -> bool,
+        go_on: &(dyn Fn(f32) -> bool + Sync),
     ) -> Result<Saved, AnnotationError> {
-        let base = self.write(slide, set, stop)?;
+        let watch = Watch::new(go_on);
+        let base = self.write(slide, set, &watch).map_err(|error| match watch.has_stopped() {
+            true => AnnotationError::Stopped { path: self.path(slide) },
+            false => error,
+        })?;
         Ok(Saved { set: set.clone(), base, journal: 0 })
     }
 
@@ -293,7 +300,7 @@ impl AnnotationStore {
         &self,
         slide: &SlideId,
         set: &AnnotationSet,
-        stop: &dyn Fn() -> bool,
+        watch: &Watch<'_>,
     ) -> Result<Base, AnnotationError> {
         let path = self.path(slide);
         let io = |source| io_error(&path, source);
@@ -312,8 +319,8 @@ impl AnnotationStore {
         let generation = continued.map_or(0, |generation| generation + 1);
         let mut crc32 = 0;
         let written = durable::write_with(&path, |file| {
-            let mut out = Stoppable { inner: file, stop, checksum: crc32fast::Hasher::new() };
-            write_for_store(set, generation, &mut out)?;
+            let mut out = Checked { inner: file, checksum: crc32fast::Hasher::new() };
+            write_for_store(set, generation, watch, &mut out)?;
             crc32 = out.checksum.finalize();
             Ok(())
         });
@@ -362,21 +369,22 @@ impl Saved {
     pub fn set(&self) -> &Arc<AnnotationSet> {
         &self.set
     }
+
+    /// Returns whether a set is what is on the disk. Sets with equal annotations that do not share them count as different.
+    pub fn holds(&self, set: &AnnotationSet) -> bool {
+        journal::are_same(&self.set, set)
+    }
 }
 
-/// Writes until it is asked to stop.
-struct Stoppable<'a, W> {
+/// Writes with a checksum.
+struct Checked<W> {
     inner: W,
-    stop: &'a dyn Fn() -> bool,
     /// Of what has been written.
     checksum: crc32fast::Hasher,
 }
 
-impl<W: Write> Write for Stoppable<'_, W> {
+impl<W: Write> Write for Checked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if (self.stop)() {
-            return Err(io::Error::other("it was stopped"));
-        }
         let written = self.inner.write(bytes)?;
         self.checksum.update(&bytes[..written]);
         Ok(written)
@@ -503,7 +511,7 @@ mod tests {
         }
         assert_eq!(fs::read(store.path(&slide)).unwrap(), base, "the large file was not written again");
         // Folded, and continued by a new journal.
-        let folded = store.fold(&slide, &Arc::new(set.clone()), &|| false).unwrap();
+        let folded = store.fold(&slide, &Arc::new(set.clone()), &|_| true).unwrap();
         assert_eq!(folded.base.generation, 1);
         assert!(!AnnotationStore::journal(&store.path(&slide)).exists());
         let loaded = store.load(&slide).unwrap();
@@ -560,7 +568,8 @@ mod tests {
         set.apply(Edit::Remove(vec![set.at(0).unwrap().id]));
         let set = Arc::new(set);
         store.save_changes(&slide, Some(&saved), &set).unwrap();
-        assert!(store.fold(&slide, &set, &|| true).is_err());
+        let stopped = store.fold(&slide, &set, &|_| false).unwrap_err();
+        assert!(matches!(stopped, AnnotationError::Stopped { .. }), "{stopped}");
         assert_eq!(store.load(&slide).unwrap().set, *set);
     }
 

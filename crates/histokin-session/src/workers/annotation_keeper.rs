@@ -166,7 +166,7 @@ impl Disk {
         for (path, (store, slide, claim)) in std::mem::take(&mut self.long) {
             let Some(saved) = self.saved.get(&path) else { continue };
             let set = saved.set().clone();
-            match store.fold(&slide, &set, &|| queue.is_wanted()) {
+            match store.fold(&slide, &set, &|_| !queue.is_wanted()) {
                 Ok(saved) => _ = self.saved.insert(path, saved),
                 // The journal holds everything; it is folded later.
                 Err(error) => {
@@ -243,7 +243,7 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             };
             // What was known before may be outdated: the project may have been closed in the meantime.
             disk.saved.remove(&store.path(&slide));
-            let loaded = store.load_watched(&slide, &go_on).map_err(|error| error.to_string());
+            let loaded = store.load_in_parts(&slide, &go_on, &|_| {}).map_err(|error| error.to_string());
             let loaded = loaded.map(|loaded| {
                 if let Some(saved) = Saved::of(&loaded) {
                     disk.saved.insert(store.path(&slide), saved);

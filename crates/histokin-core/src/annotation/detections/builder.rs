@@ -1,13 +1,14 @@
-//! Packing of detections.
+//! Packing of detections, at once or in parts.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use geo_index::rtree::RTreeBuilder;
 use geo_index::rtree::sort::HilbertSort;
+use geo_index::rtree::{RTree, RTreeBuilder, RTreeIndex};
 use uuid::Uuid;
 
+use super::moved::rounded_outwards;
 use super::{Detections, Stored, hollow, record};
 use crate::annotation::{Annotation, Bounds, ObjectKind};
 
@@ -27,6 +28,8 @@ pub struct Builder {
     templates: Vec<Arc<Annotation>>,
     template_of: Vec<u32>,
     known: KnownTemplates,
+    /// Number of bytes of the records of earlier parts.
+    bytes_before: usize,
 }
 
 /// Indices of templates by their key, the latest last.
@@ -84,22 +87,18 @@ impl Builder {
         for geometry in std::iter::once(&one.geometry).chain(&one.nucleus) {
             record::put_shape(&mut self.records, &geometry.shape);
         }
-        let end = u32::try_from(self.records.len()).ok().filter(|_| self.records.len() - start <= MOST_BYTES);
-        let Some(end) = end else {
+        // All parts together must be within what an end of a record can state.
+        let is_too_long = u32::try_from(self.bytes_before + self.records.len()).is_err();
+        if is_too_long || self.records.len() - start > MOST_BYTES {
             self.records.truncate(start);
             return false;
-        };
+        }
+        let end = self.records.len() as u32;
         let template = self.template(one);
         self.template_of.push(template);
         self.ids.push(one.id);
         self.ends.push(end);
-        let (min, max) = (bounds.min, bounds.max);
-        self.bounds.push([
-            (min.x as f32).next_down(),
-            (min.y as f32).next_down(),
-            (max.x as f32).next_up(),
-            (max.y as f32).next_up(),
-        ]);
+        self.bounds.push(rounded_outwards(bounds));
         true
     }
 
@@ -116,30 +115,100 @@ impl Builder {
         self.known.add(&mut self.templates, template)
     }
 
-    /// Returns the packed detections, in the order in which they were pushed.
-    pub fn finish(self) -> Detections {
-        let Self { mut ids, mut ends, mut records, bounds, mut templates, mut template_of, .. } = self;
-        let mut by_id: Vec<u32> = (0..ids.len() as u32).collect();
-        by_id.sort_unstable_by_key(|slot| ids[*slot as usize]);
-        let index = (!bounds.is_empty()).then(|| {
-            let mut index = RTreeBuilder::<f32>::new(bounds.len() as u32);
-            for [left, top, right, bottom] in bounds {
-                index.add(left, top, right, bottom);
-            }
-            index.finish::<HilbertSort>()
-        });
+    /// Returns the number of detections since the last part.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Returns the detections since the last part, in the order in which they were pushed. Further ones are for the next part.
+    pub fn part(&mut self) -> Detections {
+        self.bytes_before += self.records.len();
+        let mut templates = self.templates.clone();
+        templates.shrink_to_fit();
+        let mut by_id: Vec<u32> = (0..self.ids.len() as u32).collect();
+        by_id.sort_unstable_by_key(|slot| self.ids[*slot as usize]);
+        let index = index_of(&std::mem::take(&mut self.bounds));
+        let columns = Columns {
+            ids: std::mem::take(&mut self.ids),
+            by_id,
+            ends: std::mem::take(&mut self.ends),
+            records: std::mem::take(&mut self.records),
+            template_of: std::mem::take(&mut self.template_of),
+        };
+        columns.stored(index, Arc::new(templates))
+    }
+
+    /// Returns the packed detections since the last part.
+    pub fn finish(mut self) -> Detections {
+        self.part()
+    }
+}
+
+/// Joins the parts that one builder made, in their order. None of them may have been edited.
+pub fn join(mut parts: Vec<Arc<Detections>>) -> Detections {
+    if parts.len() <= 1 {
+        return parts.pop().map(Arc::unwrap_or_clone).unwrap_or_default();
+    }
+    let count = parts.iter().map(|part| part.slots() as usize).sum();
+    // The templates of each part are those of the one before, and others after them.
+    let templates = parts.last().map(|part| part.templates.clone()).unwrap_or_default();
+    let mut bounds = vec![[0.0; 4]; count];
+    let mut all = Columns {
+        ids: Vec::with_capacity(count),
+        by_id: Vec::with_capacity(count),
+        ends: Vec::with_capacity(count),
+        records: Vec::with_capacity(parts.iter().map(|part| part.stored.records.len()).sum()),
+        template_of: Vec::with_capacity(count),
+    };
+    for part in parts {
+        let (first, start) = (all.ids.len(), all.records.len() as u32);
+        let Stored { ids, by_id, ends, records, index } = &*part.stored;
+        all.ids.extend_from_slice(ids);
+        all.by_id.extend(by_id.iter().map(|slot| first as u32 + slot));
+        all.ends.extend(ends.iter().map(|end| start + end));
+        all.records.extend_from_slice(records);
+        all.template_of.extend_from_slice(&part.template_of);
+        let Some(index) = index else { continue };
+        let (slots, boxes) = (index.indices(), index.boxes().as_chunks::<4>().0);
+        for (place, around) in boxes.iter().take(ids.len()).enumerate() {
+            bounds[first + slots.get(place)] = *around;
+        }
+    }
+    let Columns { ids, by_id, .. } = &mut all;
+    // A stable sort makes use of the order within each part.
+    let (index, ()) = rayon::join(|| index_of(&bounds), || by_id.sort_by_key(|slot| ids[*slot as usize]));
+    all.stored(index, templates)
+}
+
+/// Returns the index of bounding boxes; `None` if there are none.
+pub fn index_of(bounds: &[[f32; 4]]) -> Option<RTree<f32>> {
+    (!bounds.is_empty()).then(|| {
+        let mut index = RTreeBuilder::<f32>::new(bounds.len() as u32);
+        for [left, top, right, bottom] in bounds {
+            index.add(*left, *top, *right, *bottom);
+        }
+        index.finish::<HilbertSort>()
+    })
+}
+
+/// The columns of packed detections.
+struct Columns {
+    ids: Vec<Uuid>,
+    by_id: Vec<u32>,
+    ends: Vec<u32>,
+    records: Vec<u8>,
+    template_of: Vec<u32>,
+}
+
+impl Columns {
+    fn stored(self, index: Option<RTree<f32>>, templates: Arc<Vec<Arc<Annotation>>>) -> Detections {
+        let Self { mut ids, by_id, mut ends, mut records, mut template_of } = self;
         ids.shrink_to_fit();
         ends.shrink_to_fit();
         records.shrink_to_fit();
-        templates.shrink_to_fit();
         template_of.shrink_to_fit();
         let stored = Arc::new(Stored { ids, by_id, ends, records, index });
-        Detections {
-            stored,
-            templates: Arc::new(templates),
-            template_of: Arc::new(template_of),
-            ..Detections::default()
-        }
+        Detections { stored, templates, template_of: Arc::new(template_of), ..Detections::default() }
     }
 }
 

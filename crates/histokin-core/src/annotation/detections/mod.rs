@@ -6,7 +6,9 @@
 //! detection whose shape or values are edited becomes an object of its own.
 
 mod builder;
+mod moved;
 mod record;
+mod text;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -21,8 +23,9 @@ use crate::geometry::Level0Point;
 
 use builder::KnownTemplates;
 pub use builder::MOST_DETECTION_SIDE_PX;
-pub(super) use builder::{Builder, can_pack};
+pub(super) use builder::{Builder, can_pack, join};
 use record::RecordReader;
+pub(super) use text::{FeatureTexts, TemplateText};
 
 /// The detections of a set. Cloning is cheap. An [`Arc`] of it changes only if a detection does.
 #[derive(Clone, Default)]
@@ -456,6 +459,31 @@ mod tests {
         let ring = |x: f64| {
             (0..16).map(move |k| {
                 let angle = f64::from(k) / 16.0 * std::f64::consts::TAU;
+    #[test]
+    fn moved_detections_are_found_where_they_are_and_take_no_more_memory() {
+        let cells: Vec<Annotation> = (0..2000).map(cell).collect();
+        let detections = packed(&cells);
+        let moved = detections.moved(5000.0, -3.5).unwrap();
+        let expected = cells.iter().map(|cell| {
+            let mut cell = cell.clone();
+            cell.translate(5000.0, -3.5);
+            cell
+        });
+        assert!(moved.iter().map(|one| one.as_ref().clone()).eq(expected));
+        let extent = moved.extent().unwrap();
+        assert!(extent.min.x > 4990.0 && extent.min.y < 0.0, "{extent:?}");
+        let area = Bounds::between(at(200.0, 300.0), at(260.0, 310.0));
+        let there = Bounds::between(at(5200.0, 296.5), at(5260.0, 306.5));
+        let ids = |found: Vec<Detection<'_>>| found.iter().map(Detection::id).collect::<Vec<_>>();
+        assert_eq!(ids(moved.within(there)), ids(detections.within(area)));
+        assert_eq!(moved.slot_of(cells[7].id), Some(7));
+        let back = moved.moved(-5000.0, 3.5).unwrap();
+        assert!(back.iter().map(|one| one.id).eq(cells.iter().map(|cell| cell.id)));
+        let mut edited = detections.clone();
+        edited.set(2, Some(None));
+        assert!(edited.moved(1.0, 1.0).is_none());
+    }
+
                 at(((x + 3.0 * angle.cos()) * 100.0).round() / 100.0, (300.0 * angle.sin()).round() / 100.0)
             })
         };

@@ -30,6 +30,10 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 fn put(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
@@ -58,9 +62,9 @@ pub fn can_store(shape: &Shape) -> bool {
 }
 
 /// Kinds of shapes, as stored.
-const POINTS: u64 = 0;
-const RECTANGLE: u64 = 1;
-const POLYGONS: u64 = 2;
+pub(super) const POINTS: u64 = 0;
+pub(super) const RECTANGLE: u64 = 1;
+pub(super) const POLYGONS: u64 = 2;
 
 /// Appends a shape for which [`can_store`] is true; any other is stored as having no points.
 pub fn put_shape(bytes: &mut Vec<u8>, shape: &Shape) {
@@ -119,7 +123,7 @@ pub fn put_shape(bytes: &mut Vec<u8>, shape: &Shape) {
 pub struct RecordReader<'a>(pub &'a [u8]);
 
 impl RecordReader<'_> {
-    fn take(&mut self) -> u64 {
+    pub(super) fn take(&mut self) -> u64 {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let Some((byte, rest)) = self.0.split_first() else { return 0 };
@@ -133,11 +137,10 @@ impl RecordReader<'_> {
     }
 
     fn take_signed(&mut self) -> i64 {
-        let value = self.take();
-        (value >> 1) as i64 ^ -((value & 1) as i64)
+        unzigzag(self.take())
     }
 
-    fn take_exact(&mut self) -> f64 {
+    pub(super) fn take_exact(&mut self) -> f64 {
         let Some((bytes, rest)) = self.0.split_first_chunk::<8>() else { return 0.0 };
         self.0 = rest;
         f64::from_le_bytes(*bytes)
@@ -148,9 +151,16 @@ impl RecordReader<'_> {
         let value = self.take();
         let (whole, mark) = (value / MARKS, value % MARKS);
         match SCALES.get(mark as usize) {
-            Some(scale) => ((whole >> 1) as i64 ^ -((whole & 1) as i64)) as f64 / scale,
+            Some(scale) => unzigzag(whole) as f64 / scale,
             None => self.take_exact(),
         }
+    }
+
+    /// Reads one number as an integer and the number of its decimals, if it is stored so.
+    pub(super) fn decimal(&mut self) -> Result<(i64, usize), f64> {
+        let value = self.take();
+        let (whole, mark) = (value / MARKS, (value % MARKS) as usize);
+        if mark < SCALES.len() { Ok((unzigzag(whole), mark)) } else { Err(self.take_exact()) }
     }
 
     /// Reads a shape.
@@ -200,26 +210,33 @@ impl RecordReader<'_> {
 }
 
 /// The positions of one shape, each stored as its difference to the one before.
-struct Positions {
-    kind: u64,
-    scale: Option<f64>,
+pub(super) struct Positions {
+    pub kind: u64,
+    mark: usize,
     last: [i64; 2],
 }
 
 impl Positions {
-    fn new(head: u64) -> Self {
-        let scale = SCALES.get((head % MARKS) as usize).copied();
-        Self { kind: head / MARKS, scale, last: [0; 2] }
+    pub fn new(head: u64) -> Self {
+        Self { kind: head / MARKS, mark: (head % MARKS) as usize, last: [0; 2] }
+    }
+
+    /// Reads the next position as integers, and the number of their decimals; or as it is, if it is stored so.
+    pub fn next_decimal(&mut self, reader: &mut RecordReader<'_>) -> Result<([i64; 2], usize), [f64; 2]> {
+        if self.mark >= SCALES.len() {
+            return Err([reader.take_exact(), reader.take_exact()]);
+        }
+        for last in &mut self.last {
+            *last = last.wrapping_add(reader.take_signed());
+        }
+        Ok((self.last, self.mark))
     }
 
     fn next(&mut self, reader: &mut RecordReader<'_>) -> Level0Point {
-        let Some(scale) = self.scale else {
-            return Level0Point::new(reader.take_exact(), reader.take_exact());
-        };
-        for last in &mut self.last {
-            *last += reader.take_signed();
+        match self.next_decimal(reader) {
+            Ok(([x, y], mark)) => Level0Point::new(x as f64 / SCALES[mark], y as f64 / SCALES[mark]),
+            Err([x, y]) => Level0Point::new(x, y),
         }
-        Level0Point::new(self.last[0] as f64 / scale, self.last[1] as f64 / scale)
     }
 
     fn ring(&mut self, reader: &mut RecordReader<'_>) -> Ring {

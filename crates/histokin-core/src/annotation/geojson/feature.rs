@@ -86,7 +86,7 @@ impl Paths {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     /// Reads a feature with the features nested in it, or a bare geometry.
     ///
     /// # Errors
@@ -113,20 +113,27 @@ impl<'a> Reader<'a> {
             }
             None => return Err(self.wrong(item, "neither a Feature, a FeatureCollection nor a geometry")),
         }
-        self.tree(members, item, &mut object);
+        self.tree(members, item.get(), None, &mut object);
         Ok(object)
     }
 
-    /// Reads a feature and, without recursion, all features nested in it. Children of a feature that cannot
-    /// be read get the feature around it as their parent.
-    fn tree(&self, members: &Members<'a>, item: &'a RawValue, object: &mut Object) {
+    /// Reads a feature, whose geometry may have been read, and, without recursion, all features nested in it. Children of a
+    /// feature that cannot be read get the feature around it as their parent.
+    pub fn tree(
+        &self,
+        members: &Members<'a>,
+        text: &'a str,
+        geometry: Option<Geometry>,
+        object: &mut Object,
+    ) {
         let mut paths = Paths::default();
         let mut waiting: Vec<Nested<'a>> = Vec::new();
-        self.feature(members, item, (None, None), object, &mut paths, &mut waiting);
+        self.feature((members, text, geometry), (None, None), object, &mut paths, &mut waiting);
         while let Some(Nested { value, parent, entry }) = waiting.pop() {
             match self.members(value) {
                 Ok(members) if is_feature(&members) => {
-                    self.feature(&members, value, (parent, Some(entry)), object, &mut paths, &mut waiting);
+                    let of = (&members, value.get(), None);
+                    self.feature(of, (parent, Some(entry)), object, &mut paths, &mut waiting);
                 }
                 Ok(_) => {
                     let odd = self.wrong(value, "it is not a Feature");
@@ -139,8 +146,7 @@ impl<'a> Reader<'a> {
 
     fn feature(
         &self,
-        members: &Members<'a>,
-        item: &'a RawValue,
+        (members, text, geometry): (&Members<'a>, &'a str, Option<Geometry>),
         (parent, entry): (Option<usize>, Option<usize>),
         object: &mut Object,
         paths: &mut Paths,
@@ -167,7 +173,7 @@ impl<'a> Reader<'a> {
         }
         let parts = &mut object.parts;
         let mut part = |odd| parts.add(odd, || paths.path(entry), None);
-        let around = match self.annotations(members, item, properties, &mut part) {
+        let around = match self.annotations((members, text, geometry), properties, &mut part) {
             Ok(annotations) => {
                 let index = object.annotations.len();
                 object.annotations.extend(annotations.into_iter().map(|annotation| (annotation, parent)));
@@ -188,15 +194,15 @@ impl<'a> Reader<'a> {
     /// areas, lines and points.
     fn annotations(
         &self,
-        members: &Members<'a>,
-        item: &'a RawValue,
+        (members, text, geometry): (&Members<'a>, &'a str, Option<Geometry>),
         properties: Members<'a>,
         part: &mut impl FnMut(Odd),
     ) -> Result<Vec<Annotation>, Odd> {
         let mut foreign = Foreign { own: members.except(&FEATURE_MEMBERS), properties: Vec::new() };
-        let mut geometries = match members.get("geometry") {
-            Some(geometry) => self.geometries(geometry, part).map_err(|odd| odd.within("geometry"))?,
-            None => vec![nowhere(None)],
+        let mut geometries = match (geometry, members.get("geometry")) {
+            (Some(geometry), _) => vec![geometry],
+            (None, Some(stated)) => self.geometries(stated, part).map_err(|odd| odd.within("geometry"))?,
+            (None, None) => vec![nowhere(None)],
         };
         let mut annotation = Annotation::read(Uuid::nil(), geometries.remove(0));
         if let Some(nucleus) = members.get("nucleusGeometry") {
@@ -209,7 +215,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        self.identify(members, item, &mut annotation, &mut foreign);
+        self.identify(members, text, &mut annotation, &mut foreign);
         self.properties(properties, &mut annotation, &mut foreign, part);
         annotation.foreign = foreign;
         let first = annotation.id;
@@ -230,7 +236,7 @@ impl<'a> Reader<'a> {
     fn identify(
         &self,
         members: &Members<'a>,
-        item: &'a RawValue,
+        text: &'a str,
         annotation: &mut Annotation,
         foreign: &mut Foreign,
     ) {
@@ -243,12 +249,12 @@ impl<'a> Reader<'a> {
             legacy.is_none()
         });
         let Some(id) = stated else {
-            annotation.id = own.unwrap_or_else(|| id_from_text(item.get()));
+            annotation.id = own.unwrap_or_else(|| id_from_text(text));
             return;
         };
-        let text = self.text_of(id).ok();
-        let uuid = text.as_deref().and_then(|text| Uuid::parse_str(text).ok());
-        if uuid.is_some_and(|uuid| Some(uuid.hyphenated().to_string()) == text)
+        let stated = self.text_of(id).ok();
+        let uuid = stated.as_deref().and_then(|stated| Uuid::parse_str(stated).ok());
+        if uuid.is_some_and(|uuid| Some(uuid.hyphenated().to_string()) == stated)
             && own.is_none_or(|own| Some(own) == uuid)
         {
             annotation.id = uuid.unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::geometry::Level0Point;
 /// Maximum nesting depth of geometry collections.
 const DEEPEST_COLLECTION: usize = 8;
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     /// Reads a geometry. Returns several if a collection mixes areas, lines and points; never none. Parts
     /// that cannot be read are passed to `part`.
     ///
@@ -78,9 +78,9 @@ impl<'a> Reader<'a> {
                 Shape::Lines(lines)
             }
             "Polygon" => {
-                let (polygon, plain) = self.polygon(self.value(coordinates)?, coordinates, part)?;
-                is_plain = plain;
-                rectangle(&polygon).map_or_else(|| Shape::Polygons(vec![polygon]), Shape::Rectangle)
+                let rings = self.value(coordinates)?;
+                let part = &mut |reason: String| part(self.wrong(coordinates, reason));
+                return area(rings, part).map_err(|reason| self.wrong(coordinates, reason));
             }
             "MultiPolygon" => {
                 let (polygons, plain) = self.polygons(coordinates, part)?;
@@ -100,12 +100,12 @@ impl<'a> Reader<'a> {
     ) -> Result<(Vec<Polygon>, bool), Odd> {
         let (mut polygons, mut odd, mut is_plain) = (Vec::new(), Vec::new(), true);
         for rings in self.value::<Vec<Vec<Vec<Position>>>>(coordinates)? {
-            match self.polygon(rings, coordinates, part) {
+            match polygon(rings, &mut |reason| part(self.wrong(coordinates, reason))) {
                 Ok((polygon, plain)) => {
                     is_plain &= plain;
                     polygons.push(polygon);
                 }
-                Err(reason) => odd.push(reason),
+                Err(reason) => odd.push(self.wrong(coordinates, reason)),
             }
         }
         is_plain &= odd.is_empty();
@@ -114,37 +114,6 @@ impl<'a> Reader<'a> {
         }
         odd.into_iter().for_each(part);
         Ok((polygons, is_plain))
-    }
-
-    fn polygon(
-        &self,
-        rings: Vec<Vec<Position>>,
-        coordinates: &'a RawValue,
-        part: &mut impl FnMut(Odd),
-    ) -> Result<(Polygon, bool), Odd> {
-        let mut is_plain = true;
-        let mut closed: Vec<Ring> = Vec::new();
-        for (number, positions) in rings.into_iter().enumerate() {
-            is_plain &= positions.iter().all(|position| position.is_plain);
-            let mut ring: Ring = positions.into_iter().map(|position| position.point).collect();
-            match ring.as_slice() {
-                [first, .., last] if first == last => _ = ring.pop(),
-                _ => is_plain = false,
-            }
-            if ring.len() >= 3 {
-                closed.push(ring);
-                continue;
-            }
-            let reason = format!("a ring needs at least 3 different points, but has {}", ring.len());
-            if number == 0 {
-                return Err(self.wrong(coordinates, reason));
-            }
-            is_plain = false;
-            part(self.wrong(coordinates, reason));
-        }
-        let mut rings = closed.into_iter();
-        let exterior = rings.next().ok_or_else(|| self.wrong(coordinates, "a polygon without a ring"))?;
-        Ok((Polygon { exterior, holes: rings.collect() }, is_plain))
     }
 
     /// Joins the geometries of a collection into at most one geometry of areas, one of lines and one of
@@ -202,6 +171,43 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Returns the shape of a `Polygon`'s rings, and whether it would be written back in the same notation. Reasons why some of
+/// its holes are left out are passed to `part`.
+///
+/// # Errors
+/// Fails with the reason if its exterior encloses no area.
+pub fn area(rings: Vec<Vec<Position>>, part: &mut impl FnMut(String)) -> Result<(Shape, bool), String> {
+    let (polygon, is_plain) = polygon(rings, part)?;
+    let shape = rectangle(&polygon).map_or_else(|| Shape::Polygons(vec![polygon]), Shape::Rectangle);
+    Ok((shape, is_plain))
+}
+
+fn polygon(rings: Vec<Vec<Position>>, part: &mut impl FnMut(String)) -> Result<(Polygon, bool), String> {
+    let mut is_plain = true;
+    let mut closed: Vec<Ring> = Vec::new();
+    for (number, positions) in rings.into_iter().enumerate() {
+        is_plain &= positions.iter().all(|position| position.is_plain);
+        let mut ring: Ring = positions.into_iter().map(|position| position.point).collect();
+        match ring.as_slice() {
+            [first, .., last] if first == last => _ = ring.pop(),
+            _ => is_plain = false,
+        }
+        if ring.len() >= 3 {
+            closed.push(ring);
+            continue;
+        }
+        let reason = format!("a ring needs at least 3 different points, but has {}", ring.len());
+        if number == 0 {
+            return Err(reason);
+        }
+        is_plain = false;
+        part(reason);
+    }
+    let mut rings = closed.into_iter();
+    let exterior = rings.next().ok_or("a polygon without a ring")?;
+    Ok((Polygon { exterior, holes: rings.collect() }, is_plain))
+}
+
 /// Returns whether coordinates are nested lists without any number.
 fn is_list_of_nothing(coordinates: &RawValue) -> bool {
     coordinates.get().bytes().all(|byte| matches!(byte, b'[' | b']' | b',') || byte.is_ascii_whitespace())
@@ -214,7 +220,7 @@ fn rectangle(polygon: &Polygon) -> Option<Bounds> {
 }
 
 /// A position: x and y, which may be followed by numbers that are ignored.
-struct Position {
+pub struct Position {
     point: Level0Point,
     is_plain: bool,
 }

@@ -2,15 +2,18 @@
 //! Files are written in the form of QuPath 0.4 and later; the forms of all earlier versions are read, too.
 
 mod document;
+mod collection;
+mod plain;
 mod other_kinds;
 mod feature;
 mod properties;
 mod geometry;
+mod tree;
 mod write;
 mod write_geometry;
 
-pub(super) use document::read;
-pub(super) use write::{Purpose, write};
+pub(super) use document::{gather, read};
+pub(super) use write::{Number, Purpose, write};
 
 /// Members of a feature that this program uses.
 const FEATURE_MEMBERS: [&str; 8] =

@@ -12,7 +12,15 @@ use crate::annotation::color::{self, AlphaPlace};
 use crate::annotation::json::{Foreign, Members, RawJson};
 use crate::annotation::{Annotation, AnnotationClass, ObjectKind};
 
-impl<'a> Reader<'a> {
+/// A class as it was read.
+#[derive(Debug, Clone)]
+pub struct ReadClass {
+    class: AnnotationClass,
+    /// Whether it would be written back in the same notation.
+    is_plain: bool,
+}
+
+impl<'a> Reader<'a, '_> {
     /// Applies known properties to the annotation and keeps all others unchanged in `foreign`. Properties
     /// that cannot be read are passed to `part`.
     pub fn properties(
@@ -70,8 +78,12 @@ impl<'a> Reader<'a> {
                 }
             }
             "classification" => {
-                let Some(class) = self.class(value)? else { return Ok(false) };
-                if raw.starts_with('{') && !is_plain_class(&self.members(value)?) {
+                let known = match self.known_class(raw) {
+                    Some(known) => known,
+                    None => self.remember_class(raw, self.read_class(value)?),
+                };
+                let Some(ReadClass { class, is_plain }) = known else { return Ok(false) };
+                if !is_plain {
                     annotation.as_written_mut().class = Some((class.clone(), RawJson::from(value)));
                 }
                 annotation.class = Some(class);
@@ -112,6 +124,13 @@ impl<'a> Reader<'a> {
         serde_json::from_str::<i64>(raw).ok().map(color::from_argb)
     }
 
+    /// Reads a class, and whether it is in the notation of this program. `None` if it has no name.
+    fn read_class(&self, value: &'a RawValue) -> Result<Option<ReadClass>, Odd> {
+        let Some(class) = self.class(value)? else { return Ok(None) };
+        let is_plain = !value.get().starts_with('{') || is_plain_class(&self.members(value)?);
+        Ok(Some(ReadClass { class, is_plain }))
+    }
+
     /// Reads a class: `{"name", "color"}`, `{"names", "color"}`, with `colorRGB` in older files, or a bare
     /// name.
     fn class(&self, value: &'a RawValue) -> Result<Option<AnnotationClass>, Odd> {
@@ -142,7 +161,7 @@ impl<'a> Reader<'a> {
             let Members(members) = self.members(value)?;
             for (name, value) in members {
                 let number = self.number(value);
-                if !is_plain_number(value.get()) {
+                if !is_plain_number(value.get(), number) {
                     let index = annotation.measurements.len();
                     annotation.as_written_mut().measurements.push((index, RawJson::from(value)));
                 }
@@ -176,6 +195,12 @@ impl<'a> Reader<'a> {
 /// Returns the index of the last value of each key, which is the one that JSON readers use; `None` if no key
 /// is repeated.
 fn last_of_each(members: &[(Cow<'_, str>, &RawValue)]) -> Option<HashSet<usize>> {
+    /// Number of members up to which comparing all is faster than a set.
+    const FEW: usize = 12;
+    let is_new = |index: usize| members[..index].iter().all(|(key, _)| *key != members[index].0);
+    if members.len() <= FEW && (1..members.len()).all(is_new) {
+        return None;
+    }
     let mut seen = HashSet::with_capacity(members.len());
     let last: HashSet<usize> =
         (0..members.len()).rev().filter(|index| seen.insert(members[*index].0.as_ref())).collect();
@@ -200,15 +225,14 @@ fn is_plain_class(members: &Members<'_>) -> bool {
 }
 
 /// Returns whether a measurement is in the notation in which this program would write its number.
-fn is_plain_number(raw: &str) -> bool {
+fn is_plain_number(raw: &str, number: f64) -> bool {
     /// Maximum number of characters of integers that are exact.
     const EXACT_DIGITS: usize = 15;
     match raw.as_bytes().first() {
         Some(b'"') => matches!(raw, "\"NaN\"" | "\"Infinity\"" | "\"-Infinity\""),
         Some(b'-' | b'0'..=b'9') => {
             let is_whole = !raw.contains(['.', 'e', 'E']);
-            let is_finite = serde_json::from_str::<f64>(raw).is_ok_and(f64::is_finite);
-            is_finite && (!is_whole || raw.len() <= EXACT_DIGITS)
+            number.is_finite() && (!is_whole || raw.len() <= EXACT_DIGITS)
         }
         _ => false,
     }

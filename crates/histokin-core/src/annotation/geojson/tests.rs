@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::Purpose;
 use crate::annotation::file::{FormatError, Read};
 use crate::annotation::json::RawJson;
+use crate::annotation::shape::Geometry;
 use crate::annotation::watch::Watch;
 use crate::annotation::{
     Annotation, AnnotationClass, AnnotationSet, Bounds, Edit, History, ObjectKind, Polygon, Ring, Shape,
@@ -230,6 +231,108 @@ proptest! {
 }
 
 const SQUARE: &str = r#"{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,8],[0,0]]]}"#;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// What is written of packed detections is what is written of the same annotations as objects, and both are read
+    /// alike.
+    #[test]
+    fn packed_detections_are_written_and_read_as_objects_are(
+        shapes in prop::collection::vec((shapes(), prop::option::of(shapes())), 20..40),
+        values in prop::collection::vec(prop_oneof![
+            Just(f64::NAN), Just(f64::NEG_INFINITY), Just(-0.0), -1e7..1e7_f64, (-9_999_i32..9_999).prop_map(|one| f64::from(one) / 1e3),
+        ], 0..4),
+        decimals in 0..4_i32,
+        foreign in any::<bool>(),
+    ) {
+        // Of the kinds that can be packed, for the most part.
+        let small = |number: usize, shape: &Shape| {
+            let shape = match shape {
+                Shape::Lines(_) | Shape::Ellipse(_) if number % 10 > 0 => {
+                    shape.bounds().map_or_else(|| shape.clone(), Shape::Rectangle)
+                }
+                _ => shape.clone(),
+            };
+            shape.mapped(|at| Level0Point::new(at.x / 4096.0, at.y / 4096.0))
+        };
+        let rounded = |number: usize, shape: &Shape| small(number, shape).mapped(|at| {
+            let scale = 10_f64.powi(decimals);
+            Level0Point::new((at.x * scale).round() / scale, (at.y * scale).round() / scale)
+        });
+        let detection = |number: usize| {
+            let (shape, nucleus) = &shapes[number % shapes.len()];
+            let mut one = Annotation::new(if number % 3 == 0 { small(number, shape) } else { rounded(number, shape) }, None);
+            one.id = uuid::Uuid::from_u128((4 << 76) | (8 << 60) | number as u128);
+            one.kind = [ObjectKind::Detection, ObjectKind::Cell][number % 2].clone();
+            one.nucleus = nucleus.as_ref().map(|nucleus| Geometry::new(rounded(number, nucleus)));
+            one.class = (number % 5 > 0).then(|| AnnotationClass::named(["Tumor", "\"é\""][number % 2]));
+            one.locked = number % 7 == 0;
+            one.measurements = values.iter().enumerate().map(|(which, value)| (format!("\"{which}\""), *value)).collect();
+            if foreign {
+                let plane = (String::from("plane"), RawJson::from("z"));
+                one.geometry.members.own.push(plane.clone());
+                one.foreign.own.push(plane.clone());
+                one.foreign.properties.push(plane);
+            }
+            one
+        };
+        let all: Vec<Annotation> = (0..1400).map(detection).collect();
+        let packed = AnnotationSet::packed(all.iter().cloned());
+        let objects = AnnotationSet::new(packed.iter().map(|one| one.as_ref().clone()));
+        prop_assert!(!packed.detections().is_empty() && objects.detections().is_empty());
+        let (of_packed, of_objects) = (write(&packed), write(&objects));
+        prop_assert_eq!(parsed(&of_packed), parsed(&of_objects));
+        let again = write(&read(&of_packed).unwrap());
+        prop_assert!(again == of_packed, "a second writing differs");
+        prop_assert_eq!(parsed(&write(&read(&of_objects).unwrap())), parsed(&of_objects));
+    }
+}
+
+/// Features that are read in one pass, and others that nearly are.
+const FEATURES: [&str; 16] = [
+    r#"{"type":"Feature","id":"13df8f44-1b57-4e0e-9f0a-3a3b7a2b4c5d","geometry":{"type":"Polygon","coordinates":[[[1,2],[3,2],[3,4.5],[1,2]]]},"properties":{"objectType":"detection"}}"#,
+    r#"{"geometry":{"type":"Polygon","coordinates":[[[1,2],[3,2],[3,4],[1,4],[1,2]]]},"type":"Feature","bbox":[1,2,3,4]}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,2],[9,2],[9,9],[1,2]],[[3,3],[4,3],[4,4],[3,3]]],"plane":{"z":1}},"properties":null}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,2],[9,2],[9,9],[1,2]],[[3,3],[4,3],[3,3]]]}}"#,
+    r#"{"type":"Feature","geometry":{"coordinates":[[[1,2],[9,2],[9,9],[1,2]]],"type":"Polygon"}}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,2],[9,2],[9,9]]]}}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,2,7],[9,2,7],[9,9,7],[1,2,7]]]}}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[9,5],[5,9],[1,5],[5,1],[9,5]]],"isEllipse":true}}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,2],[9,2],[1,2]]]}}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[]}}"#,
+    r#"{"type":"Feature","geometry":null,"geometry":{"type":"Polygon","coordinates":[[[1,2],[9,2],[9,9],[1,2]]]}}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,2],[9,2],[9,9],[1,2]]]},"properties":{"classification":{"color":[1,2,3],"name":"A"},"childObjects":[{"type":"Feature","geometry":{"type":"Point","coordinates":[5,6]}},{"type":"Feature","geometry":5}]}}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,2],[9,2],[9,1e12],[1,2]]]}}"#,
+    r#"{"type":"FeatureCollection","features":[{"type":"Feature","geometry":{"type":"Point","coordinates":[5,6]},"properties":{"classification":{"name":"A","color":[1,2,3]}}}]}"#,
+    r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,2],[9,2],[9,9],[1,2]]]},"features":[]}"#,
+    r#"{"type":"Polygon","coordinates":[[[1,2],[9,2],[9,9],[1,2]]]}"#,
+];
+
+proptest! {
+    /// A collection is read feature by feature; one in a list is not.
+    #[test]
+    fn a_collection_is_read_alike_in_one_pass_and_as_a_whole(
+        which in prop::collection::vec(0..FEATURES.len(), 0..12), space in "[ \n]{0,2}", head in any::<bool>(),
+    ) {
+        let features: Vec<&str> = which.iter().map(|which| FEATURES[*which]).collect();
+        let features = features.join(&format!("{space},{space}"));
+        let further = r#""crs":{"features":[1]}"#;
+        let (before, after) = if head { (format!("{further},"), String::new()) } else { (String::new(), format!(",{further}")) };
+        let text = format!("{{{before}\"features\":[{space}{features}{space}]{after}}}");
+        let in_list = format!("[{text}]");
+        let outcome = |text: &str| {
+            super::read(text, "a.geojson", &Watch::none()).map(|Read { set, left_out, parts, notes }| {
+                (set, left_out.count, parts.count, notes)
+            })
+        };
+        let (one, other) = (outcome(&text), outcome(&in_list));
+        prop_assert_eq!(one.is_ok(), other.is_ok());
+        if let (Ok(one), Ok(other)) = (one, other) {
+            prop_assert_eq!(write(&one.0), write(&other.0));
+            prop_assert_eq!(one, other);
+        }
+    }
+}
 
 /// Makes a feature as written by QuPath's `PathObjectTypeAdapter`.
 fn feature(number: u32, geometry: &str, properties: &str) -> String {

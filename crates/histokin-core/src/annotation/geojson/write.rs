@@ -1,17 +1,17 @@
 //! Writing of documents in the form of current versions of QuPath, with one top-level feature per line, so
 //! that errors and diffs refer to lines.
 
-use std::collections::{HashMap, HashSet};
 use std::io;
 
-use rayon::prelude::*;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
+use super::tree::Tree;
 use super::write_geometry::GeometryOut;
 use super::{ASAP_PROPERTY, CHILDREN, GROUPS_MEMBER, OWN_ID, SOURCE};
+use crate::annotation::detections::TemplateText;
 use crate::annotation::json::{Members, RawJson};
+use crate::annotation::shape::Geometry;
 use crate::annotation::watch::Watch;
 use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, AsWritten};
 
@@ -52,119 +52,75 @@ fn json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// The annotations of a set as a hierarchy.
-struct Tree<'a> {
-    set: &'a AnnotationSet,
-    outermost: Vec<Uuid>,
-    children: HashMap<Uuid, Vec<Uuid>>,
+/// Returns the text of detections with a template; `None` if more differs between them than IDs, positions and values.
+pub fn template_text(template: &Annotation) -> Option<TemplateText> {
+    let own = &template.foreign.own;
+    if states_id(own) {
+        return None;
+    }
+    let further = |geometry: &Geometry| {
+        let mut text = String::new();
+        put_members(&mut text, &geometry.members.own);
+        text
+    };
+    let mut start = String::new();
+    put_members(&mut start, own);
+    start += PROPERTIES;
+    start += &json(&Properties { annotation: template, has_children: false, with_measurements: false });
+    let names = template.measurements.iter().map(|(name, _)| json(name) + ":");
+    let mut before_values: Vec<String> = names.map(|name| format!(",{name}")).collect();
+    let mut end = "}".to_owned();
+    match before_values.first_mut() {
+        Some(first) => {
+            // The values are the last property.
+            start.pop();
+            *first = format!("{start},\"measurements\":{{{}", &first[1..]);
+            end += "}}";
+        }
+        None => end = start + &end,
+    }
+    Some(TemplateText {
+        before_id: FEATURE.to_owned() + ",\"id\":\"",
+        before_geometry: "\",\"geometry\":".to_owned(),
+        of_geometry: further(&template.geometry),
+        of_nucleus: template.nucleus.as_ref().map(further),
+        before_values,
+        end,
+    })
 }
 
-impl<'a> Tree<'a> {
-    fn of(set: &'a AnnotationSet) -> Self {
-        let mut tree = Self { set, outermost: Vec::new(), children: HashMap::new() };
-        let mut known: HashMap<Uuid, bool> = HashMap::new();
-        for (id, parent) in set.ids_with_parents() {
-            let parent =
-                parent.filter(|parent| *known.entry(*parent).or_insert_with(|| set.contains(*parent)));
-            match parent {
-                Some(parent) => tree.children.entry(parent).or_default().push(id),
-                None => tree.outermost.push(id),
-            }
-        }
-        tree.break_cycles();
-        tree
-    }
+/// Start of a feature.
+const FEATURE: &str = "{\"type\":\"Feature\"";
+/// What is before the properties of a feature, which are last.
+const PROPERTIES: &str = ",\"properties\":";
 
-    /// Makes annotations outermost whose parents form a cycle, since they would not be written otherwise.
-    fn break_cycles(&mut self) {
-        if self.children.is_empty() {
-            return;
-        }
-        let mut reached: HashSet<Uuid> = HashSet::new();
-        let mut waiting: Vec<Uuid> = self.outermost.clone();
-        while let Some(id) = waiting.pop() {
-            reached.insert(id);
-            waiting.extend(self.children.get(&id).into_iter().flatten());
-        }
-        let lost: Vec<Uuid> =
-            self.set.ids_with_parents().map(|(id, _)| id).filter(|id| !reached.contains(id)).collect();
-        for id in &lost {
-            self.children.remove(id);
-        }
-        self.outermost.extend(lost);
-    }
+/// Returns whether the members of a feature have its ID, which is then not the one of the annotation.
+fn states_id(own: &[(String, RawJson)]) -> bool {
+    own.iter().any(|(key, _)| key == "id")
+}
 
-    /// Writes all features, without recursion, since files may nest objects to any depth. Features without
-    /// children are prepared in parallel.
-    fn write(&self, purpose: Purpose, watch: &Watch<'_>, out: &mut impl io::Write) -> io::Result<()> {
-        /// Number of features that are in memory as text at a time.
-        const BATCH: usize = 4096;
-        /// The children of one annotation, or the outermost ones, and the number of those that are written.
-        struct Siblings<'t> {
-            ids: &'t [Uuid],
-            written: usize,
-            before: &'static str,
-            between: &'static str,
-        }
-        let outermost = Siblings { ids: &self.outermost, written: 0, before: "\n", between: ",\n" };
-        let mut open = vec![outermost];
-        let mut done = 0;
-        while let Some(siblings) = open.last_mut() {
-            if !watch.go_on(done as f32 / self.set.len().max(1) as f32) {
-                return Err(io::Error::other("writing was stopped"));
-            }
-            let Siblings { ids, written, before, between } = siblings;
-            let rest = &ids[*written..];
-            let leaves = rest.iter().take(BATCH).take_while(|id| !self.children.contains_key(id)).count();
-            let texts: Vec<String> =
-                rest[..leaves].par_iter().map(|id| self.begun(*id, purpose, false) + "}").collect();
-            done += texts.len();
-            for text in texts {
-                out.write_all(if *written == 0 { *before } else { *between }.as_bytes())?;
-                out.write_all(text.as_bytes())?;
-                *written += 1;
-            }
-            let Some(parent) = rest.get(leaves).filter(|_| leaves < BATCH) else {
-                if rest.len() == leaves {
-                    open.pop();
-                    if !open.is_empty() {
-                        out.write_all(b"]}}")?;
-                    }
-                }
-                continue;
-            };
-            out.write_all(if *written == 0 { *before } else { *between }.as_bytes())?;
-            out.write_all(self.begun(*parent, purpose, true).as_bytes())?;
-            *written += 1;
-            let ids = self.children.get(parent).map_or(&[][..], Vec::as_slice);
-            open.push(Siblings { ids, written: 0, before: "", between: "," });
-        }
-        Ok(())
-    }
-
-    /// Returns a feature with its properties, but not its end.
-    fn begun(&self, id: Uuid, purpose: Purpose, has_children: bool) -> String {
-        let mut text = String::new();
-        if let Some(annotation) = self.set.get(id) {
-            begin_feature(&mut text, &annotation, purpose);
-            write_properties(&mut text, &annotation, has_children);
-        }
-        text
+/// Writes members after others.
+fn put_members<'m>(text: &mut String, members: impl IntoIterator<Item = &'m (String, RawJson)>) {
+    for (key, value) in members {
+        *text += ",";
+        *text += &json(key);
+        *text += ":";
+        *text += value.get();
     }
 }
 
 /// Writes a feature up to its properties, which are last.
-fn begin_feature(text: &mut String, annotation: &Annotation, purpose: Purpose) {
-    *text += "{\"type\":\"Feature\"";
+pub fn begin_feature(text: &mut String, annotation: &Annotation, purpose: Purpose) {
+    *text += FEATURE;
+    let own = &annotation.foreign.own;
     let mut member = |key: &str, value: &str| {
         *text += ",";
         *text += &json(key);
         *text += ":";
         *text += value;
     };
-    let own = &annotation.foreign.own;
     let id = json(&annotation.id.hyphenated().to_string());
-    let states_id = own.iter().any(|(key, _)| key == "id");
+    let states_id = states_id(own);
     if !states_id {
         member("id", &id);
     }
@@ -179,13 +135,13 @@ fn begin_feature(text: &mut String, annotation: &Annotation, purpose: Purpose) {
     if let Some(nucleus) = &annotation.nucleus {
         member("nucleusGeometry", &json(&GeometryOut(nucleus)));
     }
-    own.iter().filter(|(key, _)| key != "id").for_each(|(key, value)| member(key, value.get()));
-    *text += ",\"properties\":";
+    put_members(text, own.iter().filter(|(key, _)| key != "id"));
+    *text += PROPERTIES;
 }
 
 /// Writes the properties of a feature. With children, the list of child objects is left open.
-fn write_properties(text: &mut String, annotation: &Annotation, has_children: bool) {
-    let properties = json(&Properties { annotation, has_children });
+pub fn write_properties(text: &mut String, annotation: &Annotation, has_children: bool) {
+    let properties = json(&Properties { annotation, has_children, with_measurements: true });
     if !has_children {
         *text += &properties;
         return;
@@ -207,6 +163,8 @@ pub fn entries<M: SerializeMap>(map: &mut M, members: &[(String, RawJson)]) -> R
 struct Properties<'a> {
     annotation: &'a Annotation,
     has_children: bool,
+    /// Whether measurements are written, which come last.
+    with_measurements: bool,
 }
 
 impl Properties<'_> {
@@ -253,12 +211,6 @@ impl Serialize for Properties<'_> {
         if annotation.locked {
             map.serialize_entry("isLocked", &true)?;
         }
-        if !annotation.measurements.is_empty() {
-            map.serialize_entry(
-                "measurements",
-                &Measurements(&annotation.measurements, &written.measurements),
-            )?;
-        }
         if !annotation.metadata.is_empty() {
             map.serialize_entry("metadata", &Object(&annotation.metadata))?;
         }
@@ -267,6 +219,12 @@ impl Serialize for Properties<'_> {
         }
         for (key, value) in annotation.foreign.properties.iter().filter(|(key, _)| !self.is_stale(key)) {
             map.serialize_entry(key, value)?;
+        }
+        if self.with_measurements && !annotation.measurements.is_empty() {
+            map.serialize_entry(
+                "measurements",
+                &Measurements(&annotation.measurements, &written.measurements),
+            )?;
         }
         map.end()
     }
