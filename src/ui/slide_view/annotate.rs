@@ -258,15 +258,9 @@ impl Annotator {
         let free = only.as_ref().filter(|one| !one.locked);
         let vertex_at = |at: Level0Point| free.and_then(|one| one.shape().vertex_near(at, reach));
         let touches = |at: Level0Point| {
-            let near = Bounds { min: at, max: at }.grown(reach);
-            let is_hit = |one: &Annotation| !one.locked && one.hit(at, reach).is_some();
             let selection = scene.annotations.selection();
-            !selection.is_empty()
-                && scene
-                    .annotations
-                    .set()
-                    .touching(near)
-                    .any(|one| is_hit(&one) && selection.contains(&one.id))
+            let is_movable = |one: &Annotation| !one.locked && selection.contains(&one.id);
+            !selection.is_empty() && scene.annotations.set().hit(at, reach, is_movable).is_some()
         };
         if self.draft.is_none() && response.hovered() {
             ui.ctx().set_cursor_icon(match (vertex_at(at), touches(at)) {

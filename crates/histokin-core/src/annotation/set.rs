@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::change::Place;
 use super::json::RawJson;
 use super::packing::Packing;
-use super::{Annotation, AnnotationClass, Bounds, Detection, Detections, Hit, Shape, new_id};
+use super::{
+    Annotation, AnnotationClass, Bounds, Detection, Detections, Hit, MOST_DETECTION_SIDE_PX, Shape, new_id,
+};
 use crate::geometry::Level0Point;
 
 /// The annotations of one slide, in drawing order. Cloning is cheap, since the annotations themselves are
@@ -354,7 +356,8 @@ impl AnnotationSet {
 
     /// Returns the topmost annotation at `point` among those for which `is_candidate` is true. An annotation
     /// whose outline is near takes precedence over one that only contains the point, and a smaller area over
-    /// a larger one around it. `reach_px` is the maximum distance that counts as near, in level-0 pixels.
+    /// a larger one around it. `reach_px` is the maximum distance that counts as near, in level-0 pixels. Detections in compact
+    /// form that are much smaller than this are not found: they cannot be told apart at such a zoom.
     pub fn hit(
         &self,
         point: Level0Point,
@@ -365,11 +368,30 @@ impl AnnotationSet {
             let hit = annotation.hit(point, reach_px).filter(|_| is_candidate(annotation))?;
             Some((hit, annotation.shape().area_px2().unwrap_or(0.0), annotation.id))
         };
-        let detections = self.detections.within(Bounds { min: point, max: point }.grown(reach_px));
+        let detections = self.detections_near(point, reach_px);
         let detections = detections.iter().rev().filter_map(|one| touch(&one.unpacked()));
         let touched = self.objects().rev().filter_map(|one| touch(one)).chain(detections);
         let best = touched.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))?;
         Some((best.2, best.0))
+    }
+
+    /// Returns the unedited detections that may be near a point and are large enough to be told apart if the reach is a few
+    /// pixels on the screen.
+    fn detections_near(&self, point: Level0Point, reach_px: f64) -> Vec<Detection<'_>> {
+        /// Size of a detection that is a point, as it is drawn.
+        const LEAST_PX: f64 = 6.0;
+        let smallest = reach_px * 2.0 / 3.0;
+        if smallest > MOST_DETECTION_SIDE_PX {
+            return Vec::new();
+        }
+        let mut found = self.detections.within(Bounds { min: point, max: point }.grown(reach_px));
+        if smallest > LEAST_PX {
+            let mut ring = Vec::new();
+            found.retain(|one| {
+                one.bounds(&mut ring).is_some_and(|bounds| bounds.width().max(bounds.height()) >= smallest)
+            });
+        }
+        found
     }
 
     /// Returns the IDs of all annotations whose bounding boxes lie within `area`, in drawing order.
@@ -385,5 +407,40 @@ impl AnnotationSet {
         let is_in = |bounds: Bounds| area.contains(bounds.min) && area.contains(bounds.max);
         let objects = self.objects().filter(|one| one.bounds().is_some_and(is_in)).map(|one| one.id);
         detections.chain(objects).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ObjectKind;
+    use super::*;
+
+    #[test]
+    fn detections_are_found_by_a_point_unless_they_are_too_small_on_the_screen() {
+        let cell = |number: usize| {
+            let at = Level0Point::new((number % 50 * 20) as f64, (number / 50 * 20) as f64);
+            let bounds = Bounds { min: at, max: Level0Point::new(at.x + 9.0, at.y + 8.0) };
+            let mut one = Annotation::new(Shape::Rectangle(bounds), None);
+            one.kind = ObjectKind::Detection;
+            one
+        };
+        let mut large = cell(0);
+        large.set_shape(Shape::Rectangle(Bounds {
+            min: Level0Point::new(100.0, 100.0),
+            max: Level0Point::new(500.0, 500.0),
+        }));
+        let cells: Vec<Annotation> = (0..1500).map(cell).chain([large.clone()]).collect();
+        let set = AnnotationSet::packed(cells.iter().cloned());
+        assert_eq!(set.detections().len(), 1501);
+        let at = Level0Point::new(225.0, 205.0);
+        let found = |reach| set.hit(at, reach, |_| true).map(|(id, _)| id);
+        let under = cells.iter().find(|one| one.bounds().is_some_and(|bounds| bounds.contains(at))).unwrap();
+        assert_eq!(found(3.0), Some(under.id));
+        assert_eq!(found(13.0), Some(under.id));
+        // Nine pixels are a fifth of the reach.
+        assert_eq!(found(45.0), Some(large.id));
+        assert_eq!(found(2000.0), None);
+        let others = |one: &Annotation| one.id != large.id;
+        assert_eq!(set.hit(at, 45.0, others), None);
     }
 }

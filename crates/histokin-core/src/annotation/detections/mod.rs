@@ -347,14 +347,19 @@ impl<'a> Detection<'a> {
         record.each_outline(ring, draw);
     }
 
-    /// Returns the centre of the box around its outlines or points; `None` if it has none. `ring` is scratch space.
-    pub fn center(&self, ring: &mut Ring) -> Option<Level0Point> {
+    /// Returns the box around its outlines or points; `None` if it has none. `ring` is scratch space.
+    pub fn bounds(&self, ring: &mut Ring) -> Option<Bounds> {
         let mut around: Option<Bounds> = None;
         self.each_outline(ring, |points, _| {
             let corners = around.map(|known| [known.min, known.max]);
             around = Bounds::around(points.iter().chain(corners.iter().flatten()));
         });
-        around.map(|around| around.center())
+        around
+    }
+
+    /// Returns the centre of the box around its outlines or points; `None` if it has none. `ring` is scratch space.
+    pub fn center(&self, ring: &mut Ring) -> Option<Level0Point> {
+        self.bounds(ring).map(|around| around.center())
     }
 
     /// Returns it as an annotation of its own.
@@ -455,11 +460,6 @@ mod tests {
     }
 
     #[test]
-    fn a_detection_of_sixteen_corners_takes_less_than_two_hundred_bytes() {
-        let ring = |x: f64| {
-            (0..16).map(move |k| {
-                let angle = f64::from(k) / 16.0 * std::f64::consts::TAU;
-    #[test]
     fn moved_detections_are_found_where_they_are_and_take_no_more_memory() {
         let cells: Vec<Annotation> = (0..2000).map(cell).collect();
         let detections = packed(&cells);
@@ -484,6 +484,11 @@ mod tests {
         assert!(edited.moved(1.0, 1.0).is_none());
     }
 
+    #[test]
+    fn a_detection_of_sixteen_corners_takes_less_than_two_hundred_bytes() {
+        let ring = |x: f64| {
+            (0..16).map(move |k| {
+                let angle = f64::from(k) / 16.0 * std::f64::consts::TAU;
                 at(((x + 3.0 * angle.cos()) * 100.0).round() / 100.0, (300.0 * angle.sin()).round() / 100.0)
             })
         };
