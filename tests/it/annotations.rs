@@ -75,6 +75,18 @@ impl Running {
         }
     }
 
+    /// Takes in one event after the other, and calls `seen` after each, until it returns true.
+    fn step_until(&mut self, what: &str, mut seen: impl FnMut(&Session) -> bool) {
+        loop {
+            let event = self.workers.events().recv_timeout(Duration::from_secs(60));
+            let event = event.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+            self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
+            if seen(&self.session) {
+                return;
+            }
+        }
+    }
+
     fn until_told(&mut self, words: &str) -> String {
         self.until(words, |session| session.messages().iter().any(|message| message.text.contains(words)));
         let mut told = self.session.messages().iter().map(|message| message.text.clone());
@@ -211,6 +223,121 @@ fn many_detections_are_imported_edited_counted_and_there_after_a_restart() {
         again.until_told(&format!("{}: ", path.display()));
         assert_eq!(read_file(&path).unwrap().set, *last);
     }
+}
+
+/// A file with more detections than come in the first part, and a project beside it with an annotation on its slide.
+fn many_beside_a_project(count: usize) -> (tempfile::TempDir, PathBuf, Running) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cells.geojson");
+    let small = detections(count).map(|mut one| {
+        one.measurements.truncate(1);
+        one
+    });
+    std::fs::write(&file, write_geojson(&AnnotationSet::packed(small), None)).unwrap();
+    let mut running = Running::on(&folder.path().join("project"));
+    draw(&mut running, square(300.0, 80.0), None);
+    (folder, file, running)
+}
+
+/// Number of detections that have been read of a file that is still being read.
+fn so_far(session: &Session) -> usize {
+    let annotations = session.annotations(session.active().unwrap().id()).unwrap();
+    annotations.parts().iter().map(|part| part.len()).sum()
+}
+
+#[test]
+fn detections_come_while_their_file_is_read_and_closing_after_the_import_keeps_them() {
+    const COUNT: usize = 60_000;
+    let (folder, file, mut running) = many_beside_a_project(COUNT);
+    let slide = running.slide();
+    let drawn = running.session.annotations(&slide).unwrap().set().clone();
+    running.annotate(|slide| AnnotationCommand::Import { slide, path: file.clone() });
+    let mut counts = Vec::new();
+    running.step_until("all are there", |session| {
+        let annotations = session.annotations(&slide).unwrap();
+        counts.push(so_far(session));
+        // Until all are there, none is an annotation of the slide. Then they take the place of the parts at once.
+        let is_done = annotations.set().len() == COUNT + 1;
+        assert!(is_done || Arc::ptr_eq(annotations.set(), &drawn));
+        assert!(!is_done || annotations.parts().is_empty());
+        is_done
+    });
+    assert_eq!(counts.pop(), Some(0));
+    assert!(counts.is_sorted() && *counts.last().unwrap() >= 50_000, "{counts:?}");
+    let set = running.session.annotations(&slide).unwrap().set().clone();
+    assert_eq!(set.len(), COUNT + 1);
+
+    // They are on the disk already.
+    let store = Project::open_or_create(&folder.path().join("project")).unwrap().annotations();
+    assert_eq!(store.load(&slide).unwrap().set, *set);
+    let modified = || std::fs::metadata(store.path(&slide)).unwrap().modified().unwrap();
+    let before = modified();
+    drop(running);
+    assert_eq!(modified(), before, "closing wrote them again");
+
+    // When the project is opened, they come in the same way.
+    let mut again = Running {
+        session: Session::new(Project::open_or_create(&folder.path().join("project")).unwrap()),
+        workers: Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap(),
+    };
+    again.handle(SlideCommand::Open(vec![asset(SLIDE)]));
+    let mut most = 0;
+    again.step_until("annotations are read", |session| {
+        if session.active().is_none() {
+            return false;
+        }
+        most = most.max(so_far(session));
+        session.annotations(&slide).is_some_and(|annotations| annotations.is_loaded())
+    });
+    assert!(most >= 50_000, "{most}");
+    assert_eq!(so_far(&again.session), 0);
+    assert_eq!(*again.session.annotations(&slide).unwrap().set(), set);
+}
+
+#[test]
+fn an_import_that_is_stopped_or_fails_leaves_nothing() {
+    let (folder, file, mut running) = many_beside_a_project(100_000);
+    let slide = running.slide();
+    let before = running.session.annotations(&slide).unwrap().set().clone();
+    let is_as_before = |running: &Running| {
+        let annotations = running.session.annotations(&slide).unwrap();
+        assert!(annotations.parts().is_empty() && annotations.file_work().is_none());
+        assert!(Arc::ptr_eq(annotations.set(), &before));
+        let store = Project::open_or_create(&folder.path().join("project")).unwrap().annotations();
+        assert_eq!(store.load(&slide).unwrap().set, *before);
+    };
+    running.annotate(|slide| AnnotationCommand::Import { slide, path: file.clone() });
+    running.step_until("a part is there", |session| so_far(session) > 0);
+    running.annotate(AnnotationCommand::StopFile);
+    let told = running.until_told("stopped before it was finished");
+    assert!(told.contains("None of its detections were added"), "{told}");
+    is_as_before(&running);
+
+    let text = std::fs::read(&file).unwrap();
+    let damaged = folder.path().join("damaged.geojson");
+    std::fs::write(&damaged, &text[..text.len() - 1000]).unwrap();
+    running.annotate(|slide| AnnotationCommand::Import { slide, path: damaged.clone() });
+    running.step_until("a part is there", |session| so_far(session) > 0);
+    let told = running.until_told("cannot be read as annotations");
+    assert!(told.contains("None of its detections were added"), "{told}");
+    is_as_before(&running);
+}
+
+#[test]
+fn what_is_drawn_during_an_import_is_there_with_what_is_imported() {
+    const COUNT: usize = 60_000;
+    let (folder, file, mut running) = many_beside_a_project(COUNT);
+    let slide = running.slide();
+    running.annotate(|slide| AnnotationCommand::Import { slide, path: file });
+    running.step_until("a part is there", |session| so_far(session) > 0);
+    let drawn = Annotation::new(square(500.0, 20.0), None);
+    running.annotate(|slide| AnnotationCommand::Edit { slide, edit: Edit::Add(vec![drawn.clone()]) });
+    running.until("all are there", |session| session.annotations(&slide).unwrap().set().len() == COUNT + 2);
+    let set = running.session.annotations(&slide).unwrap().set().clone();
+    assert_eq!(*set.get(drawn.id).unwrap(), drawn);
+    drop(running);
+    let store = Project::open_or_create(&folder.path().join("project")).unwrap().annotations();
+    assert_eq!(store.load(&slide).unwrap().set, *set);
 }
 
 #[test]

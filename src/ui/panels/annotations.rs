@@ -71,6 +71,7 @@ impl AnnotationsPanel {
             let (doing, stop) = match work {
                 FileWork::Reading => ("Reading annotations", "Stop reading"),
                 FileWork::Writing => ("Exporting annotations", "Stop exporting"),
+                FileWork::Saving => ("Saving annotations", "Stop importing"),
             };
             Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
                 let percent = (share * 100.0).round();
@@ -83,6 +84,11 @@ impl AnnotationsPanel {
                         requests.command(AnnotationCommand::StopFile(slide.clone()));
                     }
                 });
+                let count: usize = annotations.parts().iter().map(|part| part.len()).sum();
+                if count > 0 {
+                    let text = format!("{} detections so far", grouped(count as u64));
+                    ui.label(RichText::new(text).color(palette.weak));
+                }
             });
         }
         let details = Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
@@ -100,6 +106,9 @@ impl AnnotationsPanel {
             });
         });
         if annotations.set().is_empty() {
+            if !annotations.parts().is_empty() {
+                return;
+            }
             Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
                 let text = "No annotations yet. Choose a tool beside the slide, or import a file from QuPath or ASAP.";
                 ui.label(RichText::new(text).color(palette.weak));

@@ -201,6 +201,7 @@ impl FixedAnnotations {
         let mesh = Mesher::default().mesh(set, hidden);
         let shown = Shown {
             detections: set.detections().clone(),
+            parts: Arc::default(),
             hidden: Arc::new(hidden.clone()),
             colours: colours.clone(),
         };
@@ -296,6 +297,7 @@ impl AnnotationLayer {
         let &OnScreen { camera, viewport, rect, scale } = on_screen;
         let shown = Shown {
             detections: set.detections().clone(),
+            parts: annotations.parts().clone(),
             hidden: hidden.clone(),
             colours: annotations.detection_colours().clone(),
         };

@@ -13,9 +13,11 @@ use crate::session::{
     AnnotationEvent, AnnotationJob, Counts, Event, FileTrouble, FileWork, MessageEvent, ReadFile,
 };
 use histokin_core::annotation::{
-    AnnotationError, AnnotationSet, AnnotationStore, DensityScale, Saved, class_densities, count_detections,
-    measured_ranges, read_file_watched, write_file_watched,
+    AnnotationError, AnnotationFile, AnnotationSet, AnnotationStore, DensityScale, Edit, Part, Saved,
+    bounds_origin, class_densities, count_detections, measured_ranges, read_file_in_parts,
+    write_file_watched,
 };
+use histokin_core::geometry::Level0Point;
 use histokin_core::slide::{SlideId, SlideInfo};
 use histokin_project::project::Claim;
 
@@ -161,6 +163,36 @@ impl Disk {
         Ok(())
     }
 
+    /// Saves the set that `known` is going to be replaced by, if `known` is what is on the disk. This takes long for many
+    /// annotations; done in advance, the window can be closed at once after they have been added. Trouble other than
+    /// a stop is left to saving them later.
+    fn save_in_advance(
+        &mut self,
+        (store, slide): (&AnnotationStore, &SlideId),
+        known: &AnnotationSet,
+        set: &AnnotationSet,
+        go_on: &(dyn Fn(f32) -> bool + Sync),
+    ) -> Result<(), AnnotationError> {
+        let path = store.path(slide);
+        if !self.saved.get(&path).is_some_and(|saved| saved.holds(known)) {
+            return Ok(());
+        }
+        let set = Arc::new(set.clone());
+        match store.fold(slide, &set, go_on) {
+            Ok(saved) => {
+                self.long.remove(&path);
+                self.saved.insert(path, saved);
+            }
+            Err(stopped @ AnnotationError::Stopped { .. }) => return Err(stopped),
+            Err(error) => {
+                tracing::info!("{error}");
+                // It is not certain any more what is on the disk.
+                self.saved.remove(&path);
+            }
+        }
+        Ok(())
+    }
+
     /// Folds long journals until there is something else to do.
     fn fold(&mut self, queue: &AnnotationQueue) {
         for (path, (store, slide, claim)) in std::mem::take(&mut self.long) {
@@ -243,7 +275,11 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             };
             // What was known before may be outdated: the project may have been closed in the meantime.
             disk.saved.remove(&store.path(&slide));
-            let loaded = store.load_in_parts(&slide, &go_on, &|_| {}).map_err(|error| error.to_string());
+            let part = |part: Part| {
+                let (slide, detections) = (slide.clone(), part.detections);
+                events.send(AnnotationEvent::Part { slide, detections });
+            };
+            let loaded = store.load_in_parts(&slide, &go_on, &part).map_err(|error| error.to_string());
             let loaded = loaded.map(|loaded| {
                 if let Some(saved) = Saved::of(&loaded) {
                     disk.saved.insert(store.path(&slide), saved);
@@ -255,19 +291,37 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             });
             Event::Annotations(AnnotationEvent::Loaded { slide, loaded })
         }
-        AnnotationJob::Import { info, path, set, stop } => {
+        AnnotationJob::Import { info, path, read, set, store, claim, stop } => {
             let progress = Progress::of(&info.id, FileWork::Reading, events);
             let go_on = |share| {
                 progress.tell(share);
                 !stop.load(Ordering::Relaxed) && !queue.is_closed()
             };
-            let file = import(&path, &info, set, &go_on).map(Box::new).map_err(FileTrouble::from);
+            let read = read.map_or_else(|| import(&path, &info, &go_on, events), |file| Ok(*file));
+            let file = read.and_then(|mut file| {
+                let has_many = [&file.set, &*set].iter().any(|set| !set.detections().is_empty());
+                let edit = has_many.then(|| file.edit_for(&set)).map(|edit| (set, edit));
+                if let Some((set, Edit::Import(whole))) = &edit {
+                    let progress = Progress::of(&info.id, FileWork::Saving, events);
+                    let go_on = |share| {
+                        progress.tell(share);
+                        !stop.load(Ordering::Relaxed)
+                    };
+                    disk.save_in_advance((&store, &info.id), set, whole, &go_on)?;
+                }
+                Ok(Box::new(ReadFile { file, edit }))
+            });
+            let file = file.map_err(FileTrouble::from);
+            drop(claim);
             Event::Annotations(AnnotationEvent::Imported { slide: info.id.clone(), path, file })
         }
         AnnotationJob::Count { slide, set, size_px, mpp } => {
             let areas = count_detections(&set, size_px, mpp);
-            let measured = measured_ranges(set.detections());
-            let densities = class_densities(set.detections(), DensityScale::of(mpp));
+            // Nobody waits for these once the window has been closed.
+            let wanted = |set: &AnnotationSet| Some(set.detections().clone()).filter(|_| !queue.is_closed());
+            let measured = wanted(&set).map(|of| measured_ranges(&of)).unwrap_or_default();
+            let densities =
+                wanted(&set).map(|of| class_densities(&of, DensityScale::of(mpp))).unwrap_or_default();
             let counts = Some(Arc::new(Counts { set, areas, measured, densities }));
             Event::Annotations(AnnotationEvent::Counted { slide, counts })
         }
@@ -308,17 +362,23 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Reads a file and places its annotations on a slide.
+/// Reads a file and places its annotations on a slide. Sends detections while further ones are read.
 fn import(
     path: &Path,
     info: &SlideInfo,
-    set: Arc<AnnotationSet>,
     go_on: &(dyn Fn(f32) -> bool + Sync),
-) -> Result<ReadFile, AnnotationError> {
-    let mut file = read_file_watched(path, go_on)?;
+    events: &EventSender,
+) -> Result<AnnotationFile, AnnotationError> {
+    let usual = bounds_origin(info);
+    let part = |Part { detections, origin }: Part| {
+        let origin = origin.or(usual).filter(|origin| *origin != Level0Point::default());
+        let moved = origin.map(|origin| detections.moved(origin.x, origin.y).map(Arc::new));
+        if let Some(detections) = moved.unwrap_or(Some(detections)) {
+            events.send(AnnotationEvent::Part { slide: info.id.clone(), detections });
+        }
+    };
+    let mut file = read_file_in_parts(path, go_on, &part)?;
     file.place_on(info, None);
     file.cut_camelyon16_holes();
-    let has_many = [&file.set, &*set].iter().any(|set| !set.detections().is_empty());
-    let edit = has_many.then(|| file.edit_for(&set)).map(|edit| (set, edit));
-    Ok(ReadFile { file, edit })
+    Ok(file)
 }

@@ -67,9 +67,8 @@ impl ContentMaker {
         tile: DetectionTile,
         stop: &dyn Fn() -> bool,
     ) -> Option<TileContent> {
-        let Shown { detections, hidden, colours } = shown;
-        let DetectionColours::Density { class, scale, high } = &**colours else {
-            return self.make_objects(detections, hidden, colours, tile, stop);
+        let DetectionColours::Density { class, scale, high } = &*shown.colours else {
+            return self.make_objects(shown, tile, stop);
         };
         let map = self.density.map(shown, (class.as_deref(), scale), stop);
         if stop() {
@@ -78,7 +77,7 @@ impl ContentMaker {
         // Detections of which none could be large enough to be outlined need not be looked at.
         let mut content = match LEAST_OUTLINED * tile.pixel_px() > MOST_DETECTION_SIDE_PX {
             true => TileContent::default(),
-            false => self.make_objects(detections, hidden, colours, tile, stop)?,
+            false => self.make_objects(shown, tile, stop)?,
         };
         content.indices.clear();
         content.corners.clear();
@@ -89,18 +88,32 @@ impl ContentMaker {
     /// Makes outlines, areas and the picture of the detections of a tile; `None` once `stop` is true.
     fn make_objects(
         &mut self,
-        detections: &Detections,
-        hidden: &HashSet<Uuid>,
-        colours: &DetectionColours,
+        shown: &Shown,
         tile: DetectionTile,
         stop: &dyn Fn() -> bool,
     ) -> Option<TileContent> {
-        /// Number of detections after which to ask whether to stop.
-        const AT_A_TIME: usize = 4096;
-        let colors = Colors::of(detections, colours);
-        let (area, pixel) = (tile.area(), tile.pixel_px());
         let mut content = TileContent::default();
         let mut density = None;
+        for detections in shown.all() {
+            let colors = Colors::of(detections, &shown.colours);
+            self.add(&mut content, &mut density, (detections, &shown.hidden, &colors), tile, stop)?;
+        }
+        content.picture = density.map(|density| density.picture());
+        Some(content)
+    }
+
+    /// Adds detections without the hidden ones to the content of a tile; `None` once `stop` is true.
+    fn add(
+        &mut self,
+        content: &mut TileContent,
+        density: &mut Option<Density>,
+        (detections, hidden, colors): (&Detections, &HashSet<Uuid>, &Colors),
+        tile: DetectionTile,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<()> {
+        /// Number of detections after which to ask whether to stop.
+        const AT_A_TIME: usize = 4096;
+        let (area, pixel) = (tile.area(), tile.pixel_px());
         let mut first_rings: Vec<Level0Point> = Vec::new();
         let mut lengths: Vec<(usize, bool)> = Vec::new();
         for (number, one) in detections.within(area).into_iter().enumerate() {
@@ -147,11 +160,10 @@ impl ContentMaker {
                         Some(*start)
                     })
                     .collect();
-                self.fill(&mut content, &first_rings, &holes, color);
+                self.fill(content, &first_rings, &holes, color);
             }
         }
-        content.picture = density.map(|density| density.picture());
-        Some(content)
+        Some(())
     }
 
     fn fill(&mut self, content: &mut TileContent, corners: &[Level0Point], holes: &[u32], color: [u8; 3]) {
@@ -311,12 +323,41 @@ mod tests {
     }
 
     fn made(
-        detections: &Detections,
+        detections: &Arc<Detections>,
         hidden: &HashSet<Uuid>,
         colours: &DetectionColours,
         tile: DetectionTile,
     ) -> TileContent {
-        ContentMaker::default().make_objects(detections, hidden, colours, tile, &|| false).unwrap()
+        let shown = Shown {
+            detections: detections.clone(),
+            parts: Arc::default(),
+            hidden: Arc::new(hidden.clone()),
+            colours: Arc::new(colours.clone()),
+        };
+        ContentMaker::default().make_objects(&shown, tile, &|| false).unwrap()
+    }
+
+    #[test]
+    fn what_is_drawn_of_parts_is_what_is_drawn_of_the_whole() {
+        let first = set().detections().clone();
+        let second = Arc::new(set().detections().moved(4.0, 404.0).unwrap());
+        let of_both = first.unedited().chain(second.unedited()).map(|one| one.unpacked());
+        let whole = AnnotationSet::packed(of_both).detections().clone();
+        let in_parts = |detections: &Arc<Detections>, parts: &[&Arc<Detections>]| Shown {
+            detections: detections.clone(),
+            parts: Arc::new(parts.iter().map(|part| Arc::clone(part)).collect()),
+            ..Shown::default()
+        };
+        for level in [0, 3] {
+            let of_whole = made(&whole, &HashSet::new(), &DetectionColours::Class, tile(level));
+            assert!(!of_whole.outlines.is_empty() || of_whole.picture.is_some());
+            for shown in [in_parts(&Arc::default(), &[&first, &second]), in_parts(&first, &[&second])] {
+                let made = ContentMaker::default().make_objects(&shown, tile(level), &|| false).unwrap();
+                assert_eq!(made.outlines, of_whole.outlines);
+                assert_eq!(made.picture, of_whole.picture);
+                assert_eq!(shown.extent(), whole.extent());
+            }
+        }
     }
 
     fn tile(level: u8) -> DetectionTile {

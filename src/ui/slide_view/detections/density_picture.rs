@@ -90,7 +90,7 @@ mod tests {
         let set = AnnotationSet::packed((0..2500).map(point));
         let scale = DensityScale { radius_px: (40.0, 40.0), ..DensityScale::of(None) };
         let colours = Arc::new(DetectionColours::Density { class: None, scale, high: 1.0 });
-        let shown = Shown { detections: set.detections().clone(), hidden: Arc::default(), colours };
+        let shown = Shown { detections: set.detections().clone(), colours, ..Shown::default() };
         let mut known = KnownDensity::default();
         let map = known.map(&shown, (None, &scale), &|| false).unwrap();
         assert!(Arc::ptr_eq(&map, &known.map(&shown, (None, &scale), &|| false).unwrap()));

@@ -38,7 +38,7 @@ pub struct Drawn {
     pub with_outlines: bool,
 }
 
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct PicturePart {
     area: [i32; 4],
@@ -61,6 +61,13 @@ impl PicturePart {
             ],
         }
     }
+}
+
+/// The parts of pictures that are drawn, in a GPU buffer that is made anew only when they change.
+#[derive(Default)]
+pub struct PictureParts {
+    known: Vec<PicturePart>,
+    buffer: Option<wgpu::Buffer>,
 }
 
 /// The render pipelines for tiles of detections. The view is that of the annotations.
@@ -178,14 +185,26 @@ impl DetectionPipelines {
     }
 
     /// Prepares drawing tiles. `fill` is the annotations' pipeline for triangles; without it, areas are only
-    /// outlined.
-    pub fn prepare(&self, drawn: Vec<Drawn>, fill: Option<&wgpu::RenderPipeline>) -> DetectionPaint {
+    /// outlined. `known` is what was drawn before.
+    pub fn prepare(
+        &self,
+        drawn: Vec<Drawn>,
+        fill: Option<&wgpu::RenderPipeline>,
+        known: &mut PictureParts,
+    ) -> DetectionPaint {
         let parts: Vec<PicturePart> = drawn.iter().map(PicturePart::of).collect();
-        let parts = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("parts of detection tiles"),
-            contents: bytemuck::cast_slice(&parts),
-            usage: wgpu::BufferUsages::VERTEX,
+        if known.known != parts {
+            known.known = parts;
+            known.buffer = None;
+        }
+        let parts = known.buffer.get_or_insert_with(|| {
+            self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("parts of detection tiles"),
+                contents: bytemuck::cast_slice(&known.known),
+                usage: wgpu::BufferUsages::VERTEX,
+            })
         });
+        let parts = parts.clone();
         DetectionPaint {
             outline: self.outline.clone(),
             picture: self.picture.clone(),

@@ -16,12 +16,13 @@ use eframe::wgpu;
 use uuid::Uuid;
 
 use super::camera::{Camera, Viewport};
-use crate::annotation::{DetectionColours, Detections};
+use crate::annotation::{Bounds, DetectionColours, Detections};
 use crate::crash;
+use crate::geometry::Level0Point;
 use crate::workers::Waker;
 use crate::workers::job_queue::JobQueue;
 use content::ContentMaker;
-use gpu::{Drawn, TileBuffers};
+use gpu::{Drawn, PictureParts, TileBuffers};
 use tile::{DetectionTile, in_view};
 
 pub use gpu::{DetectionPaint, DetectionPipelines};
@@ -36,6 +37,8 @@ const MOST_COARSER: usize = 6;
 pub struct Shown {
     /// The detections.
     pub detections: Arc<Detections>,
+    /// Further ones, from a file that is still being read. A density is that of the others alone.
+    pub parts: Arc<Vec<Arc<Detections>>>,
     /// IDs of those that are hidden.
     pub hidden: Arc<HashSet<Uuid>>,
     /// How they are coloured.
@@ -45,8 +48,21 @@ pub struct Shown {
 impl Shown {
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.detections, &other.detections)
+            && Arc::ptr_eq(&self.parts, &other.parts)
             && Arc::ptr_eq(&self.hidden, &other.hidden)
             && Arc::ptr_eq(&self.colours, &other.colours)
+    }
+
+    /// Returns all detections.
+    fn all(&self) -> impl Iterator<Item = &Detections> {
+        std::iter::once(&self.detections).chain(self.parts.iter()).map(Arc::as_ref)
+    }
+
+    /// Returns the smallest rectangle around all detections; `None` if there are none.
+    fn extent(&self) -> Option<Bounds> {
+        let extents = self.all().filter(|some| !some.is_empty()).filter_map(Detections::extent);
+        let corners: Vec<Level0Point> = extents.flat_map(|extent| [extent.min, extent.max]).collect();
+        Bounds::around(&corners)
     }
 }
 
@@ -89,6 +105,8 @@ pub struct DetectionTiles {
     resident: HashMap<DetectionTile, Resident>,
     bytes: usize,
     frame: u64,
+    /// What was drawn of pictures last.
+    parts: PictureParts,
 }
 
 impl DetectionTiles {
@@ -122,14 +140,20 @@ impl DetectionTiles {
             resident: HashMap::new(),
             bytes: 0,
             frame: 0,
+            parts: PictureParts::default(),
         })
     }
 
     /// Drops all tiles; for another slide.
     pub fn clear(&mut self) {
+        self.shown = Shown::default();
+        self.forget();
+    }
+
+    /// Drops the tiles of this and of earlier versions.
+    fn forget(&mut self) {
         self.resident.clear();
         self.bytes = 0;
-        self.shown = Shown::default();
         self.since = self.version + 1;
     }
 
@@ -148,7 +172,11 @@ impl DetectionTiles {
             self.version += 1;
         }
         self.receive();
-        let extent = self.shown.detections.extent().filter(|_| !self.shown.detections.is_empty())?;
+        let Some(extent) = self.shown.extent() else {
+            // What was drawn, as of an import that was stopped, must not stand in for what comes next.
+            self.forget();
+            return None;
+        };
         let wanted = in_view(camera, viewport, extent);
         let is_missing = |tile: &&DetectionTile| {
             self.resident.get(*tile).is_none_or(|resident| resident.version != self.version)
@@ -159,7 +187,7 @@ impl DetectionTiles {
         wanted.iter().for_each(|tile| self.draw(*tile, &mut drawn));
         self.drop_unused();
         let drawn: Vec<Drawn> = drawn.into_values().collect();
-        (!drawn.is_empty()).then(|| self.pipelines.prepare(drawn, fill))
+        (!drawn.is_empty()).then(|| self.pipelines.prepare(drawn, fill, &mut self.parts))
     }
 
     fn receive(&mut self) {
@@ -312,7 +340,7 @@ impl FixedDetections {
         viewport: Viewport,
         fill: Option<&wgpu::RenderPipeline>,
     ) -> Option<DetectionPaint> {
-        let extent = self.shown.detections.extent()?;
+        let extent = self.shown.extent()?;
         let mut maker = ContentMaker::default();
         let draw = |tile: DetectionTile| {
             let content = maker.make(&self.shown, tile, &|| false)?;
@@ -320,6 +348,6 @@ impl FixedDetections {
             Some(Drawn { buffers, tile, area: tile.area(), with_outlines: true })
         };
         let drawn: Vec<Drawn> = in_view(camera, viewport, extent).into_iter().filter_map(draw).collect();
-        (!drawn.is_empty()).then(|| self.pipelines.prepare(drawn, fill))
+        (!drawn.is_empty()).then(|| self.pipelines.prepare(drawn, fill, &mut PictureParts::default()))
     }
 }

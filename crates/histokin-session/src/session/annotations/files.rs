@@ -5,18 +5,24 @@ use std::sync::Arc;
 
 use super::super::{Job, Session};
 use super::{AnnotationCommand, AnnotationJob, FileTrouble, Loading, ReadFile};
-use histokin_core::annotation::AnnotationSet;
+use histokin_core::annotation::{AnnotationFile, AnnotationSet};
 use histokin_core::slide::SlideId;
 
 impl Session {
-    /// Reads a file, to add its annotations to a slide.
-    pub(super) fn import(&mut self, slide: &SlideId, path: PathBuf) -> Vec<Job> {
+    /// Reads a file, unless that is done, to add its annotations to a slide.
+    pub(super) fn import(
+        &mut self,
+        slide: &SlideId,
+        path: PathBuf,
+        read: Option<Box<AnnotationFile>>,
+    ) -> Vec<Job> {
         let Some(state) = self.slide(slide) else { return Vec::new() };
         let info = Box::new(state.source.info().clone());
+        let (store, claim) = (self.project.annotations(), self.project.shared_claim());
         let Some(annotations) = self.annotations.slides.get_mut(slide) else { return Vec::new() };
         let stop = annotations.stop_file.get_or_insert_default().clone();
         let set = annotations.set.clone();
-        vec![Job::Annotations(AnnotationJob::Import { info, path, set, stop })]
+        vec![Job::Annotations(AnnotationJob::Import { info, path, read, set, store, claim, stop })]
     }
 
     /// Writes the annotations of a slide to a file. Those that have not been read are not: the file would replace an earlier
@@ -56,7 +62,10 @@ impl Session {
         };
         if edit.as_ref().is_some_and(|(base, _)| !is_current(base)) {
             // The annotations were edited in the meantime. Adding many takes too long to do it here.
-            return self.import(&slide, path.to_owned());
+            return self.import(&slide, path.to_owned(), Some(Box::new(file)));
+        }
+        if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+            annotations.forget_parts();
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let count = file.set.len();

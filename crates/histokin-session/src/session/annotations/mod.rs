@@ -18,7 +18,7 @@ pub use worker::{AnnotationEvent, AnnotationJob, Counts, FileTrouble, FileWork, 
 use super::{Job, Remedy, Session, Severity, ViewTarget};
 use files::with_notes;
 use histokin_core::annotation::{
-    Annotation, AnnotationClass, AnnotationSet, DetectionColours, Edit, History, Polygon, Shape,
+    Annotation, AnnotationClass, AnnotationSet, DetectionColours, Detections, Edit, History, Polygon, Shape,
 };
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::query::TilePosition;
@@ -49,6 +49,8 @@ pub struct SlideAnnotations {
     file_work: Option<(FileWork, f32)>,
     /// Stops the imports and exports that are under way.
     stop_file: Option<Arc<AtomicBool>>,
+    /// What has been read of a file that is still being read.
+    parts: Arc<Vec<Arc<Detections>>>,
 }
 
 #[derive(Default)]
@@ -95,6 +97,21 @@ impl SlideAnnotations {
     /// Whether what is being read or written can be stopped.
     pub fn can_stop_file(&self) -> bool {
         self.is_loaded() && self.stop_file.is_some()
+    }
+
+    /// Detections that have been read from a file that is still being read, so that they can be drawn. They are no annotations
+    /// of the slide yet: those are in [`Self::set`] once the whole file has been read.
+    pub fn parts(&self) -> &Arc<Vec<Arc<Detections>>> {
+        &self.parts
+    }
+
+    /// Forgets what has been read of a file. Returns whether there was anything.
+    fn forget_parts(&mut self) -> bool {
+        let had_parts = !self.parts.is_empty();
+        if had_parts {
+            self.parts = Arc::default();
+        }
+        had_parts
     }
 
     /// The latest counts of detections, which may be those of earlier annotations.
@@ -234,7 +251,7 @@ impl Session {
                 self.keep_classes(classes)
             }
             AnnotationCommand::Import { .. } if self.refuse("annotations cannot be changed") => Vec::new(),
-            AnnotationCommand::Import { slide, path } => self.import(&slide, path),
+            AnnotationCommand::Import { slide, path } => self.import(&slide, path, None),
             AnnotationCommand::StopFile(slide) => {
                 let annotations = self.annotations.slides.get_mut(&slide);
                 if let Some(stop) = annotations.and_then(|annotations| annotations.stop_file.take()) {
@@ -311,6 +328,7 @@ impl Session {
             AnnotationEvent::Loaded { slide, loaded } => {
                 let Some(annotations) = self.annotations.slides.get_mut(&slide) else { return Vec::new() };
                 annotations.file_work = None;
+                annotations.forget_parts();
                 match loaded {
                     Ok(set) => {
                         annotations.set = Arc::new(set);
@@ -322,6 +340,12 @@ impl Session {
                     }
                 }
                 self.select_by_annotations(&slide)
+            }
+            AnnotationEvent::Part { slide, detections } => {
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    Arc::make_mut(&mut annotations.parts).push(detections);
+                }
+                Vec::new()
             }
             AnnotationEvent::Saved { slide } => {
                 self.annotations_saved(&slide, None);
@@ -338,6 +362,14 @@ impl Session {
                 match file {
                     Ok(file) => self.imported(slide, &path, *file),
                     Err(trouble) => {
+                        let annotations = self.annotations.slides.get_mut(&slide);
+                        let had_parts = annotations.is_some_and(|annotations| annotations.forget_parts());
+                        let trouble = match trouble {
+                            FileTrouble::Failed(reason) if had_parts => {
+                                FileTrouble::Failed(format!("{reason}. None of its detections were added"))
+                            }
+                            other => other,
+                        };
                         self.not_done(&path, trouble, "Import stopped. Nothing was added.");
                         Vec::new()
                     }

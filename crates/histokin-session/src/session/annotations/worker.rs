@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use histokin_core::annotation::{
-    AnnotationError, AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, ClassDensity, Edit,
-    MeasuredRange,
+    AnnotationError, AnnotationFile, AnnotationSet, AnnotationStore, AreaCounts, ClassDensity, Detections,
+    Edit, MeasuredRange,
 };
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::{SlideId, SlideInfo};
@@ -33,15 +33,21 @@ pub enum AnnotationJob {
         /// Keeps the project claimed by this process until the set is saved.
         claim: Claim,
     },
-    /// Reads annotations from a file.
+    /// Reads annotations from a file. If they are many, they are also saved together with those of the slide.
     Import {
         /// Slide on which they are placed.
         info: Box<SlideInfo>,
         /// File to read.
         path: PathBuf,
+        /// Its content, if it has been read and placed already.
+        read: Option<Box<AnnotationFile>>,
         /// The annotations of the slide.
         set: Arc<AnnotationSet>,
-        /// Stops reading once it is true.
+        /// Store to save to.
+        store: AnnotationStore,
+        /// Keeps the project claimed by this process until they are saved.
+        claim: Claim,
+        /// Stops reading and saving once it is true.
         stop: Arc<AtomicBool>,
     },
     /// Counts detections by class.
@@ -96,6 +102,8 @@ pub enum FileWork {
     Reading,
     /// It is being written.
     Writing,
+    /// What was read from it is being saved in the project.
+    Saving,
 }
 
 /// Why a file was not read or written.
@@ -133,6 +141,13 @@ pub enum AnnotationEvent {
         work: FileWork,
         /// Share that is done, from 0 to 1.
         share: f32,
+    },
+    /// Detections were read from a file that is still being read: the project's or one that is imported.
+    Part {
+        /// Slide of the detections.
+        slide: SlideId,
+        /// The detections, in level-0 pixels.
+        detections: Arc<Detections>,
     },
     /// The annotations of a slide were saved.
     Saved {
