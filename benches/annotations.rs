@@ -12,11 +12,11 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use histokin::annotation::{
-    AnnotationClass, AnnotationStore, Bounds, Edit, Saved, count_detections, read_file,
+    AnnotationClass, AnnotationStore, Bounds, Edit, Part, Saved, count_detections, read_file_in_parts,
 };
 use histokin::geometry::{Level0Point, MicronsPerPixel};
 use histokin::slide::SlideId;
@@ -44,7 +44,10 @@ fn measure(count: usize) {
     println!("{count} detections on {side:.0} × {side:.0} px, {} MB of GeoJSON", bytes / 1_000_000);
 
     let (resident, cpu, begun) = (support::resident_mib(), support::process_cpu(), Instant::now());
-    let set = read_file(&path).expect("annotations").set;
+    let parts = Mutex::new(Vec::new());
+    let part = |part: Part| parts.lock().expect("a time").push((begun.elapsed(), part.detections.len()));
+    // As the window reads it.
+    let set = read_file_in_parts(&path, &|_| true, &part).expect("annotations").set;
     assert_eq!(set.detections().len(), count);
     println!(
         "  read: {:.1} s, {:.1} s of CPU, {:.0} MB/s; {:.0} MiB more afterwards, {:.0} MiB at the peak since the start",
@@ -54,15 +57,19 @@ fn measure(count: usize) {
         support::resident_mib() - resident,
         support::peak_mib()
     );
+    for (after, detections) in parts.into_inner().expect("times") {
+        println!("    {detections} more can be drawn after {:.1} s", after.as_secs_f64());
+    }
     println!("  memory: {:.0} bytes a detection", set.detections().bytes() as f64 / count as f64);
 
     let store = AnnotationStore::new(folder.path().join("annotations"));
     let slide = SlideId("slide".to_owned());
-    let begun = Instant::now();
+    let (cpu, begun) = (support::process_cpu(), Instant::now());
     store.save(&slide, &set).expect("saved");
     println!(
-        "  saved whole: {:.1} s, {} MiB at the peak",
+        "  saved whole: {:.1} s, {:.1} s of CPU, {} MiB at the peak",
         begun.elapsed().as_secs_f64(),
+        (support::process_cpu() - cpu).as_secs_f64(),
         support::peak_mib().round()
     );
     let begun = Instant::now();
@@ -92,11 +99,14 @@ fn measure(count: usize) {
         work();
         begun.elapsed().as_secs_f64() * 1e3
     };
-    let picking = (0..TIMES).map(|_| {
-        let at = anywhere();
-        time(&mut || _ = std::hint::black_box(set.hit(at, 3.0, |_| true)))
-    });
-    print("found under the pointer", picking.collect());
+    // Seven pixels on the screen, at these zooms.
+    for zoom in [2.0, 0.25, 0.05, 0.01] {
+        let picking = (0..TIMES).map(|_| {
+            let at = anywhere();
+            time(&mut || _ = std::hint::black_box(set.hit(at, 7.0 / zoom, |_| true)))
+        });
+        print(&format!("found under the pointer, zoom {zoom}"), picking.collect());
+    }
     let selecting = (0..TIMES).map(|_| {
         let at = anywhere();
         let area = Bounds::between(at, Level0Point::new(at.x + side / 10.0, at.y + side / 10.0));

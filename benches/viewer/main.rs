@@ -25,6 +25,7 @@ use window::{Drawn, Window};
 
 const FRAMES: usize = 600;
 const FRAMES_SUBMITTED: usize = 40;
+const FRAMES_OF_TOOL: usize = 160;
 
 fn main() {
     println!("machine: {}", support::machine());
@@ -48,6 +49,14 @@ fn main() {
     for count in crowd::DETECTIONS {
         crowd::detect(&mut window, count);
         move_about(&mut window, &format!(", {count} detections"));
+        let hovering = window.measure(FRAMES_OF_TOOL, Drawn::Recorded, Window::hover);
+        report(&format!("pointer over {count} detections"), hovering);
+        // The tool that selects, with a rectangle drawn by Shift and drag.
+        window.choose_select();
+        let selecting = window.measure(FRAMES_OF_TOOL, Drawn::Recorded, Window::select_in_rectangle);
+        report(&format!("selecting among {count} detections"), selecting);
+        println!("  (selected in the last rectangle: {})", crowd::selected(&window));
+        window.choose_pan();
         crowd::undo(&mut window);
     }
     crowd::highlight(&mut window);

@@ -39,6 +39,7 @@ pub struct Window {
     target: wgpu::Texture,
     started: Instant,
     events: Vec<Event>,
+    modifiers: Modifiers,
     _project: tempfile::TempDir,
 }
 
@@ -70,7 +71,8 @@ impl Window {
             view_formats: &[],
         });
         let started = Instant::now();
-        Self { context, app, frame, gpu, target, started, events: Vec::new(), _project: folder }
+        let (events, modifiers) = (Vec::new(), Modifiers::NONE);
+        Self { context, app, frame, gpu, target, started, events, modifiers, _project: folder }
     }
 
     /// Returns the name of the graphics adapter and its API.
@@ -94,9 +96,15 @@ impl Window {
         self.events.push(event);
     }
 
+    /// Holds or releases modifier keys from the next frame on.
+    fn hold(&mut self, modifiers: Modifiers) {
+        self.modifiers = modifiers;
+        self.event(Event::ModifiersChanged(modifiers));
+    }
+
     /// Presses a key in the next frame.
     pub fn press(&mut self, key: Key) {
-        let modifiers = Modifiers::NONE;
+        let modifiers = self.modifiers;
         self.event(Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers });
     }
 
@@ -218,10 +226,52 @@ impl Window {
         }
     }
 
+    /// Moves the pointer over the slide.
+    pub fn hover(&mut self, frame: usize) {
+        let step = frame as f32;
+        self.event(Event::PointerMoved(
+            CENTER + Vec2::new((step * 0.37).sin() * 300.0, (step * 0.23).cos() * 200.0),
+        ));
+    }
+
+    /// Chooses the tool that selects.
+    pub fn choose_select(&mut self) {
+        self.hold(Modifiers::SHIFT);
+        self.press(Key::S);
+        self.step(Drawn::Recorded);
+        self.hold(Modifiers::NONE);
+        self.step(Drawn::Recorded);
+    }
+
+    /// Chooses the tool that pans.
+    pub fn choose_pan(&mut self) {
+        self.press(Key::M);
+        self.step(Drawn::Recorded);
+    }
+
+    /// With the tool that selects, draws one rectangle after the other, about 200 × 160 points; between them, what is
+    /// selected is shown for a few frames.
+    pub fn select_in_rectangle(&mut self, frame: usize) {
+        const FRAMES: usize = 16;
+        let step = (frame % FRAMES) as f32;
+        let at = CENTER + Vec2::new(step * 20.0 - 100.0, step * 16.0 - 80.0);
+        match frame % FRAMES {
+            0 => {
+                self.hold(Modifiers::SHIFT);
+                self.event(Event::PointerMoved(at));
+                self.button(at, true);
+            }
+            1..10 => self.event(Event::PointerMoved(at)),
+            10 => self.button(at, false),
+            11 => self.hold(Modifiers::NONE),
+            _ => {}
+        }
+    }
+
     /// Presses or releases the primary button.
     pub fn button(&mut self, at: Pos2, pressed: bool) {
-        let button = PointerButton::Primary;
-        self.event(Event::PointerButton { pos: at, button, pressed, modifiers: Modifiers::NONE });
+        let (button, modifiers) = (PointerButton::Primary, self.modifiers);
+        self.event(Event::PointerButton { pos: at, button, pressed, modifiers });
     }
 
     /// Releases the primary button.
