@@ -309,8 +309,8 @@ fn an_import_that_is_stopped_or_fails_leaves_nothing() {
     running.annotate(|slide| AnnotationCommand::Import { slide, path: file.clone() });
     running.step_until("a part is there", |session| so_far(session) > 0);
     running.annotate(AnnotationCommand::StopFile);
-    let told = running.until_told("stopped before it was finished");
-    assert!(told.contains("None of its detections were added"), "{told}");
+    let told = running.until_told("Import stopped");
+    assert!(told.contains("Nothing was added"), "{told}");
     is_as_before(&running);
 
     let text = std::fs::read(&file).unwrap();
