@@ -58,11 +58,13 @@ fuzz: setup
 sanitize: setup
 	scripts/sanitize.sh
 
-# Makes a package (a folder, and a tar.gz of it) that runs on a minimal Debian 12 or Ubuntu 24.04.
+# Makes packages (a folder, a tar.gz of it and a .deb) that run on a minimal Debian 12 or Ubuntu 24.04, with and without
+# libtorch. PACKAGES=histokin or PACKAGES=histokin-viewer makes one of them.
+PACKAGES :=
 dist: setup
-	scripts/dist.py
+	scripts/dist.py $(PACKAGES)
 
-# Tests the package in an empty root, without display and network.
+# Tests the packages in an empty root, without display and network.
 dist-test:
 	scripts/dist_test.sh
 
