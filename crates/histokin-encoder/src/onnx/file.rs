@@ -71,7 +71,7 @@ pub(crate) fn write(model: &Model, path: &Path, most_inside: usize) -> Result<Ex
             })?;
             let (message, constants) = computation.divided(location);
             durable::write_with(&beside, |file| {
-                constants.iter().try_for_each(|constant| file.write_all(&constant.bytes()))
+                constants.iter().try_for_each(|constant| file.write_all(constant.bytes()))
             })
             .map_err(|error| failed(&beside, error))?;
             bytes += constants.iter().map(|constant| constant.length() as u64).sum::<u64>();

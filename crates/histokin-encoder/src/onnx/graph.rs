@@ -244,11 +244,12 @@ impl Constant {
         }
     }
 
-    /// Returns the numbers' bytes, little-endian.
-    pub fn bytes(&self) -> Vec<u8> {
+    /// Returns the numbers' bytes, little-endian as on every processor that the program is built for.
+    pub fn bytes(&self) -> &[u8] {
+        const { assert!(cfg!(target_endian = "little")) };
         match &self.numbers {
-            Numbers::Floats(numbers) => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
-            Numbers::Integers(numbers) => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+            Numbers::Floats(numbers) => bytemuck::cast_slice(numbers),
+            Numbers::Integers(numbers) => bytemuck::cast_slice(numbers),
         }
     }
 
@@ -270,7 +271,7 @@ impl Constant {
 
     /// Returns the tensor with its numbers.
     pub fn stored(&self) -> messages::Tensor {
-        messages::Tensor { raw_data: Some(self.bytes()), ..self.declared() }
+        messages::Tensor { raw_data: Some(self.bytes().to_vec()), ..self.declared() }
     }
 
     /// Returns the tensor with the place of its numbers in the file `location`.

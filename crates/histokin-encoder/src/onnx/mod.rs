@@ -29,7 +29,7 @@ use messages::{DataType, Entry, OperatorSet};
 use transformer::Transformer;
 
 pub use file::{Exported, export};
-pub(crate) use graph::{Constant, Numbers};
+pub(crate) use graph::Constant;
 
 /// Version of the format: that of ONNX 1.15.
 const FORMAT: i64 = 9;

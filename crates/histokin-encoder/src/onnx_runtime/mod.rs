@@ -1,9 +1,10 @@
 //! The encoder that runs in ONNX Runtime, on the CPU.
 //!
-//! The network is written as an ONNX model ([`crate::onnx`]) in memory, without the parameters, which ONNX Runtime takes
-//! from the memory that they were read into.
+//! The network is written as an ONNX model ([`crate::onnx`]) in memory, without the parameters, which are handed over
+//! apart.
 
 mod library;
+mod parameters;
 #[cfg(test)]
 mod tests;
 
@@ -16,14 +17,12 @@ use ort::value::Tensor;
 use super::batches::{check_finite, check_sizes, in_parts, is_lack_of_memory};
 use super::device::{DeviceChoice, computing_threads};
 use super::model::Model;
-use super::onnx::{Computation, Constant, INPUT, Numbers, OUTPUT};
+use super::onnx::{Computation, INPUT, OUTPUT};
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec};
+use parameters::Parameters;
 
 /// Initial number of tiles per batch, reduced if memory runs out.
 const BATCH: usize = 16;
-
-/// Name of the file in which constants are said to lie; none is read.
-const NOWHERE: &str = "in-memory";
 
 /// Returns the name of the device.
 ///
@@ -75,20 +74,20 @@ fn first_line(text: &str) -> String {
 /// Builds a session for tiles of this height and width.
 fn session(model: &Model, size: [u32; 2]) -> Result<Session, EncoderError> {
     let environment = library::environment()?;
-    let (message, constants) = Computation::of(model, size)?.divided(NOWHERE);
-    build(environment, &message, constants).map_err(failed("building the network"))
+    let (message, constants) = Computation::of(model, size)?.divided(parameters::FILE_NAME);
+    build(environment, &message, &Parameters::of(constants)).map_err(failed("building the network"))
 }
 
 fn build(
     environment: &ort::environment::Environment,
     message: &[u8],
-    constants: Vec<Constant>,
+    parameters: &Parameters,
 ) -> Result<Session, String> {
     fn text<R>(error: ort::Error<R>) -> String {
         error.to_string()
     }
     // Idle threads that wait actively would take time from those that decode.
-    let mut builder = Session::builder(environment)
+    let builder = Session::builder(environment)
         .map_err(text)?
         .with_log_level(LogLevel::Error)
         .map_err(text)?
@@ -98,13 +97,7 @@ fn build(
         .map_err(text)?
         .with_intra_op_spinning(false)
         .map_err(text)?;
-    for Constant { name, shape, numbers } in constants {
-        let Numbers::Floats(numbers) = numbers else { continue };
-        let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
-        let tensor = Tensor::from_array((shape, numbers)).map_err(text)?;
-        builder = builder.with_external_initializer(name, tensor.into_dyn()).map_err(text)?;
-    }
-    builder.commit_from_memory(message).map_err(text)
+    parameters.given_to(builder).map_err(text)?.commit_from_memory(message).map_err(text)
 }
 
 /// Returns the number of threads: that of `OMP_NUM_THREADS` if it is set, as for libtorch.

@@ -41,6 +41,34 @@ fn tiles_that_cannot_be_encoded_are_refused_and_none_are_fine() {
 }
 
 #[test]
+fn parameters_are_the_same_from_memory_and_from_a_file_of_which_nothing_is_left() {
+    if !is_here() {
+        return;
+    }
+    let (_, model, _) = crate::onnx::tests::small_transformers().remove(0);
+    let edge = model.spec.tiles.tile_px;
+    let environment = library::environment().unwrap();
+    let answer = |most_in_memory: usize| {
+        let (message, constants) = Computation::of(&model, [edge; 2]).unwrap().divided(parameters::FILE_NAME);
+        let parameters = Parameters::within(constants, most_in_memory);
+        let folder = match &parameters {
+            Parameters::Memory(_) => None,
+            Parameters::File(folder) => Some(folder.path().to_owned()),
+        };
+        let mut session = build(environment, &message, &parameters).unwrap();
+        drop(parameters);
+        assert!(folder.as_ref().is_none_or(|folder| !folder.exists()), "{folder:?}");
+        let bytes = formula_tile(edge).into_raw();
+        let input = Tensor::from_array((vec![1, i64::from(edge), i64::from(edge), 3], bytes)).unwrap();
+        let outputs = session.run(ort::inputs![INPUT => input]).unwrap();
+        (folder.is_some(), outputs[OUTPUT].try_extract_tensor::<f32>().unwrap().1.to_vec())
+    };
+    let ((is_file, from_file), (_, from_memory)) = (answer(0), answer(usize::MAX));
+    assert_eq!(is_file, !cfg!(windows));
+    assert_eq!(from_file, from_memory);
+}
+
+#[test]
 fn a_model_with_its_weights_beside_it_answers_like_one_that_holds_them() {
     if !is_here() {
         return;
