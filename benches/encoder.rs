@@ -1,4 +1,4 @@
-//! Speed of the encoder, and how well the default model finds tumour.
+//! Speed of the encoder in libtorch, and how well the default model finds tumour.
 //!
 //!     cargo bench --bench encoder            (add `--profile dev` to avoid a release build: libtorch does
 //!                                             the work, and it is optimised either way)
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use histokin::encoder::backbones::BackboneKind;
+use histokin::encoder::engine::Engine;
 use histokin::encoder::{self, DeviceChoice, Encoder};
 use histokin::geometry::Level0Rect;
 use histokin::slide::{self, SlideSource};
@@ -37,7 +38,10 @@ fn data_folder() -> Option<PathBuf> {
 /// Prints the tiles per second of every backbone as used in training (eager) and for encoding (folded), and
 /// of the default model with its preprocessing.
 fn speed() {
-    println!("device: {}", encoder::device_name(DeviceChoice::Cpu).expect("the CPU is always there"));
+    println!(
+        "device: {}",
+        encoder::trainable::device_name(DeviceChoice::Cpu).expect("the CPU is always there")
+    );
     println!("backbone, {BATCH} tiles of 224 px      torch threads   eager   folded  (tiles/s)");
     let _no_grad = tch::no_grad_guard();
     let images = Tensor::rand([BATCH as i64, 3, 224, 224], (Kind::Float, Device::Cpu));
@@ -55,7 +59,8 @@ fn speed() {
         }
     }
     tch::set_num_threads(default_threads);
-    let mut encoder = encoder::load(encoder::DEFAULT, DeviceChoice::Cpu).expect("set-up fetched its weights");
+    let mut encoder = encoder::load_in(encoder::DEFAULT, DeviceChoice::Cpu, Engine::Torch)
+        .expect("set-up fetched its weights");
     let tiles = vec![RgbImage::from_pixel(224, 224, image::Rgb([200, 150, 180])); BATCH];
     let whole = rate(|| drop(encoder.encode(&tiles).expect("an encoded batch")));
     println!("{} as shipped, {default_threads} threads: {whole:.1} tiles/s", encoder::DEFAULT);

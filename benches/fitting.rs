@@ -28,7 +28,7 @@ fn main() {
     let (tiles, features) = (number("TILES", 200_000), number("FEATURES", 2560));
     let wanted = setting("FIT");
     // Loads libtorch.
-    encoder::device_name(DeviceChoice::Cpu).expect("the CPU is always there");
+    encoder::trainable::device_name(DeviceChoice::Cpu).expect("the CPU is always there");
     println!("{}", support::machine());
     println!("{tiles} tiles of {features} features; libtorch alone takes {}", peak());
     for name in ["pca", "neighbourhoods", "prototypes"] {

@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor, nn};
 fn main() {
     let device = std::env::var("DEVICE").unwrap_or_else(|_| "cuda:0".into());
     let choice: DeviceChoice = device.parse().expect("a device such as cuda:0");
-    let name = encoder::device_name(choice).expect("the device can be used");
+    let name = encoder::trainable::device_name(choice).expect("the device can be used");
     println!("device | {name}");
     agreement(choice);
     speed(choice);

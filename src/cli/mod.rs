@@ -35,7 +35,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::encoder::engine::Engine;
+use crate::encoder::engine::EngineChoice;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderSpec, ImportedEncoder};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::pipeline::{HSV_HISTOGRAM, HsvHistogram};
@@ -76,10 +76,10 @@ pub struct Cli {
     /// sources that you trust.
     #[arg(long, global = true)]
     pub trust_torchscript: bool,
-    /// What runs encoders: torch (libtorch) or onnxruntime (ONNX Runtime, on the CPU). Both compute the same
-    /// descriptors [default: torch where this build has it].
-    #[arg(long, global = true, value_name = "ENGINE", value_parser = choice::choice::<Engine>())]
-    pub engine: Option<Engine>,
+    /// What runs encoders. All compute the same descriptors. Training, fit-model and TorchScript modules use
+    /// libtorch in any case [default: the window's setting, otherwise automatic].
+    #[arg(long, global = true, value_name = "ENGINE", value_parser = choice::choice::<EngineChoice>())]
+    pub engine: Option<EngineChoice>,
 }
 
 /// Options of the window.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::Keys;
 use crate::encoder::DeviceChoice;
-use crate::encoder::engine::Engine;
+use crate::encoder::engine;
 use crate::memory::Budget;
 use crate::number_format::{self, LengthUnit, NumberStyle};
 use crate::tiling::TileSettings;
@@ -76,32 +76,29 @@ impl<'de> Deserialize<'de> for Device {
     }
 }
 
-/// An engine as it is written in the settings file and on the command line; `None`: the build's first.
+/// The choice of an engine as it is written in the settings file and on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EngineChoice(pub Option<Engine>);
+pub struct EngineChoice(pub engine::EngineChoice);
 
 impl EngineChoice {
     fn is_default(&self) -> bool {
-        self.0.is_none()
+        *self == Self::default()
     }
 }
 
 impl Serialize for EngineChoice {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.map(|engine| engine.to_string()).serialize(serializer)
+        serializer.collect_str(&self.0)
     }
 }
 
 impl<'de> Deserialize<'de> for EngineChoice {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
+        let text = String::deserialize(deserializer)?;
         // An engine that this version does not know must not cost the other settings.
-        Ok(Self(text.and_then(|text| {
-            let known = Engine::from_str(&text).ok();
-            if known.is_none() {
-                tracing::warn!("the engine in the settings file is left out: {text} is not known");
-            }
-            known
+        Ok(Self(text.parse().unwrap_or_else(|_| {
+            tracing::warn!("the engine in the settings file is left out: {text} is not known");
+            engine::EngineChoice::default()
         })))
     }
 }
@@ -132,7 +129,7 @@ pub struct Settings {
     pub wand_sensitivity: Option<f64>,
     /// Device of the encoder from the next start, unless `--device` names one.
     pub device: Device,
-    /// Engine that runs encoders from the next start, unless `--engine` names one.
+    /// What runs encoders from the next start, unless `--engine` names it.
     #[serde(skip_serializing_if = "EngineChoice::is_default")]
     pub engine: EngineChoice,
     /// Threads that read tiles for embedding, from the next start; `None`: half of the processors, at most 8.
@@ -211,7 +208,7 @@ mod tests {
             number_style: Some(NumberStyle::PointComma),
             grid_um: Some(250.0),
             device: Device(DeviceChoice::Cuda(1)),
-            engine: EngineChoice(Some(Engine::OnnxRuntime)),
+            engine: EngineChoice(engine::EngineChoice::OnnxRuntime),
             embedding_threads: Some(3),
             cache_mib: Some(512),
             project_folder: Some(PathBuf::from("/slides/mine")),

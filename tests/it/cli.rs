@@ -49,7 +49,7 @@ fn the_main_job_without_a_screen() {
     let slides = asset("slides");
     let embedded =
         json(&["embed", text(&project), text(&slides), "--mpp", "0.5", "--device", "cpu", "--json"]);
-    assert_eq!(embedded["device"], "CPU");
+    assert!(embedded["device"].as_str().unwrap().starts_with("CPU"), "{}", embedded["device"]);
     let of = |name: &str| {
         let all = embedded["slides"].as_array().unwrap();
         all.iter().find(|slide| slide["path"].as_str().unwrap().ends_with(name)).unwrap().clone()

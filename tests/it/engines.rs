@@ -79,6 +79,38 @@ fn a_project_goes_on_in_the_other_engine() {
 }
 
 #[test]
+fn processors_get_onnx_runtime_by_default_and_libtorch_where_its_library_is_missing() {
+    if in_onnx_runtime().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (project, nothing) = (folder.path().join("project"), folder.path().join("nothing"));
+    std::fs::create_dir(&nothing).unwrap();
+    let slide = asset("slides/CMU-1-Small-Region.svs");
+    let embed = |library: Option<&Path>| {
+        let [project, slide] = [&project, &slide].map(|path| path.to_str().unwrap());
+        let mut command = histokin(&["--log", "info", "embed", project, slide, "--device", "cpu", "--json"]);
+        if let Some(library) = library {
+            command.env("HISTOKIN_ONNXRUNTIME", library);
+        }
+        let output = command.assert().success().get_output().clone();
+        let embedded: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (embedded, String::from_utf8(output.stderr).unwrap())
+    };
+    let (first, log) = embed(Some(&nothing));
+    assert_eq!(first["device"], "CPU");
+    let reason = log.lines().find(|line| line.contains("runs in libtorch")).unwrap_or(&log);
+    assert!(reason.contains(encoder::DEFAULT) && reason.contains(nothing.to_str().unwrap()), "{log}");
+    let (second, log) = embed(None);
+    assert_eq!(second["device"], "CPU (ONNX Runtime)");
+    assert!(!log.contains("runs in libtorch"), "{log}");
+    assert_eq!(first["encoder_id"], second["encoder_id"]);
+    // Nothing is embedded again.
+    let [first, second] = [&first, &second].map(|embedded| &embedded["slides"][0]);
+    assert_eq!((&first["tiles_kept"], &second["tiles_kept"]), (&0.into(), &first["tiles_tissue"]));
+}
+
+#[test]
 fn a_library_that_is_not_there_is_named_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let project = folder.path().join("project");

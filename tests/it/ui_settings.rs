@@ -7,6 +7,8 @@ use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use histokin::annotation::Shape;
+use histokin::encoder::DeviceChoice;
+use histokin::encoder::engine::{self, Engine};
 use histokin::project::{Project, ProjectSettings};
 use histokin::tiling::TileSettings;
 use histokin::ui::{App, WindowOptions};
@@ -207,6 +209,34 @@ fn the_first_steps_are_dismissed_for_ever() {
     let mut harness = open(folder.path(), false);
     harness.run_steps(4);
     assert!(harness.query_by_label("Step 1 of 3").is_none());
+}
+
+#[test]
+fn the_engine_is_chosen_and_left_to_the_program_again() {
+    if Engine::built().count() < 2 {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(folder.path(), false);
+    press(&mut harness, Modifiers::COMMAND, Key::Comma);
+    harness.get_by_label("Embedding and memory").click();
+    harness.run_steps(3);
+    let automatic = match engine::expected(DeviceChoice::Auto) {
+        Some(Engine::OnnxRuntime) => "Automatic (ONNX Runtime)",
+        Some(Engine::Torch) => "Automatic (libtorch)",
+        // There are chips of this name in other rows.
+        None => "libtorch",
+    };
+    harness.get_by_label(automatic);
+    harness.get_by_label("ONNX Runtime").click();
+    harness.run_steps(3);
+    harness.state_mut().remember();
+    let kept = std::fs::read_to_string(folder.path().join("window.toml")).unwrap();
+    assert!(kept.contains("engine = \"onnxruntime\""), "{kept}");
+    harness.get_by_label("reset engine").click();
+    harness.run_steps(3);
+    let kept = left(harness, folder.path());
+    assert!(!kept.contains("onnxruntime"), "{kept}");
 }
 
 #[test]

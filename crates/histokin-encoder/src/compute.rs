@@ -52,6 +52,12 @@ impl Compute {
         }
     }
 
+    /// Returns whether the device is a CUDA device.
+    #[cfg(feature = "ort")]
+    pub fn is_cuda(self) -> bool {
+        matches!(self.device, Device::Cuda(_))
+    }
+
     /// Returns the device's display name.
     pub fn name(&self) -> String {
         let Device::Cuda(index) = self.device else { return "CPU".into() };
@@ -104,10 +110,20 @@ fn try_cuda(index: usize) -> Result<(), String> {
     }
 }
 
+/// The library of the CUDA driver.
+const DRIVER: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
+
+/// Returns whether a CUDA driver is installed. Without one there is no CUDA device, and libtorch need not be asked.
+#[expect(unsafe_code, reason = "a library is loaded, which runs its initialisers")]
+pub(super) fn has_driver() -> bool {
+    static IS_THERE: OnceLock<bool> = OnceLock::new();
+    // SAFETY: the driver's initialisers have no precondition; libtorch loads it in the same way.
+    *IS_THERE.get_or_init(|| unsafe { libloading::Library::new(DRIVER) }.is_ok())
+}
+
 /// Returns the GPU's name from the CUDA driver, which is called directly because tch has no function for it.
 #[expect(unsafe_code, reason = "the driver is a C library")]
 fn cuda_card_name(index: usize) -> Option<String> {
-    const DRIVER: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
     const SUCCESS: c_int = 0;
     type Init = unsafe extern "C" fn(u32) -> c_int;
     type DeviceGet = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;

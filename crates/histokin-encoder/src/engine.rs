@@ -3,6 +3,16 @@
 //! Both compute the same descriptors, but for rounding: they differ by less than 1e-4 of their length, which tests check
 //! for the networks that ship. An encoder's identity therefore does not depend on the engine, as little as on the
 //! device: what one engine has embedded is searched and continued with the other.
+//!
+//! # Which engine runs an encoder
+//!
+//! 1. The one that the user has chosen, by `--engine` or in the settings. It is an error if it cannot be used.
+//! 2. Otherwise ([`EngineChoice::Automatic`]) libtorch, if the device is a CUDA device.
+//! 3. Otherwise ONNX Runtime, if this build has it, its library can be loaded, and it can run the encoder: on processors
+//!    it needs little more than half of libtorch's time.
+//! 4. Otherwise libtorch; the log says why.
+//!
+//! TorchScript modules, training and fitting use libtorch, whatever was chosen: nothing else can.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -10,12 +20,14 @@ use std::sync::OnceLock;
 use strum::{EnumIter, EnumMessage, EnumString, IntoEnumIterator};
 
 #[cfg(feature = "torch")]
-use super::compute::Compute;
+use super::compute::{self, Compute};
 use super::model::Model;
+#[cfg(feature = "ort")]
+use super::onnx_runtime;
 use super::{DeviceChoice, Encoder, EncoderError};
 
 /// What runs a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumMessage, EnumString, strum::Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, strum::Display)]
 #[strum(serialize_all = "lowercase")]
 pub enum Engine {
     /// libtorch.
@@ -24,18 +36,51 @@ pub enum Engine {
     OnnxRuntime,
 }
 
-/// The engine that was chosen for this run of the program.
-static CHOSEN: OnceLock<Engine> = OnceLock::new();
+/// What the user chooses of the engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumIter, EnumMessage, EnumString, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum EngineChoice {
+    /// ONNX Runtime on the CPU where it can run the encoder, otherwise libtorch.
+    #[default]
+    Automatic,
+    /// libtorch.
+    Torch,
+    /// ONNX Runtime, on the CPU.
+    OnnxRuntime,
+}
+
+impl From<Engine> for EngineChoice {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Torch => Self::Torch,
+            Engine::OnnxRuntime => Self::OnnxRuntime,
+        }
+    }
+}
+
+impl EngineChoice {
+    /// Returns the engine that is chosen, `None` if that is left to the program.
+    fn engine(self) -> Option<Engine> {
+        match self {
+            Self::Automatic => None,
+            Self::Torch => Some(Engine::Torch),
+            Self::OnnxRuntime => Some(Engine::OnnxRuntime),
+        }
+    }
+}
+
+/// What was chosen for this run of the program.
+static CHOSEN: OnceLock<EngineChoice> = OnceLock::new();
 
 /// Chooses the engine for this run of the program. The first choice stands: later ones change nothing.
 ///
 /// # Errors
 /// [`EncoderError::Engine`] if this build does not have it.
-pub fn choose(engine: Engine) -> Result<(), EncoderError> {
-    if !engine.is_built() {
+pub fn choose(choice: EngineChoice) -> Result<(), EncoderError> {
+    if let Some(engine) = choice.engine().filter(|engine| !engine.is_built()) {
         return Err(missing(engine));
     }
-    let _ = CHOSEN.set(engine);
+    let _ = CHOSEN.set(choice);
     Ok(())
 }
 
@@ -46,8 +91,8 @@ fn missing(engine: Engine) -> EncoderError {
     EncoderError::Engine { engine, reason }
 }
 
-/// Returns the engine that was chosen for this run of the program, if one was.
-pub fn chosen() -> Option<Engine> {
+/// Returns what was chosen for this run of the program, if anything was.
+pub fn chosen() -> Option<EngineChoice> {
     CHOSEN.get().copied()
 }
 
@@ -64,46 +109,99 @@ impl Engine {
     pub fn built() -> impl Iterator<Item = Self> {
         Self::iter().filter(|engine| engine.is_built())
     }
+}
 
-    /// Returns the engine that was chosen, otherwise libtorch where the build has it.
-    pub fn current() -> Self {
-        chosen().or_else(|| Self::built().next()).unwrap_or(Self::Torch)
+/// Returns the engine that is taken by default on a device, for encoders that both can run; `None` if only libtorch can
+/// tell, since there may be a CUDA device. Loads no engine.
+pub fn expected(device: DeviceChoice) -> Option<Engine> {
+    let mut built = Engine::built();
+    if let (Some(only), None) = (built.next(), built.next()) {
+        return Some(only);
+    }
+    match device {
+        DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) => Some(Engine::Torch),
+        DeviceChoice::Auto | DeviceChoice::Cpu if !has_onnx_runtime() => Some(Engine::Torch),
+        DeviceChoice::Auto if may_have_cuda() => None,
+        DeviceChoice::Auto | DeviceChoice::Cpu => Some(Engine::OnnxRuntime),
     }
 }
 
-/// Returns the display name of the device that `choice` selects on this computer for the chosen engine: `CPU` or
-/// `NVIDIA … (cuda:0)`. Loads the engine.
-///
-/// # Errors
-/// [`EncoderError::Device`] if a CUDA device is requested and cannot be used; [`EncoderError::Engine`] if the engine's
-/// library is missing.
-pub fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> {
-    match Engine::current() {
-        #[cfg(feature = "torch")]
-        Engine::Torch => super::trainable::device_name(choice),
-        #[cfg(feature = "ort")]
-        Engine::OnnxRuntime => super::onnx_runtime::device_name(choice),
-        #[cfg(not(all(feature = "torch", feature = "ort")))]
-        other => Err(missing(other)),
-    }
+/// Returns whether ONNX Runtime's library is where it is looked for.
+fn has_onnx_runtime() -> bool {
+    #[cfg(feature = "ort")]
+    return onnx_runtime::is_there();
+    #[cfg(not(feature = "ort"))]
+    false
 }
 
-/// Builds a model's network in an engine.
+/// Returns whether there is a driver of CUDA devices.
+fn may_have_cuda() -> bool {
+    #[cfg(feature = "torch")]
+    return compute::has_driver();
+    #[cfg(not(feature = "torch"))]
+    false
+}
+
+/// Builds a model's network in the engine that `choice` leads to, as [the module](self) says.
 ///
 /// # Errors
 /// [`EncoderError`] if the engine or the device cannot be used, or the weights are damaged or of another network.
 pub(super) fn load_model(
     model: Model,
     device: DeviceChoice,
-    engine: Engine,
+    choice: EngineChoice,
 ) -> Result<Box<dyn Encoder>, EncoderError> {
-    match engine {
+    match choice {
+        EngineChoice::Automatic => load_by_default(model, device),
         #[cfg(feature = "torch")]
-        Engine::Torch => super::network::load_model(model, device),
+        EngineChoice::Torch => super::network::load_model(model, device),
         #[cfg(feature = "ort")]
-        Engine::OnnxRuntime => super::onnx_runtime::load_model(model, device),
-        #[cfg(not(all(feature = "torch", feature = "ort")))]
-        other => Err(missing(other)),
+        EngineChoice::OnnxRuntime => onnx_runtime::load_model(model, device),
+        #[cfg(not(feature = "torch"))]
+        EngineChoice::Torch => Err(missing(Engine::Torch)),
+        #[cfg(not(feature = "ort"))]
+        EngineChoice::OnnxRuntime => Err(missing(Engine::OnnxRuntime)),
+    }
+}
+
+#[cfg(all(feature = "torch", feature = "ort"))]
+fn load_by_default(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
+    if is_cuda(device) {
+        return super::network::load_model(model, device);
+    }
+    let prepared = onnx_runtime::prepare(&model);
+    load_prepared(model, prepared)
+}
+
+#[cfg(not(all(feature = "torch", feature = "ort")))]
+fn load_by_default(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
+    let only = Engine::built().next().map(EngineChoice::from);
+    load_model(model, device, only.expect("a build has an engine, see lib.rs"))
+}
+
+/// Returns whether `choice` selects a CUDA device on this computer. libtorch, which tells, is loaded only where there is
+/// a driver.
+#[cfg(all(feature = "torch", feature = "ort"))]
+fn is_cuda(choice: DeviceChoice) -> bool {
+    match choice {
+        DeviceChoice::Cpu => false,
+        DeviceChoice::Auto => compute::has_driver() && Compute::choose(choice).is_ok_and(Compute::is_cuda),
+        DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) => true,
+    }
+}
+
+/// Takes a network as it was prepared for ONNX Runtime or, if that could not run it, builds it in libtorch on the CPU.
+#[cfg(all(feature = "torch", feature = "ort"))]
+fn load_prepared(
+    model: Model,
+    prepared: Result<onnx_runtime::Prepared, EncoderError>,
+) -> Result<Box<dyn Encoder>, EncoderError> {
+    match prepared {
+        Ok(prepared) => Ok(prepared.encoder(model)),
+        Err(reason) => {
+            tracing::info!("{} runs in libtorch: {reason}", model.spec.name);
+            super::network::load_model(model, DeviceChoice::Cpu)
+        }
     }
 }
 
@@ -130,21 +228,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_engine_of_this_build_runs_and_another_is_refused() {
-        assert!(Engine::current().is_built());
-        assert_eq!(Engine::current(), Engine::built().next().unwrap());
+    fn an_engine_of_this_build_can_be_chosen_and_another_is_refused() {
+        assert!(expected(DeviceChoice::Cpu).is_some_and(Engine::is_built));
         for engine in Engine::iter() {
-            assert_eq!(engine.to_string().parse(), Ok(engine));
+            let choice = EngineChoice::from(engine);
+            assert_eq!(choice.engine(), Some(engine));
+            assert_eq!(engine.to_string().parse(), Ok(choice));
             if !engine.is_built() {
-                assert!(choose(engine).unwrap_err().to_string().contains(&engine.to_string()));
+                assert!(choose(choice).unwrap_err().to_string().contains(&engine.to_string()));
             }
         }
+        assert_eq!("automatic".parse(), Ok(EngineChoice::default()));
     }
 
     #[cfg(feature = "torch")]
     #[test]
-    fn the_cpu_is_always_there() {
-        assert_eq!(device_name(DeviceChoice::Cpu).unwrap(), "CPU");
-        assert!(device_name(DeviceChoice::Cuda(4096)).is_err());
+    fn cuda_devices_are_libtorchs_by_default() {
+        assert_eq!(expected(DeviceChoice::Cuda(0)), Some(Engine::Torch));
+        let refused = crate::load_in(crate::DEFAULT, DeviceChoice::Cuda(4096), EngineChoice::Automatic);
+        let refused = refused.err().unwrap().to_string();
+        assert!(refused.contains("cuda:4096") && !refused.contains("--engine"), "{refused}");
+    }
+
+    #[cfg(all(feature = "torch", feature = "ort"))]
+    #[test]
+    fn what_onnx_runtime_cannot_run_runs_in_libtorch_by_default() {
+        let (_, model, _) = crate::onnx::tests::small_transformers().remove(0);
+        let reason =
+            EncoderError::OnnxRuntime { doing: "building the network", reason: "no such operator".into() };
+        let mut encoder = load_prepared(model, Err(reason)).unwrap();
+        assert_eq!(encoder.device(), "CPU");
+        let edge = encoder.spec().tiles.tile_px;
+        assert_eq!(encoder.encode(&[image::RgbImage::new(edge, edge)]).unwrap().rows().len(), 1);
+    }
+
+    #[cfg(all(feature = "torch", feature = "ort"))]
+    #[test]
+    fn processors_get_onnx_runtime_by_default_where_its_library_is() {
+        let encoder = crate::load_in(crate::DEFAULT, DeviceChoice::Cpu, EngineChoice::Automatic).unwrap();
+        let (engine, device) = match onnx_runtime::is_there() {
+            true => (Engine::OnnxRuntime, "CPU (ONNX Runtime)"),
+            false => (Engine::Torch, "CPU"),
+        };
+        assert_eq!((expected(DeviceChoice::Cpu), encoder.device().as_str()), (Some(engine), device));
     }
 }

@@ -65,13 +65,12 @@ use image::RgbImage;
 use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 
-use engine::Engine;
+use engine::{Engine, EngineChoice};
 use model::{Location, Model, locate};
 
 #[cfg(feature = "torch")]
 pub use compute::is_out_of_memory;
 pub use device::DeviceChoice;
-pub use engine::device_name;
 pub use histokin_core::descriptors::EncoderId;
 pub use imported::ImportedEncoder;
 pub use model::{ModelSummary, available, is_encoder};
@@ -373,21 +372,26 @@ fn first_line(error: &tch::TchError) -> String {
 /// Loads an encoder. `which` is the name of a model in `models/` (see [`available`]), or the path of a model
 /// folder or its `model.toml`, of a weights file written by training or published by torchvision
 /// (`.safetensors`, `.pth`), of the weights of a vision transformer ([`vit_settings`]), or of a TorchScript file
-/// (`.pt`). It runs in the engine that was chosen ([`engine::choose`]).
+/// (`.pt`). It runs in the engine that was chosen ([`engine::choose`]), or in the one that suits the device ([`engine`]).
 ///
 /// The first call loads libtorch (about 0.4 s) or ONNX Runtime, so it must not precede the first frame.
 ///
 /// # Errors
 /// [`EncoderError`] with the path of the missing or damaged file and a suggested remedy.
 pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-    load_in(which, device, Engine::current())
+    load_in(which, device, engine::chosen().unwrap_or_default())
 }
 
 /// Loads an encoder as [`load`] does, to run in this engine. A TorchScript module always runs in libtorch.
 ///
 /// # Errors
 /// As [`load`]; [`EncoderError::Engine`] if the engine cannot be used.
-pub fn load_in(which: &str, device: DeviceChoice, engine: Engine) -> Result<Box<dyn Encoder>, EncoderError> {
+pub fn load_in(
+    which: &str,
+    device: DeviceChoice,
+    engine: impl Into<EngineChoice>,
+) -> Result<Box<dyn Encoder>, EncoderError> {
+    let engine = engine.into();
     match locate(which)? {
         Location::Folder(folder) => engine::load_model(Model::read(&folder)?, device, engine),
         Location::Weights(path) => engine::load_model(Model::read_single(&path)?, device, engine),
@@ -425,13 +429,14 @@ fn described(model: Model) -> Described {
 /// Loads the encoder that `file`, a description in memory, specifies. Its paths are relative to `folder`.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load_in`].
 pub fn load_embedded(
     file: model::ModelFile,
     folder: &Path,
     device: DeviceChoice,
+    engine: impl Into<EngineChoice>,
 ) -> Result<Box<dyn Encoder>, EncoderError> {
-    engine::load_model(Model::assemble(folder, file)?, device, Engine::current())
+    engine::load_model(Model::assemble(folder, file)?, device, engine.into())
 }
 
 /// Returns the message for users of a project at `project` that still uses [`FORMER_DEFAULT`].

@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 
 use super::model::{self, MODEL_FILE, ModelFile, ModelSummary};
 use super::weights::write_whole;
-use super::{DeviceChoice, EncoderError};
+use super::{DeviceChoice, EncoderError, engine};
 use histokin_core::paths::portable_stem;
 
 /// Returns the folder of the user's encoders, unless the user's home folder is unknown. It may not exist yet.
@@ -46,7 +46,8 @@ pub fn add(file: &ModelFile) -> Result<PathBuf, EncoderError> {
 
 /// Has the encoder describe a tile of one colour.
 fn try_out(file: &ModelFile) -> Result<(), EncoderError> {
-    let mut encoder = super::load_embedded(file.clone(), Path::new(""), DeviceChoice::Cpu)?;
+    let engine = engine::chosen().unwrap_or_default();
+    let mut encoder = super::load_embedded(file.clone(), Path::new(""), DeviceChoice::Cpu, engine)?;
     let edge = file.preprocessing.tile_px;
     let tried = encoder.encode(&[RgbImage::from_pixel(edge, edge, Rgb([200, 170, 190]))]);
     tried

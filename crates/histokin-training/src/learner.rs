@@ -15,6 +15,7 @@ use super::optimiser::{AdamW, LossScale, learning_rate};
 use super::pairs::{PairSampler, Relation};
 use super::run::StepRecord;
 use super::slides::TrainingSlide;
+use histokin_encoder::engine::Engine;
 use histokin_encoder::trainable::{NetworkPlan, Start, TrainableNetwork};
 use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError, is_out_of_memory};
 
@@ -84,7 +85,7 @@ impl Learner {
         })?;
         let torch = |error: TchError| TrainingError::torch("preparing the training", &error);
         let reference = (config.method == Method::Siamese && config.anchor > 0.0)
-            .then(|| encoder::load(encoder::LEARNING_REFERENCE, device))
+            .then(|| encoder::load_in(encoder::LEARNING_REFERENCE, device, Engine::Torch))
             .transpose()?;
         let optimiser = AdamW::new(network.learning(), config.weight_decay).map_err(torch)?;
         let bank = match config.method {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::FitModelArgs;
 use crate::encoder::backbones::BackboneKind;
+use crate::encoder::engine::Engine;
 use crate::encoder::fitting::{Fitted, PcaFit, gather_weights, write_model};
 use crate::encoder::model::{About, Crops, ModelFile, Preprocessing};
 use crate::encoder::neighbourhoods::{NeighbourhoodFit, NeighbourhoodSettings, SlideTiles};
@@ -124,7 +125,7 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
             ..published.preprocessing
         },
     };
-    let mut pooled = encoder::load_embedded(file.clone(), &folder, args.device)?;
+    let mut pooled = encoder::load_embedded(file.clone(), &folder, args.device, Engine::Torch)?;
     let (width, device) = (pooled.spec().width, pooled.device());
     let mut each = |add: &mut dyn FnMut(SlideTiles) -> Result<(), EncoderError>| -> anyhow::Result<()> {
         for source in &sources {

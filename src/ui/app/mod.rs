@@ -103,8 +103,8 @@ impl App {
             device: if options.device == DeviceChoice::Auto { settings.device.0 } else { options.device },
             ..options
         };
-        if let (None, Some(engine)) = (engine::chosen(), settings.engine.0)
-            && let Err(error) = engine::choose(engine)
+        if engine::chosen().is_none()
+            && let Err(error) = engine::choose(settings.engine.0)
         {
             tracing::warn!("the engine in the settings file is left out: {error}");
         }

@@ -30,21 +30,21 @@ pub(super) fn environment() -> Result<&'static Environment, EncoderError> {
     loaded.map_err(|reason| EncoderError::Engine { engine: Engine::OnnxRuntime, reason: reason.clone() })
 }
 
-/// Returns whether there is a library where it is looked for.
-#[cfg(test)]
-pub(super) fn is_there() -> bool {
-    find().is_ok()
+/// Returns the path of the library, or a message that says what to do if there is none. It is looked for once.
+pub(super) fn path() -> Result<&'static Path, String> {
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    FOUND.get_or_init(find).as_deref().map_err(Clone::clone)
 }
 
 fn load() -> Result<Environment, String> {
-    let path = find()?;
+    let path = path()?;
     let failed = |reason: String| {
         format!(
             "{} cannot be loaded: {reason}. Take the library out of ONNX Runtime 1.32, and set {VARIABLE} to its path",
             path.display()
         )
     };
-    let builder = ort::init_from(&path).map_err(|error| failed(error.to_string()))?;
+    let builder = ort::init_from(path).map_err(|error| failed(error.to_string()))?;
     // Microsoft's builds for Windows report their use unless told not to.
     builder.with_name("histokin").with_telemetry(false).build().map_err(|error| failed(error.to_string()))
 }

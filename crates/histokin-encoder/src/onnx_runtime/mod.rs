@@ -24,38 +24,51 @@ use parameters::Parameters;
 /// Initial number of tiles per batch, reduced if memory runs out.
 const BATCH: usize = 16;
 
-/// Returns the name of the device.
-///
-/// # Errors
-/// [`EncoderError::Device`] if another than the CPU is requested; [`EncoderError::Engine`] if ONNX Runtime's library is
-/// missing.
-pub(super) fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> {
-    library::environment()?;
-    match choice {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok("CPU (ONNX Runtime)".to_owned()),
-        DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) => Err(EncoderError::Device {
-            device: choice.to_string(),
-            reason: "ONNX Runtime is used on the CPU only; choose libtorch as the engine (--engine torch) to use CUDA devices"
-                .to_owned(),
-        }),
-    }
+/// Returns whether ONNX Runtime's library is where it is looked for.
+pub(super) fn is_there() -> bool {
+    library::path().is_ok()
 }
 
 /// Builds a model's network.
 ///
 /// # Errors
-/// As [`device_name`]; [`EncoderError`] if the weights are damaged or of another network.
+/// [`EncoderError::Device`] if another device than the CPU is requested; otherwise as [`prepare`].
 pub(super) fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-    let device = device_name(device)?;
+    if let DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) = device {
+        let reason = "ONNX Runtime is used on the CPU only; choose libtorch as the engine (--engine torch) to use CUDA devices";
+        return Err(EncoderError::Device { device: device.to_string(), reason: reason.to_owned() });
+    }
+    Ok(prepare(&model)?.encoder(model))
+}
+
+/// A network that is ready to run.
+pub(super) struct Prepared {
+    session: Session,
+    /// Height and width of the session's tiles.
+    size: [u32; 2],
+}
+
+/// Builds a model's network for tiles of its own size.
+///
+/// # Errors
+/// [`EncoderError::Engine`] if ONNX Runtime's library is missing; [`EncoderError::OnnxRuntime`] if it cannot run the
+/// network; [`EncoderError`] if the weights are damaged or of another network.
+pub(super) fn prepare(model: &Model) -> Result<Prepared, EncoderError> {
     let size = [model.spec.tiles.tile_px; 2];
-    let session = session(&model, size)?;
-    Ok(Box::new(OnnxEncoder { model, device, session, size, largest_batch: BATCH }))
+    Ok(Prepared { session: session(model, size)?, size })
+}
+
+impl Prepared {
+    /// Returns the encoder of the model that this was prepared of.
+    pub fn encoder(self, model: Model) -> Box<dyn Encoder> {
+        let Self { session, size } = self;
+        Box::new(OnnxEncoder { model, session, size, largest_batch: BATCH })
+    }
 }
 
 /// A model's network with the session for tiles of one size.
 struct OnnxEncoder {
     model: Model,
-    device: String,
     session: Session,
     /// Height and width of the session's tiles.
     size: [u32; 2],
@@ -130,7 +143,7 @@ impl Encoder for OnnxEncoder {
     }
 
     fn device(&self) -> String {
-        self.device.clone()
+        "CPU (ONNX Runtime)".to_owned()
     }
 
     fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError> {

@@ -7,7 +7,7 @@ use crate::EncoderError;
 
 /// Returns whether there is an ONNX Runtime to test with; otherwise says that the test skips.
 fn is_here() -> bool {
-    let is_here = library::is_there();
+    let is_here = is_there();
     if !is_here {
         println!("skipped: there is no ONNX Runtime; `make setup` fetches it");
     }

@@ -5,12 +5,12 @@ use egui::{ComboBox, Ui};
 use super::super::number_field;
 use super::{choices_ui, heading_ui, note_ui, row_ui};
 use crate::encoder::DeviceChoice;
-use crate::encoder::engine::Engine;
+use crate::encoder::engine::{self, Engine, EngineChoice};
 use crate::memory::Budget;
 use crate::number_format::{decimal, plain};
 use crate::session::Session;
 use crate::tiling::TileSettings;
-use crate::ui::settings::{Device, EngineChoice, Settings};
+use crate::ui::settings::{self, Device, Settings};
 use crate::ui::theme::Palette;
 
 /// Devices to choose from, the default first.
@@ -20,10 +20,6 @@ const DEVICES: [(DeviceChoice, &str); 4] = [
     (DeviceChoice::Cuda(0), "First NVIDIA GPU"),
     (DeviceChoice::CudaHalf(0), "First NVIDIA GPU, half precision"),
 ];
-
-/// Engines to choose from, the default first.
-const ENGINES: [(Option<Engine>, &str); 3] =
-    [(None, "Automatic"), (Some(Engine::Torch), "libtorch"), (Some(Engine::OnnxRuntime), "ONNX Runtime")];
 
 /// Draws the page.
 pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Session, palette: &Palette) {
@@ -123,12 +119,22 @@ pub(super) fn embedding_ui(ui: &mut Ui, settings: &mut Settings, session: &Sessi
 
 /// Draws the choice of the engine.
 fn engine_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette) {
+    let automatic = match engine::expected(settings.device.0) {
+        Some(Engine::Torch) => "Automatic (libtorch)",
+        Some(Engine::OnnxRuntime) => "Automatic (ONNX Runtime)",
+        None => "Automatic",
+    };
+    let engines = [
+        (EngineChoice::Automatic, automatic),
+        (EngineChoice::Torch, "libtorch"),
+        (EngineChoice::OnnxRuntime, "ONNX Runtime"),
+    ];
     let engine = &mut settings.engine.0;
-    let hint = "What computes descriptors; they are the same. Default: libtorch. On the processor, ONNX Runtime can be \
-                quicker with vision transformers; it uses no GPU. The option --engine takes precedence";
-    if row_ui(ui, "Engine", hint, engine.is_none(), palette, |ui, _| {
-        choices_ui(ui, engine, &ENGINES, palette)
+    let hint = "What computes descriptors; they are the same. Default: libtorch on an NVIDIA GPU, and ONNX Runtime, which is \
+                quicker there, on the processor. What ONNX Runtime cannot run, libtorch runs. The option --engine takes precedence";
+    if row_ui(ui, "Engine", hint, *engine == EngineChoice::Automatic, palette, |ui, _| {
+        choices_ui(ui, engine, &engines, palette)
     }) {
-        settings.engine = EngineChoice::default();
+        settings.engine = settings::EngineChoice::default();
     }
 }
