@@ -1,4 +1,4 @@
-//! Speed of training and embedding, compared with Python torch and with the encoder alone.
+//! Speed of training and of networks in libtorch, compared with Python torch.
 //!
 //!     cargo bench --bench training
 //!
@@ -13,19 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use histokin::descriptors::{DescriptorStore, Recipe};
 use histokin::encoder::backbones::BackboneKind;
-use histokin::encoder::{self, DeviceChoice, Encoder};
-use histokin::pipeline::{EmbedControl, EmbedRequest, EmbedSettings, TileSelection, embed_slide};
+use histokin::encoder::{self, DeviceChoice};
 use histokin::slide;
-use histokin::stain::StainSetting;
-use histokin::tiling::{TileGrid, TileSettings};
-use histokin::tissue::{TISSUE_FRACTION, TissueMask};
 use histokin::training::config::TrainingConfig;
 use histokin::training::run::Run;
 use histokin::training::slides::TrainingSlide;
 use histokin::training::{Control, Progress, Setup, train};
-use image::RgbImage;
 use tch::{Device, Kind, Tensor, nn};
 
 const BATCH: usize = 16;
@@ -37,7 +31,8 @@ const WARM: u64 = 2;
 
 fn main() {
     println!("{}", support::machine());
-    let mut encoder = encoder::load(encoder::DEFAULT, DeviceChoice::Cpu).expect("set-up fetched its weights");
+    // Loads libtorch.
+    encoder::trainable::device_name(DeviceChoice::Cpu).expect("the CPU is always there");
     let threads = tch::get_num_threads() as usize;
     println!("torch threads: {threads}");
     let python = python();
@@ -46,7 +41,6 @@ fn main() {
     }
     encoder_alone(python.as_deref(), threads);
     learning(python.as_deref(), threads);
-    pipeline(encoder.as_mut());
 }
 
 fn root() -> &'static Path {
@@ -157,48 +151,4 @@ fn learn(path: &Path, config: &TrainingConfig) -> f64 {
     });
     outcome.expect("a training");
     (config.batch as u64 * STEPS) as f64 / (ended - begun).as_secs_f64()
-}
-
-fn pipeline(encoder: &mut dyn Encoder) {
-    let path = support::slide();
-    let source = slide::open(&path, None).expect("the slide");
-    let tissue = TissueMask::of(source.as_ref()).expect("its tissue");
-    let mpp = source.info().mpp.expect("its pixel size").mean();
-    let tiles = TileSettings { tile_px: encoder.spec().tiles.tile_px, mpp: (mpp * 1.5).max(0.5) };
-    let grid = TileGrid::new(source.info(), tiles).expect("a grid");
-    let count = grid.tiles().filter(|tile| tissue.fraction(&grid.rect(*tile)) >= TISSUE_FRACTION).count();
-    println!("\nembedding {count} tiles of {} px at {:.2} µm/px", tiles.tile_px, tiles.mpp);
-    let spec = encoder.spec().clone();
-    let recipe = Recipe { encoder_id: spec.id, encoder_name: spec.name, tiles, stain: StainSetting::Lab };
-    let pictures: Vec<RgbImage> = (0..BATCH)
-        .map(|seed| {
-            let shade = |x: u32, y: u32| (x * 7 + y * 13 + seed as u32 * 31) as u8;
-            RgbImage::from_fn(tiles.tile_px, tiles.tile_px, |x, y| {
-                image::Rgb([160 + shade(x, y) % 60, 90 + shade(y, x) % 80, 150])
-            })
-        })
-        .collect();
-    let (mut whole, mut alone) = (0.0_f64, 0.0_f64);
-    for _ in 0..ROUNDS {
-        let batches = count.div_ceil(BATCH);
-        alone = alone.max(rate(batches * BATCH, || {
-            for _ in 0..batches {
-                encoder.encode(&pictures).expect("descriptors");
-            }
-        }));
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = DescriptorStore::new(folder.path());
-        let request = EmbedRequest {
-            slide: source.as_ref(),
-            selection: &TileSelection::default(),
-            tissue: Some(&tissue),
-            recipe: &recipe,
-            store: &store,
-            settings: EmbedSettings::default(),
-        };
-        whole = whole.max(rate(count, || {
-            embed_slide(&request, encoder, &EmbedControl::default(), &mut |_| {}).expect("an embedded slide");
-        }));
-    }
-    println!("whole pipeline {whole:.1} tiles/s, encoder alone {alone:.1}, ratio {:.2}", whole / alone);
 }

@@ -9,8 +9,6 @@ mod support;
 #[path = "support/vit.rs"]
 mod vit;
 
-use std::path::Path;
-
 use histokin::encoder::engine::Engine;
 use histokin::encoder::{self, DeviceChoice};
 use image::RgbImage;
@@ -22,7 +20,7 @@ const ROUNDS: usize = 5;
 
 fn main() {
     // Loads libtorch.
-    encoder::device_name(DeviceChoice::Cpu).expect("the CPU is always there");
+    encoder::trainable::device_name(DeviceChoice::Cpu).expect("the CPU is always there");
     tch::set_num_threads(1);
     let _no_grad = tch::no_grad_guard();
     let small = Shape { patch_px: 14, width: 384, depth: 12, layer_scale: true };
@@ -38,7 +36,7 @@ fn main() {
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("random.safetensors");
-        write(shape, &path);
+        vit::write(shape, &path);
         for engine in Engine::built() {
             let loaded = encoder::load_in(path.to_str().expect("ASCII"), DeviceChoice::Cpu, engine);
             let mut encoder = match loaded {
@@ -54,16 +52,4 @@ fn main() {
             println!("{name} encoder-{engine} {:.5} CPU-s a tile", seconds / BATCH as f64);
         }
     }
-}
-
-/// Writes random weights of a network, named as in timm, to a safetensors file.
-fn write(shape: Shape, path: &Path) {
-    let random = |shape: &[usize]| {
-        let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
-        Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.02
-    };
-    let parameters = vit::architecture(shape).shapes();
-    let tensors: Vec<(String, Tensor)> =
-        parameters.into_iter().map(|(name, shape)| (name, random(&shape))).collect();
-    Tensor::write_safetensors(&tensors, path).expect("room for one network");
 }

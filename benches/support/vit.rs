@@ -1,5 +1,9 @@
 //! Vision transformers with random weights.
 
+#![allow(dead_code, reason = "each benchmark uses a part of this module")]
+
+use std::path::Path;
+
 use histokin::encoder::backbones::Backbone;
 use histokin::encoder::backbones::vit::{
     Positions, Resampling, VisionTransformer, VitActivation, VitArchitecture, VitOutput,
@@ -53,4 +57,16 @@ pub fn architecture(Shape { patch_px, width, depth, layer_scale }: Shape) -> Vit
         resampling: Resampling::BicubicAntialias,
         output: VitOutput::Class,
     }
+}
+
+/// Writes random weights of a network, named as in timm, to a safetensors file.
+pub fn write(shape: Shape, path: &Path) {
+    let random = |shape: &[usize]| {
+        let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+        Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.02
+    };
+    let parameters = architecture(shape).shapes();
+    let tensors: Vec<(String, Tensor)> =
+        parameters.into_iter().map(|(name, shape)| (name, random(&shape))).collect();
+    Tensor::write_safetensors(&tensors, path).expect("room for one network");
 }

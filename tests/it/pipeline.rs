@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use histokin::annotation::{Annotation, AnnotationSet, Bounds, Shape};
 use histokin::descriptors::{DescriptorSet, DescriptorStore, Recipe, Row};
-use histokin::encoder::{Encoder, EncoderSpec};
+use histokin::encoder::{DescriptorBatch, Encoder, EncoderError, EncoderSpec};
 use histokin::geometry::{LevelRect, MicronsPerPixel};
 use histokin::pipeline::{
     EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedRequest, EmbedSettings, EmbedSummary,
@@ -234,6 +236,69 @@ fn a_tile_that_cannot_be_read_is_counted_and_never_indexed() {
     assert_eq!(set.tiles_failed, 1);
     assert_eq!(set.len(), whole.len() - 1);
     assert_eq!(set.row_at(histokin::geometry::Level0Point::new(160.0, 96.0)), None);
+}
+
+/// A slide that counts the tiles that were read of it.
+struct Counted {
+    slide: Arc<dyn SlideSource>,
+    tiles: AtomicUsize,
+}
+
+impl SlideSource for Counted {
+    fn info(&self) -> &SlideInfo {
+        self.slide.info()
+    }
+
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        if region.level == 0 && region.width == 64 {
+            self.tiles.fetch_add(1, Ordering::SeqCst);
+        }
+        self.slide.read(region)
+    }
+
+    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
+        self.slide.associated(name)
+    }
+}
+
+/// An encoder that gives those who read tiles time to get ahead, and notes how far they got.
+struct Slow<'a> {
+    colours: QuarterColours,
+    slide: &'a Counted,
+    ahead: Vec<usize>,
+}
+
+impl Encoder for Slow<'_> {
+    fn spec(&self) -> &EncoderSpec {
+        self.colours.spec()
+    }
+
+    fn device(&self) -> String {
+        self.colours.device()
+    }
+
+    fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError> {
+        std::thread::sleep(Duration::from_millis(20));
+        self.ahead.push(self.slide.tiles.load(Ordering::SeqCst) - self.colours.encoded);
+        self.colours.encode(tiles)
+    }
+}
+
+#[test]
+fn reading_keeps_to_the_pace_of_a_slow_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = slide::open(&tissue_slide(folder.path()), None).unwrap();
+    let slide = Counted { slide, tiles: AtomicUsize::new(0) };
+    let store = DescriptorStore::new(folder.path().join("descriptors"));
+    let (selection, recipe) = (TileSelection::default(), recipe());
+    let mut encoder = Slow { colours: QuarterColours::new(), slide: &slide, ahead: Vec::new() };
+    let request = request(&slide, &selection, &recipe, &store);
+    embed_slide(&request, &mut encoder, &EmbedControl::default(), &mut |_| {}).unwrap();
+    // The batch that is encoded, two that wait, and one tile in the hands of each thread.
+    let most = 3 * SETTINGS.batch + SETTINGS.decode_threads;
+    let furthest = *encoder.ahead.iter().max().unwrap();
+    assert!(furthest <= most && most < encoder.colours.encoded / 2, "{furthest} tiles ahead, of {most}");
+    assert_eq!(slide.tiles.load(Ordering::SeqCst), encoder.colours.encoded, "each tile is read once");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The stages of embedding: decode and normalise → batch and encode → store. They run on separate threads,
-//! connected by bounded channels, so that the slowest stage sets the pace and memory use stays limited.
+//! connected by bounded channels, so that the slowest stage sets the pace and memory use stays limited. With a slow
+//! encoder, decoding threads wait most of the time: they decode two batches ahead, whatever their number.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
