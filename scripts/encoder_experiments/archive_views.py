@@ -33,11 +33,11 @@ def restained(tile, rng, scale, shift=0.04):
     return np.clip(np.exp(-moved) * 256 - 1, 0, 255).astype(np.uint8)
 
 
-def varied(field, x, y, number, rng):
-    edge = int(EDGE * np.exp(rng.uniform(-1, 1) * np.log(4 / 3)))
-    moved = np.array([x, y]) + EDGE // 2 - edge // 2 + rng.integers(-10, 11, 2)
+def varied(field, x, y, number, rng, size=EDGE):
+    edge, most = int(size * np.exp(rng.uniform(-1, 1) * np.log(4 / 3))), 10 * size // EDGE
+    moved = np.array([x, y]) + size // 2 - edge // 2 + rng.integers(-most, most + 1, 2)
     left, top = np.clip(moved, 0, len(field) - edge)
-    tile = Image.fromarray(field[top : top + edge, left : left + edge]).resize((EDGE, EDGE), Image.BICUBIC)
+    tile = Image.fromarray(field[top : top + edge, left : left + edge]).resize((size, size), Image.BICUBIC)
     tile = np.rot90(np.asarray(tile), rng.integers(4))
     return restained(tile[::-1] if rng.random() < 0.5 else tile, rng, 0.6 if number % 2 else 0.35)
 
@@ -63,8 +63,8 @@ def chosen_places(fields, most, rng):
     return [(number, places) for number, places in found if len(places) == 2]
 
 
-def plain(field, x, y):
-    return field[y : y + EDGE, x : x + EDGE]
+def plain(field, x, y, size=EDGE):
+    return field[y : y + size, x : x + size]
 
 
 def views(fields, most, count, rng):
@@ -75,6 +75,16 @@ def views(fields, most, count, rng):
 
     chosen = chosen_places(fields, most, rng)
     return np.array([[of_place(fields[number], *place) for place in places] for number, places in chosen])
+
+
+def keep(out, network, tiles):
+    """Write the outputs of block 13 for views, [fields, 2, views, edge, edge, 3]."""
+    maps = backbone.frozen(network, tiles.reshape(-1, *tiles.shape[3:]), FIRST)
+    part = out.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, maps=maps.reshape(*tiles.shape[:3], *maps.shape[1:]))
+    part.rename(out)
+    print(out.stem, len(tiles), flush=True)
 
 
 def main():
@@ -95,12 +105,7 @@ def main():
         tiles = views(np.load(path)["img"], args.fields, args.varied, rng)
         if not len(tiles):
             continue
-        maps = backbone.frozen(network, tiles.reshape(-1, EDGE, EDGE, 3), FIRST)
-        part = out.with_suffix(".part")
-        with part.open("wb") as file:
-            np.savez(file, maps=maps.reshape(*tiles.shape[:3], *maps.shape[1:]))
-        part.rename(out)
-        print(path.stem, len(tiles), flush=True)
+        keep(out, network, tiles)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def names(number):
 
 def load(weights):
     """Return the parameters of the blocks 0 to 16, a dict of parts each."""
-    state, blocks = load_file(weights), []
+    state, blocks = {name: np.float32(values) for name, values in load_file(weights).items()}, []
     for number in range(LAST + 1):
         block = {}
         for convolution, norm, part in names(number):
@@ -119,6 +119,11 @@ def batched(function, rows, batch):
 def mixed(one, two, share):
     """Return the mean of two sets of parameters, with a share of the second."""
     return jax.tree.map(lambda a, b: (1 - share) * a + share * b, one, two)
+
+
+def mean(several):
+    """Return the mean of several sets of parameters (Wortsman et al. 2022, "Model soups")."""
+    return jax.tree.map(lambda *values: sum(values) / len(values), *several)
 
 
 def save_blocks(path, parameters):

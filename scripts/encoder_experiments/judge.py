@@ -9,7 +9,10 @@ training must have left out: LABELS.csv has slide, patient, field and place (num
 
 The readout is that of `fit-model --neighbourhoods`: half-whitened by the covariance of differences between tiles of a
 slide nearer than 0.5 mm, shrunk by a tenth, then 128 principal components, of unit length. It is fitted on the tissue of
-the sections in JUDGED.npz, but for the patient that asks.
+the sections in JUDGED.npz, but for the patient that asks. With `--views`, the readout of the trained blocks is fitted on
+these views as well (readout.py); without BLOCKS, that of ImageNet's. With `--mean`, the mean of the weights of all BLOCKS
+is judged as one network. "All sets" is the mean over all patients of each patient's mean difference over its kinds, its
+interval from resampling patients.
 """
 
 import argparse
@@ -19,62 +22,11 @@ import pathlib
 import numpy as np
 
 import backbone
+from readout import Readouts, descriptors, view_moments
 
+FIRST = 14  # the first block that was trained
 MARKS = (5, 10, 20)
 DRAWS = 4000
-
-
-def sums(features, one, two):
-    """Return what a slide adds to the fit; `one` and `two` are the indices of its pairs of neighbours."""
-    x = features.astype(np.float64)
-    difference = x[one] - x[two]
-    return [difference.T @ difference, len(one), x.T @ x, x.sum(0), len(x)]
-
-
-def fit(parts, width=128, shrinkage=0.1, power=-0.25):
-    """Return the readout's matrix and the mean of all tiles, from the sums of several slides."""
-    within, pairs, square, total, count = (sum(part[k] for part in parts) for k in range(5))
-    size = len(within)
-    within = within / (2 * pairs)
-    within = (1 - shrinkage) * within + shrinkage * np.trace(within) / size * np.eye(size)
-    values, vectors = np.linalg.eigh(within)
-    half = (vectors * values**power) @ vectors.T
-    mean = total / count
-    _, vectors = np.linalg.eigh(half @ (square / count - np.outer(mean, mean)) @ half)
-    return vectors[:, ::-1][:, :width].T @ half, mean
-
-
-def descriptors(readout, features):
-    matrix, mean = readout
-    y = ((features - mean) @ matrix.T).astype(np.float32)
-    return y / np.linalg.norm(y, axis=1, keepdims=True)
-
-
-def neighbours(middles_um, limit_um=500.0):
-    distance = np.linalg.norm(middles_um[:, None] - middles_um[None], axis=-1)
-    return np.where(np.triu(distance < limit_um, 1))
-
-
-class Readouts:
-    """Fits the readout on the tissue of some patients."""
-
-    def __init__(self, judged):
-        self.slide, self.owner = judged["tissue_slide"], judged["tissue_patient"]
-        self.pairs = {s: neighbours(judged["tissue_um"][self.slide == s]) for s in np.unique(self.slide)}
-
-    def fitted(self, tissue):
-        """Return a function that gives the readout for a patient, fitted on the others."""
-        parts = {s: sums(tissue[self.slide == s], *pairs) for s, pairs in self.pairs.items()}
-        owner = {s: self.owner[self.slide == s][0] for s in parts}
-        found = {}
-
-        def readout(patient):
-            key = patient if patient in owner.values() else None
-            if key not in found:
-                found[key] = fit([part for s, part in parts.items() if owner[s] != patient])
-            return found[key]
-
-        return readout
 
 
 class Judge:
@@ -155,6 +107,13 @@ class Judge:
         with np.errstate(invalid="ignore"):
             return np.nanmean((weights @ (kind * np.where(known, means, 0)).T) / (weights @ kind.T), 1)
 
+    def by_patient(self, values):
+        """Return the mean over kinds of each patient, for patients with an answer."""
+        means = self.cell_means(values)
+        owner = np.array([name for _, name in self.cells])
+        known = ~np.isnan(means)
+        return [means[known & (owner == name)].mean() for name in self.patients if (known & (owner == name)).any()]
+
     def report(self, found, base=None):
         """Return a line for a table: each measure with its interval, or its difference from the base's."""
         texts = []
@@ -164,6 +123,28 @@ class Judge:
             sign = "+" if base else ""
             texts.append(f"{draws[0]:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]")
         return " | ".join(texts)
+
+
+def pooled(sets, found, base):
+    """Return a line with each measure's mean difference over the patients of all sets, with its interval."""
+    texts, rng = [], np.random.default_rng(2)
+    for measure in next(iter(base.values())):
+        by_set = [judge.by_patient(found[s][measure] - base[s][measure]) for s, (judge, _) in sets.items()]
+        values = np.concatenate(by_set)
+        draws = values[rng.integers(0, len(values), (DRAWS, len(values)))].mean(1)
+        low, high = np.percentile(draws, [2.5, 97.5])
+        texts.append(f"{values.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+    return " | ".join(texts)
+
+
+def features_of_views(blocks, folder):
+    """Return the pooled features of all sections' views, [fields, 2, views, width]."""
+    parts = []
+    for path in sorted(folder.glob("*.npz")):
+        maps = np.load(path)["maps"]
+        features = backbone.pooled(blocks, maps.reshape(-1, *maps.shape[3:]))
+        parts.append(features.reshape(*maps.shape[:3], -1))
+    return np.concatenate(parts)
 
 
 def best(score, left_out, count):
@@ -188,6 +169,8 @@ def main():
     parser.add_argument("judged", type=pathlib.Path)
     parser.add_argument("blocks", nargs="*", type=pathlib.Path)
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0])
+    parser.add_argument("--mean", action="store_true", help="judge the mean of the BLOCKS as one network")
+    parser.add_argument("--views", type=pathlib.Path, help="fit the readout on the views in this folder as well")
     pair = ("VIEWS", "LABELS")
     parser.add_argument("--archive", nargs=2, action="append", type=pathlib.Path, metavar=pair, default=[])
     args = parser.parse_args()
@@ -195,11 +178,12 @@ def main():
     readouts, tissue = Readouts(judged), judged["tissue"]
     sets = {"judged": (Judge(judged["label"], judged["patient"]), judged["labelled"])}
     sets.update({labels.stem: archive_tiles(views, labels) for views, labels in args.archive})
-    start = backbone.load(args.weights)[14:]
+    start = backbone.load(args.weights)[FIRST:]
 
-    def measured(blocks):
-        readout = readouts.fitted(backbone.pooled(blocks, tissue))
-        return {name: judge.measure(backbone.pooled(blocks, maps), readout) for name, (judge, maps) in sets.items()}
+    def measured(blocks, views=None):
+        archive = view_moments(features_of_views(blocks, views)) if views else None
+        fitted = readouts.fitted(backbone.pooled(blocks, tissue), archive)
+        return {name: judge.measure(backbone.pooled(blocks, maps), fitted) for name, (judge, maps) in sets.items()}
 
     base = measured(start)
     for name, (judge, _) in sets.items():
@@ -207,12 +191,17 @@ def main():
         print(" | ".join(base[name]))
         print("ImageNet", judge.report(base[name]), flush=True)
     trained = [backbone.load_blocks(path, start) for path in args.blocks]
+    if args.mean and trained:
+        trained = [backbone.mean(trained)]
+    if args.views and not trained:
+        trained, args.shares = [start], [0.0]
     for share in args.shares if trained else []:
-        runs = [measured(backbone.mixed(start, blocks, share)) for blocks in trained]
+        runs = [measured(backbone.mixed(start, blocks, share), args.views) for blocks in trained]
+        found = {name: {key: np.mean([run[name][key] for run in runs], 0) for key in base[name]} for name in sets}
         for name, (judge, _) in sets.items():
-            mean = {measure: np.mean([run[name][measure] for run in runs], 0) for measure in base[name]}
-            print(f"{name}, share {share}:", judge.report(mean))
-            print(f"{name}, share {share}, less ImageNet:", judge.report(mean, base[name]), flush=True)
+            print(f"{name}, share {share}:", judge.report(found[name]))
+            print(f"{name}, share {share}, less ImageNet:", judge.report(found[name], base[name]), flush=True)
+        print(f"all sets, share {share}, less ImageNet:", pooled(sets, found, base), flush=True)
 
 
 if __name__ == "__main__":

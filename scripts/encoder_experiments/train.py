@@ -26,7 +26,7 @@ import optax
 from jax import numpy as jnp
 
 import backbone
-import judge
+from readout import fit, sums
 
 ORGANS = ["liver", "stomach", "colon", "duodenum", "small intestine", "kidney", "brain", "meninges", "skin"]
 ORGANS += ["soft tissue", "appendix", "squamous mucosa", "oesophagus", "adrenal"]
@@ -79,7 +79,7 @@ def targets(maps, parameters, near):
     features = backbone.pooled(parameters, maps.reshape(-1, *maps.shape[-3:]))
     features = features.reshape(*maps.shape[:3], -1)
     plain, pairs = features[:, :, 0], np.arange(len(maps)) * 2
-    matrix, mean = judge.fit([judge.sums(plain.reshape(-1, plain.shape[-1]), pairs, pairs + 1)])
+    matrix, mean = fit([sums(plain.reshape(-1, plain.shape[-1]), pairs, pairs + 1)])
     whole = (features.mean(2) - mean) @ matrix.T
     size = whole.std()
     readout = {"kernel": np.float32(matrix.T / size), "bias": np.float32(-matrix @ mean / size)}

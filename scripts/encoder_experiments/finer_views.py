@@ -1,0 +1,74 @@
+"""Make the views of archive_views.py at 1 µm/px, from the same places: tiles of 224 px.
+
+    finer_views.py LIST.csv MIRRORS FIELDS OUT WEIGHTS.safetensors [--fields 12] [--varied 3]
+
+FIELDS is made by archive_fields.py; its sections are read again from MIRRORS. OUT gets what archive_views.py writes, but
+maps of 14 × 14. judge.py and train.py take them as they are. Run again to continue.
+"""
+
+import argparse
+import csv
+import math
+import pathlib
+import zlib
+
+import numpy as np
+from PIL import Image
+
+import backbone
+from archive_fields import EDGE, MPP, Level, Mirror
+from archive_views import chosen_places, keep, plain, varied
+
+FINER = 2  # pixels of a finer tile per pixel of a tile
+SIZE = 224
+
+
+def finer(level, scale, corner):
+    """Return the field at a corner in px of 2 µm, [720, 720, 3]."""
+    x, y = (round(at * FINER * scale) for at in corner)
+    edge = round(EDGE * FINER * scale)
+    region = Image.fromarray(level.region(x, y, edge, edge))
+    level.tiles.clear()
+    return np.asarray(region.resize((EDGE * FINER, EDGE * FINER), Image.LANCZOS))
+
+
+def views(field, place, count, rng):
+    x, y = (at * FINER for at in place)
+    return [plain(field, x, y, SIZE), *(varied(field, x, y, number, rng, SIZE) for number in range(count))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("list", type=pathlib.Path)
+    parser.add_argument("mirrors", type=pathlib.Path)
+    parser.add_argument("fields_dir", metavar="FIELDS", type=pathlib.Path)
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("weights", type=pathlib.Path)
+    parser.add_argument("--fields", type=int, default=12, help="fields per section")
+    parser.add_argument("--varied", type=int, default=3, help="varied views of each place")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    network = backbone.load(args.weights)
+    with args.list.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        name = f"{row['slide']}.npz"
+        mirror = args.mirrors / f"pathologyatlas+{row['repo']}" / "repo"
+        if (args.out / name).exists() or not (args.fields_dir / name).exists() or not mirror.is_dir():
+            continue
+        coarse = np.load(args.fields_dir / name)
+        rng = np.random.default_rng(zlib.crc32(row["slide"].encode()))
+        chosen = chosen_places(coarse["img"], args.fields, rng)
+        full_mpp = float(row["level_max_mpp"])
+        below = max(0, math.floor(math.log2(MPP / FINER / full_mpp) + 1e-6))
+        scale = MPP / FINER / (full_mpp * 2**below)
+        with Mirror(mirror) as opened:
+            level = Level(opened, row["folder"], below)
+            fields = [(finer(level, scale, coarse["xy"][number]), places) for number, places in chosen]
+        tiles = [[views(field, place, args.varied, rng) for place in places] for field, places in fields]
+        if tiles:
+            keep(args.out / name, network, np.array(tiles))
+
+
+if __name__ == "__main__":
+    main()
