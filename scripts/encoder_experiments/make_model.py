@@ -1,10 +1,10 @@
 """Write a model's folder from trained blocks: the network as 16-bit numbers, and a readout fitted with views.
 
-    make_model.py WEIGHTS.safetensors JUDGED.npz VIEWS OUT BLOCKS.safetensors [BLOCKS.safetensors ...]
+    make_model.py WEIGHTS.safetensors JUDGED.npz VIEWS OUT [BLOCKS.safetensors ...]
 
 The network is that of WEIGHTS.safetensors with the mean of the BLOCKS in place of its last blocks. Its readout is fitted on
 the tissue of all sections in JUDGED.npz, without labels, and on the archive's VIEWS. OUT gets backbone.safetensors and
-head.safetensors; model.toml and card.md are written by hand.
+head.safetensors, without BLOCKS only the head; model.toml and card.md are written by hand.
 """
 
 import pathlib
@@ -31,13 +31,9 @@ def unmerged(block, number):
     return named
 
 
-def main():
-    if len(sys.argv) < 6:
-        sys.exit(__doc__)
-    weights, judged, views, out = (pathlib.Path(argument) for argument in sys.argv[1:5])
-    out.mkdir(parents=True, exist_ok=True)
+def write_network(weights, paths, file):
     start = backbone.load(weights)[judge.FIRST :]
-    learned = backbone.mean([backbone.load_blocks(path, start) for path in sys.argv[5:]])
+    learned = backbone.mean([backbone.load_blocks(path, start) for path in paths])
     state = {name: values for name, values in load_file(weights).items() if name.startswith("features.")}
     state = {name: values for name, values in state.items() if np.issubdtype(values.dtype, np.floating)}
     for number, block in enumerate(learned, judge.FIRST):
@@ -48,18 +44,29 @@ def main():
     halves = {name: np.ascontiguousarray(values, np.float16) for name, values in state.items()}
     if not all(np.isfinite(values).all() for values in halves.values()):
         sys.exit(f"a parameter of {weights} is too large for 16 bits")
-    save_file(halves, out / "backbone.safetensors")
+    save_file(halves, file)
+
+
+def main():
+    if len(sys.argv) < 5:
+        sys.exit(__doc__)
+    weights, judged, views, out = (pathlib.Path(argument) for argument in sys.argv[1:5])
+    out.mkdir(parents=True, exist_ok=True)
+    network = weights
+    if len(sys.argv) > 5:
+        network = out / "backbone.safetensors"
+        write_network(weights, sys.argv[5:], network)
 
     # The readout is that of the network as it was written.
     tissue = np.load(judged)
-    blocks = backbone.load(out / "backbone.safetensors")[judge.FIRST :]
+    blocks = backbone.load(network)[judge.FIRST :]
     archive = view_moments(judge.features_of_views(blocks, views))
     matrix, mean = Readouts(tissue).fitted(backbone.pooled(blocks, tissue["tissue"]), archive)(None)
     largest = np.abs(matrix).argmax(1)[:, None]
     matrix *= np.sign(np.take_along_axis(matrix, largest, 1))
     head = {"head.weight": np.float32(matrix), "head.bias": np.float32(-matrix @ mean)}
     save_file(head, out / "head.safetensors")
-    print(len(tissue["tissue"]), "tiles of tissue;", f"{len(state)} tensors")
+    print(len(tissue["tissue"]), "tiles of tissue")
 
 
 if __name__ == "__main__":
