@@ -36,7 +36,7 @@ MEASURE = (383, 223)
 SETTINGS_PART = "822x722+289+79"
 ALL_RUNS = (480, 133)
 CONTINUE = (345, 245)
-DEFAULT_ENCODER = "tissue-whitened"
+DEFAULT_ENCODER = "tissue-views"
 # Seconds of training before its picture is taken.
 TRAINED_FOR = 600
 # Tiles of the sections, which are coarser than the demonstration slides.
@@ -313,7 +313,7 @@ def train(program, project, sections, environment):
                "--validate-every", "10"]
     run = subprocess.Popen([str(part) for part in command], env=environment, stderr=subprocess.DEVNULL)
     time.sleep(TRAINED_FOR)
-    run.send_signal(signal.SIGINT)
+    run.send_signal(signal.SIGTERM)
     run.wait()
 
 

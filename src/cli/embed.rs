@@ -120,7 +120,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     }
 
     if project.has_former_default() {
-        noteln!("{}", encoder::newer_default(args.project.display()));
+        noteln!("{}", encoder::newer_default(args.project.display(), &project.encoder_name()));
     }
     let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
     let recipe = project.recipe(encoder.spec());
@@ -192,7 +192,8 @@ fn settings(args: &EmbedArgs, kept: &ProjectSettings) -> anyhow::Result<ProjectS
     }
     let stain = args.stain.map_or(kept.stain, StainSetting::from);
     let encoder = args.encoder.clone().or_else(|| kept.encoder.clone());
-    Ok(ProjectSettings { encoder, tiles, stain, tissue: args.tissue.apply(&kept.tissue) })
+    let keeps_encoder = args.encoder.is_some() || kept.keeps_encoder;
+    Ok(ProjectSettings { encoder, keeps_encoder, tiles, stain, tissue: args.tissue.apply(&kept.tissue) })
 }
 
 fn embed(

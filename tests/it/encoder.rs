@@ -136,7 +136,7 @@ fn the_default_model_is_whole_and_known_without_being_loaded() {
     let mut project = Project::open_or_create(project.path()).unwrap();
     assert_eq!(project.encoder_name(), encoder::DEFAULT);
     assert_eq!(project.recipe(&spec).stain, StainSetting::None);
-    let former = encoder::spec(encoder::FORMER_DEFAULT).unwrap();
+    let former = encoder::spec(encoder::FIRST_DEFAULT).unwrap();
     assert_eq!(project.recipe(&former).stain, StainSetting::Lab);
     // The reference is one of H&E: with a slide of another stain, all slides keep their own colours.
     let slide = histokin::slide::open(&support::asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
@@ -303,7 +303,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     assert!(values.len() == 9 && values.iter().any(|value| *value < 0.0), "{values:?}");
 
     // The stain switch of the former default stands behind the memberships; it learns and is kept, as they do.
-    let path = encoder::FORMER_DEFAULT.to_owned();
+    let path = encoder::FIRST_DEFAULT.to_owned();
     let mut encoder = encoder::load(&path, DeviceChoice::Cpu).unwrap();
     let [dense, white] = [[70, 50, 130], [250, 248, 250]]
         .map(|colour| image::RgbImage::from_pixel(224, 224, image::Rgb(colour)));

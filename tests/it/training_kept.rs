@@ -222,12 +222,12 @@ fn tiles_that_could_not_be_read_are_read_again_next_time() {
 #[test]
 fn a_stain_switch_which_looks_at_tiles_is_refused_by_name() {
     let test_folder = TestFolder::new();
-    let width = encoder::spec(encoder::FORMER_DEFAULT).unwrap().width;
-    let (backbone, init) = (BackboneKind::MobilenetV2, encoder::FORMER_DEFAULT.to_owned());
+    let width = encoder::spec(encoder::FIRST_DEFAULT).unwrap().width;
+    let (backbone, init) = (BackboneKind::MobilenetV2, encoder::FIRST_DEFAULT.to_owned());
     let switched = TrainingConfig { backbone, init, width, ..head(HeadKind::Init) };
     let error = run(setup(&test_folder, &switched, &[&test_folder.textures()], &[])).unwrap_err();
     let text = error.to_string();
-    assert!(text.starts_with(encoder::FORMER_DEFAULT) && text.contains("kept_views"), "{text}");
+    assert!(text.starts_with(encoder::FIRST_DEFAULT) && text.contains("kept_views"), "{text}");
 }
 
 #[test]

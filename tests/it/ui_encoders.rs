@@ -18,7 +18,7 @@ fn a_chosen_file_is_shown_with_what_is_known_of_it_and_then_used() {
     });
     harness.get_by_label("Encoders…").click();
     harness.run_steps(3);
-    harness.get_by_label_contains("This project uses tissue-whitened");
+    harness.get_by_label_contains("This project uses tissue-views");
     wait(&mut harness, "the encoders are listed", |app| app.session().encoders().is_some());
     harness.get_by_role_and_label(Role::Button, "tissue-prototypes").click();
     wait(&mut harness, "it is read", |app| {

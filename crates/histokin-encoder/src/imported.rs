@@ -55,7 +55,7 @@ impl ImportedEncoder {
     }
 
     /// Returns the encoder's properties. No tile is normalised for it, so its stain reference is not used for
-    /// embedding; it is that of [`crate::FORMER_DEFAULT`].
+    /// embedding; it is that of [`crate::FIRST_DEFAULT`].
     ///
     /// # Errors
     /// [`EncoderError`] if the description of that model cannot be read.
@@ -69,7 +69,7 @@ impl ImportedEncoder {
             width: self.width,
             tiles: self.tiles,
             stain: StainSetting::None,
-            stain_reference: super::spec(super::FORMER_DEFAULT)?.stain_reference,
+            stain_reference: super::spec(super::FIRST_DEFAULT)?.stain_reference,
         })
     }
 }

@@ -76,11 +76,15 @@ pub use imported::ImportedEncoder;
 pub use model::{ModelSummary, available, is_encoder};
 
 /// Name of the default model, used when none is specified.
-pub const DEFAULT: &str = "tissue-whitened";
+pub const DEFAULT: &str = "tissue-views";
 
-/// Name of the previous default model, used by projects that do not name one. Its stain reference also
+/// Name of the first default model, used by projects that do not name one. Its stain reference also
 /// remains the reference for colour-only comparisons.
-pub const FORMER_DEFAULT: &str = "tissue-and-nuclei";
+pub const FIRST_DEFAULT: &str = "tissue-and-nuclei";
+
+/// Name of the default model between [`FIRST_DEFAULT`] and [`DEFAULT`]. New projects named it, so that it cannot be told
+/// from a choice of the user.
+pub const PREVIOUS_DEFAULT: &str = "tissue-whitened";
 
 /// Name of the model that training starts from and uses as the reference of the anchor loss. Its descriptors
 /// are memberships only: in a loss, the default model's stain switch would mask their small differences.
@@ -439,12 +443,12 @@ pub fn load_embedded(
     engine::load_model(Model::assemble(folder, file)?, device, engine.into())
 }
 
-/// Returns the message for users of a project at `project` that still uses [`FORMER_DEFAULT`].
-pub fn newer_default(project: impl std::fmt::Display) -> String {
+/// Returns the message for users of a project at `project` that still uses an earlier default, `former`.
+pub fn newer_default(project: impl std::fmt::Display, former: &str) -> String {
     format!(
-        "{project} uses {FORMER_DEFAULT}, the default encoder of earlier versions, and continues to. The default is now \
+        "{project} uses {former}, the default encoder of earlier versions, and continues to. The default is now \
          {DEFAULT}, which finds more of the same tissue in other patients. Use --encoder {DEFAULT} to change, which embeds all \
-         slides again, or --encoder {FORMER_DEFAULT} to keep the current one and hide this note."
+         slides again, or --encoder {former} to keep the current one and hide this note."
     )
 }
 

@@ -195,7 +195,7 @@ fn transformers_are_whole_graphs_at_every_size() {
 
 #[test]
 fn a_model_says_what_it_is_and_what_it_is_not() {
-    for which in [crate::DEFAULT, crate::FORMER_DEFAULT] {
+    for which in [crate::DEFAULT, crate::FIRST_DEFAULT] {
         let model = Model::find(which).unwrap();
         let written = decoded(&model, 224);
         assert_eq!((written.ir_version, written.opset_import[0].version), (9, 20));

@@ -100,9 +100,12 @@ impl ProjectFile {
 #[serde(default)]
 pub struct ProjectSettings {
     /// Name or path of the encoder. New projects always name it. `None` in projects of earlier versions, which use the
-    /// default of that time ([`histokin_encoder::FORMER_DEFAULT`]).
+    /// default of that time ([`histokin_encoder::FIRST_DEFAULT`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<String>,
+    /// Whether the user has chosen the encoder, so that no newer default is suggested.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_encoder: bool,
     /// Size and spacing of tiles.
     pub tiles: TileSettings,
     /// Stain normalisation of tiles.
@@ -116,6 +119,7 @@ impl Default for ProjectSettings {
     fn default() -> Self {
         Self {
             encoder: None,
+            keeps_encoder: false,
             tiles: TileSettings::default(),
             stain: StainSetting::Lab,
             tissue: TissueSettings::default(),

@@ -262,13 +262,17 @@ impl Project {
 
     /// Whether the project uses the encoder that was the default when it was made, and nobody has chosen it since.
     pub fn has_former_default(&self) -> bool {
-        self.file.settings.encoder.is_none()
+        match self.file.settings.encoder.as_deref() {
+            None => true,
+            Some(encoder::PREVIOUS_DEFAULT) => !self.file.settings.keeps_encoder,
+            Some(_) => false,
+        }
     }
 
     /// Returns the name or path of the encoder. A file in the project's folder is found even if the project
     /// has moved.
     pub fn encoder_name(&self) -> String {
-        let Some(name) = &self.file.settings.encoder else { return encoder::FORMER_DEFAULT.to_owned() };
+        let Some(name) = &self.file.settings.encoder else { return encoder::FIRST_DEFAULT.to_owned() };
         let local = self.root.join(name);
         if local.is_file() { local.to_string_lossy().into_owned() } else { name.clone() }
     }

@@ -6,7 +6,7 @@ use histokin_encoder as encoder;
 use histokin_project::project::ProjectSettings;
 
 impl Session {
-    /// Suggests the default encoder if the project uses the previous default without an explicit choice, or
+    /// Suggests the default encoder if the project uses an earlier default without an explicit choice, or
     /// an encoder that is no longer shipped.
     pub(in crate::session) fn offer_default_encoder(&mut self) {
         if self.project.read_only().is_some() {
@@ -17,7 +17,7 @@ impl Session {
                 "This project uses {}, the default encoder of earlier versions, and keeps it. The default is now \
                  {}, which finds more of the same tissue in other patients. Switching to it embeds all slides again; \
                  searches use the current descriptors until that is done, and these are kept.",
-                encoder::FORMER_DEFAULT,
+                self.project.encoder_name(),
                 encoder::DEFAULT
             )
         } else if let Some(text) = encoder::removed(&self.project.encoder_name()) {
@@ -31,7 +31,11 @@ impl Session {
     /// Changes the project's encoder to `name` and embeds all slides again. If the project already uses this
     /// encoder, it is only recorded in the project's settings as an explicit choice.
     pub(super) fn choose_encoder(&mut self, name: String) -> Vec<Job> {
-        let settings = ProjectSettings { encoder: Some(name.clone()), ..self.project.settings().clone() };
+        let settings = ProjectSettings {
+            encoder: Some(name.clone()),
+            keeps_encoder: true,
+            ..self.project.settings().clone()
+        };
         if self.project.encoder_name() == name {
             self.messages.withdraw(&Remedy::NewerEncoder(name));
             self.project.set_settings(settings);
@@ -113,12 +117,24 @@ mod tests {
     #[test]
     fn projects_of_the_former_default_go_on_with_it_until_the_new_one_is_taken() {
         let (_folder, mut session) = session(None);
-        assert_eq!(session.project().encoder_name(), encoder::FORMER_DEFAULT);
-        let remedy = Remedy::NewerEncoder(encoder::FORMER_DEFAULT.to_owned());
+        assert_eq!(session.project().encoder_name(), encoder::FIRST_DEFAULT);
+        let remedy = Remedy::NewerEncoder(encoder::FIRST_DEFAULT.to_owned());
         assert_eq!(session.messages()[0].remedy.as_ref(), Some(&remedy));
         let jobs = session.choose_encoder(encoder::DEFAULT.to_owned());
         assert_eq!(learned(&jobs), Some(encoder::DEFAULT));
         assert!(session.messages().iter().all(|message| message.remedy.is_none()));
+    }
+
+    #[test]
+    fn the_previous_default_is_suggested_to_change_until_it_is_chosen() {
+        let (folder, mut session) = session(Some(encoder::PREVIOUS_DEFAULT));
+        let message = &session.messages()[0];
+        assert!(message.text.contains(encoder::PREVIOUS_DEFAULT) && message.text.contains(encoder::DEFAULT));
+        session.choose_encoder(encoder::PREVIOUS_DEFAULT.to_owned());
+        session.project().save().unwrap();
+        let mut again = Session::new(Project::open(folder.path()).unwrap());
+        again.first_jobs();
+        assert!(again.messages().is_empty());
     }
 
     #[test]
@@ -133,13 +149,13 @@ mod tests {
     #[test]
     fn staying_is_kept_and_embeds_nothing() {
         let (folder, mut session) = session(None);
-        let jobs = session.choose_encoder(encoder::FORMER_DEFAULT.to_owned());
+        let jobs = session.choose_encoder(encoder::FIRST_DEFAULT.to_owned());
         assert!(matches!(jobs[..], [Job::SaveProject(_)]), "{}", jobs.len());
         session.project().save().unwrap();
         let mut again = Session::new(Project::open(folder.path()).unwrap());
         again.first_jobs();
         assert!(again.messages().is_empty());
-        assert_eq!(again.project().encoder_name(), encoder::FORMER_DEFAULT);
+        assert_eq!(again.project().encoder_name(), encoder::FIRST_DEFAULT);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Session {
         self.forget_trials();
         let EncoderOffer { which, name, tiles, .. } = *offer;
         let kept = self.project.settings().clone();
-        let settings = ProjectSettings { encoder: Some(which), tiles, ..kept };
+        let settings = ProjectSettings { encoder: Some(which), keeps_encoder: true, tiles, ..kept };
         self.embed_again(settings, embedded_again_with(&name))
     }
 }

@@ -229,6 +229,7 @@ impl Session {
     fn settings_with(&self, run: &RunView, model: &Path) -> ProjectSettings {
         ProjectSettings {
             encoder: Some(model.to_string_lossy().into_owned()),
+            keeps_encoder: true,
             tiles: run.config.tiles(),
             stain: run.config.stain,
             tissue: self.project.settings().tissue.clone(),
