@@ -230,9 +230,12 @@ fn the_engine_is_chosen_and_left_to_the_program_again() {
     harness.get_by_label(automatic);
     harness.get_by_label("ONNX Runtime").click();
     harness.run_steps(3);
-    harness.state_mut().remember();
-    let kept = std::fs::read_to_string(folder.path().join("window.toml")).unwrap();
+    let kept = left(harness, folder.path());
     assert!(kept.contains("engine = \"onnxruntime\""), "{kept}");
+    let mut harness = open(folder.path(), false);
+    press(&mut harness, Modifiers::COMMAND, Key::Comma);
+    harness.get_by_label("Embedding and memory").click();
+    harness.run_steps(3);
     harness.get_by_label("reset engine").click();
     harness.run_steps(3);
     let kept = left(harness, folder.path());

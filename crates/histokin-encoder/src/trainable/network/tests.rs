@@ -1,6 +1,7 @@
 //! Tests of networks in training.
 
 use super::*;
+use crate::engine::Engine;
 
 fn plan(depth: Depth) -> NetworkPlan {
     NetworkPlan {
@@ -54,7 +55,7 @@ fn a_written_network_is_an_encoder_and_a_start() {
     let network = TrainableNetwork::new(&plan(Depth::All)).unwrap();
     let id = network.write(&path, "mine").unwrap();
     let which = path.to_str().unwrap();
-    let mut loaded = crate::load(which, DeviceChoice::Cpu).unwrap();
+    let mut loaded = crate::load_in(which, DeviceChoice::Cpu, Engine::Torch).unwrap();
     let spec = loaded.spec().clone();
     assert_eq!((spec.id, spec.name.as_str(), spec.width), (id.clone(), "mine", 8));
     assert_eq!((spec.tiles.tile_px, spec.tiles.mpp), (32, 2.0));
