@@ -10,8 +10,8 @@ use histokin::session::{AnnotationCommand, QueryCommand, QueryEvent};
 use crate::support;
 use crate::window::{Drawn, Window};
 
-/// Number of highlighted tiles.
-pub const HIGHLIGHTED: usize = 150_000;
+/// Number of highlighted tiles: the most that the window shows.
+pub const HIGHLIGHTED: usize = 1000;
 /// Number of annotations.
 pub const ANNOTATIONS: usize = 10_000;
 /// Number of detections: a usual one, and a very large one.
@@ -19,7 +19,7 @@ pub const DETECTIONS: [u32; 2] = [200_000, 1_000_000];
 
 /// Makes the tiles of a grid over the view the matches of a query.
 pub fn highlight(window: &mut Window) {
-    const COLUMNS: usize = 500;
+    const COLUMNS: usize = 40;
 
     let field = window.app.field().expect("a view");
     let slide = window.app.session().active().expect("a slide").id().clone();

@@ -117,6 +117,7 @@ impl Window {
             time: Some(self.started.elapsed().as_secs_f64()),
             predicted_dt: FRAME.as_secs_f32(),
             events: std::mem::take(&mut self.events),
+            modifiers: self.modifiers,
             focused: true,
             ..RawInput::default()
         };
