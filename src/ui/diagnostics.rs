@@ -52,7 +52,8 @@ fn encoder(session: &Session) -> String {
     match session.encoder() {
         EncoderState::Unknown => "not known yet".to_owned(),
         EncoderState::Known(spec)
-            if [encoder::DEFAULT, encoder::PREVIOUS_DEFAULT, encoder::FIRST_DEFAULT].contains(&spec.name.as_str()) =>
+            if [encoder::DEFAULT, encoder::PREVIOUS_DEFAULT, encoder::FIRST_DEFAULT]
+                .contains(&spec.name.as_str()) =>
         {
             spec.name.clone()
         }
