@@ -129,10 +129,3 @@ pub fn detect(window: &mut Window, count: u32) {
     let bytes = (support::resident_mib() - resident) * f64::from(1 << 20) / f64::from(count);
     println!("  {bytes:.0} bytes of resident memory more for each, with what is drawn of them");
 }
-
-/// Returns the number of selected annotations.
-pub fn selected(window: &Window) -> usize {
-    let session = window.app.session();
-    let annotations = session.active().and_then(|slide| session.annotations(slide.id()));
-    annotations.map_or(0, |annotations| annotations.selection().len())
-}

@@ -51,12 +51,6 @@ fn main() {
         move_about(&mut window, &format!(", {count} detections"));
         let hovering = window.measure(FRAMES_OF_TOOL, Drawn::Recorded, Window::hover);
         report(&format!("pointer over {count} detections"), hovering);
-        // The tool that selects, with a rectangle drawn by Shift and drag.
-        window.choose_select();
-        let selecting = window.measure(FRAMES_OF_TOOL, Drawn::Recorded, Window::select_in_rectangle);
-        report(&format!("selecting among {count} detections"), selecting);
-        println!("  (selected in the last rectangle: {})", crowd::selected(&window));
-        window.choose_pan();
         crowd::undo(&mut window);
     }
     crowd::highlight(&mut window);

@@ -39,7 +39,6 @@ pub struct Window {
     target: wgpu::Texture,
     started: Instant,
     events: Vec<Event>,
-    modifiers: Modifiers,
     _project: tempfile::TempDir,
 }
 
@@ -71,8 +70,8 @@ impl Window {
             view_formats: &[],
         });
         let started = Instant::now();
-        let (events, modifiers) = (Vec::new(), Modifiers::NONE);
-        Self { context, app, frame, gpu, target, started, events, modifiers, _project: folder }
+        let events = Vec::new();
+        Self { context, app, frame, gpu, target, started, events, _project: folder }
     }
 
     /// Returns the name of the graphics adapter and its API.
@@ -96,15 +95,9 @@ impl Window {
         self.events.push(event);
     }
 
-    /// Holds or releases modifier keys from the next frame on.
-    fn hold(&mut self, modifiers: Modifiers) {
-        self.modifiers = modifiers;
-        self.event(Event::ModifiersChanged(modifiers));
-    }
-
     /// Presses a key in the next frame.
     pub fn press(&mut self, key: Key) {
-        let modifiers = self.modifiers;
+        let modifiers = Modifiers::NONE;
         self.event(Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers });
     }
 
@@ -117,7 +110,6 @@ impl Window {
             time: Some(self.started.elapsed().as_secs_f64()),
             predicted_dt: FRAME.as_secs_f32(),
             events: std::mem::take(&mut self.events),
-            modifiers: self.modifiers,
             focused: true,
             ..RawInput::default()
         };
@@ -235,43 +227,9 @@ impl Window {
         ));
     }
 
-    /// Chooses the tool that selects.
-    pub fn choose_select(&mut self) {
-        self.hold(Modifiers::SHIFT);
-        self.press(Key::S);
-        self.step(Drawn::Recorded);
-        self.hold(Modifiers::NONE);
-        self.step(Drawn::Recorded);
-    }
-
-    /// Chooses the tool that pans.
-    pub fn choose_pan(&mut self) {
-        self.press(Key::M);
-        self.step(Drawn::Recorded);
-    }
-
-    /// With the tool that selects, draws one rectangle after the other, about 200 × 160 points; between them, what is
-    /// selected is shown for a few frames.
-    pub fn select_in_rectangle(&mut self, frame: usize) {
-        const FRAMES: usize = 16;
-        let step = (frame % FRAMES) as f32;
-        let at = CENTER + Vec2::new(step * 20.0 - 100.0, step * 16.0 - 80.0);
-        match frame % FRAMES {
-            0 => {
-                self.hold(Modifiers::SHIFT);
-                self.event(Event::PointerMoved(at));
-                self.button(at, true);
-            }
-            1..10 => self.event(Event::PointerMoved(at)),
-            10 => self.button(at, false),
-            11 => self.hold(Modifiers::NONE),
-            _ => {}
-        }
-    }
-
     /// Presses or releases the primary button.
     pub fn button(&mut self, at: Pos2, pressed: bool) {
-        let (button, modifiers) = (PointerButton::Primary, self.modifiers);
+        let (button, modifiers) = (PointerButton::Primary, Modifiers::NONE);
         self.event(Event::PointerButton { pos: at, button, pressed, modifiers });
     }
 

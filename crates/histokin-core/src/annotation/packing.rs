@@ -90,7 +90,7 @@ mod tests {
         let corner = Level0Point::new(at.x + 4.0, at.y + 3.5);
         let class = AnnotationClass::new(format!("Class {}", number % classes), [1, 2, 3]);
         let mut one = Annotation::new(Shape::Rectangle(Bounds { min: at, max: corner }), Some(class));
-        if number % 211 > 0 {
+        if !number.is_multiple_of(211) {
             one.kind = ObjectKind::Detection;
         }
         one.measurements = vec![("Number".to_owned(), number as f64)];

@@ -110,7 +110,7 @@ fn build(
         .map_err(text)?
         .with_intra_op_spinning(false)
         .map_err(text)?;
-    parameters.given_to(builder).map_err(text)?.commit_from_memory(message).map_err(text)
+    parameters.given_to(builder)?.commit_from_memory(message).map_err(text)
 }
 
 /// Returns the number of threads: that of `OMP_NUM_THREADS` if it is set, as for libtorch.

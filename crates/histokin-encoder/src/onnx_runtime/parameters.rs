@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use ort::session::builder::{BuilderResult, SessionBuilder};
+use ort::session::builder::SessionBuilder;
 use tempfile::TempDir;
 
 use crate::onnx::Constant;
@@ -48,11 +48,15 @@ impl Parameters {
     }
 
     /// Tells a session where its parameters are.
-    pub fn given_to(&self, builder: SessionBuilder) -> BuilderResult {
-        match self {
+    ///
+    /// # Errors
+    /// A message of ONNX Runtime.
+    pub fn given_to(&self, builder: SessionBuilder) -> Result<SessionBuilder, String> {
+        let given = match self {
             Self::Memory(bytes) => builder.with_external_initializer_file_in_memory(FILE_NAME, bytes.clone()),
             Self::File(folder) => builder.with_config_entry(FOLDER_OPTION, folder.path().to_string_lossy()),
-        }
+        };
+        given.map_err(|error| error.to_string())
     }
 }
 

@@ -248,7 +248,7 @@ proptest! {
         // Of the kinds that can be packed, for the most part.
         let small = |number: usize, shape: &Shape| {
             let shape = match shape {
-                Shape::Lines(_) | Shape::Ellipse(_) if number % 10 > 0 => {
+                Shape::Lines(_) | Shape::Ellipse(_) if !number.is_multiple_of(10) => {
                     shape.bounds().map_or_else(|| shape.clone(), Shape::Rectangle)
                 }
                 _ => shape.clone(),
@@ -261,12 +261,12 @@ proptest! {
         });
         let detection = |number: usize| {
             let (shape, nucleus) = &shapes[number % shapes.len()];
-            let mut one = Annotation::new(if number % 3 == 0 { small(number, shape) } else { rounded(number, shape) }, None);
+            let mut one = Annotation::new(if number.is_multiple_of(3) { small(number, shape) } else { rounded(number, shape) }, None);
             one.id = uuid::Uuid::from_u128((4 << 76) | (8 << 60) | number as u128);
             one.kind = [ObjectKind::Detection, ObjectKind::Cell][number % 2].clone();
             one.nucleus = nucleus.as_ref().map(|nucleus| Geometry::new(rounded(number, nucleus)));
-            one.class = (number % 5 > 0).then(|| AnnotationClass::named(["Tumor", "\"é\""][number % 2]));
-            one.locked = number % 7 == 0;
+            one.class = (!number.is_multiple_of(5)).then(|| AnnotationClass::named(["Tumor", "\"é\""][number % 2]));
+            one.locked = number.is_multiple_of(7);
             one.measurements = values.iter().enumerate().map(|(which, value)| (format!("\"{which}\""), *value)).collect();
             if foreign {
                 let plane = (String::from("plane"), RawJson::from("z"));
