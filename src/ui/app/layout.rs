@@ -8,6 +8,10 @@ use crate::ui::panels::first_steps::Step;
 use crate::ui::panels::{self, annotation_tools};
 use crate::ui::theme::Palette;
 
+/// Width of the window, in points, below which only one of the panels at its sides is shown: both, the tools, and a strip
+/// of the slide.
+const ROOM_FOR_BOTH_SIDES: f32 = 790.0;
+
 /// Least width of the window in points in which the report or the page of encoders stands between the panels.
 const ROOM_FOR_PANELS: f32 = 980.0;
 
@@ -33,7 +37,13 @@ impl App {
         let is_page = self.chrome.encoders_open || self.chrome.report_open;
         let has_room = !is_page || ui.available_width() >= ROOM_FOR_PANELS;
         let annotations_open = self.chrome.annotations_open && self.session.active().is_some();
-        if has_room && (self.chrome.slides_open || annotations_open) {
+        // Where both would leave hardly any of the slide, as with large text, there is one: the matches of a query, otherwise
+        // the slides.
+        let is_one = ui.available_width() < ROOM_FOR_BOTH_SIDES;
+        let has_query = self.session.query().is_some();
+        let has_left = self.chrome.slides_open || annotations_open;
+        let gives_way = is_one && has_query && self.chrome.matches_open;
+        if has_room && has_left && !gives_way {
             Panel::left("slides").frame(side).default_size(280.0).size_range(220.0..=420.0).show(ui, |ui| {
                 if !self.chrome.slides_open {
                     self.chrome.annotations.ui(ui, &self.session, palette, requests);
@@ -63,7 +73,7 @@ impl App {
                 });
             });
         }
-        if has_room && self.chrome.matches_open {
+        if has_room && self.chrome.matches_open && (!is_one || has_query || !has_left) {
             Panel::right("matches").frame(side).default_size(300.0).size_range(250.0..=460.0).show(
                 ui,
                 |ui| {

@@ -15,6 +15,10 @@ use crate::ui::theme::Palette;
 const LARGEST: Vec2 = Vec2::new(200.0, 150.0);
 /// Distance from the edges of the canvas, in points.
 const MARGIN: f32 = 16.0;
+/// Width of the canvas, in points, below which the overview has no room beside the scale bar, and lies above it.
+const NARROW: f32 = 180.0;
+/// Height of the scale bar, in points.
+const SCALE_BAR_HEIGHT: f32 = 40.0;
 
 /// The overview and its GPU buffers.
 pub struct Overview {
@@ -33,7 +37,8 @@ impl Overview {
         let most = LARGEST.min(canvas.size() * 0.3);
         let scale = (most.x / extent.0 as f32).min(most.y / extent.1 as f32);
         let size = Vec2::new(extent.0 as f32 * scale, extent.1 as f32 * scale).max(Vec2::splat(8.0));
-        let corner = canvas.max - Vec2::splat(MARGIN);
+        let above = if canvas.width() < NARROW { SCALE_BAR_HEIGHT } else { 0.0 };
+        let corner = canvas.max - Vec2::new(MARGIN, MARGIN + above);
         Rect::from_min_max(corner - size, corner)
     }
 
