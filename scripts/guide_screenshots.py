@@ -38,7 +38,7 @@ ALL_RUNS = (480, 133)
 CONTINUE = (345, 245)
 DEFAULT_ENCODER = "tissue-views"
 # Seconds of training before its picture is taken.
-TRAINED_FOR = 600
+TRAINED_FOR = 45
 # Tiles of the sections, which are coarser than the demonstration slides.
 SECTION_TILES = ["--tile-px", "112", "--mpp", "2"]
 
@@ -301,7 +301,7 @@ def take_sections(program, folder, sections, labels, wanted):
                 window.settle()
                 window.click(*place)
                 window.point(*ASIDE)
-            time.sleep(90)
+            time.sleep(30)
             window.save("training")
 
 
@@ -309,7 +309,7 @@ def train(program, project, sections, environment):
     """Train for a while; the window then goes on with the run and shows its curves."""
     files = sorted(file for file in sections.iterdir() if file.is_file())
     held_out = [option for file in (files[len(files) // 2], files[-1]) for option in ("--validate", file)]
-    command = [program, "train", project, sections, *held_out, *SECTION_TILES, "--batch", "8", "--steps", "400",
+    command = [program, "train", project, sections, *held_out, *SECTION_TILES, "--batch", "8", "--steps", "2000",
                "--validate-every", "10"]
     run = subprocess.Popen([str(part) for part in command], env=environment, stderr=subprocess.DEVNULL)
     time.sleep(TRAINED_FOR)
