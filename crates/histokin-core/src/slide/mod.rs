@@ -1,8 +1,4 @@
-//! Slides, and the interface through which their pixels are read.
-//!
-//! [`open`] chooses the reader: OpenSlide for scanner formats, with direct decoding of tiled JPEGs where the
-//! result is identical; `tiff` for all other TIFF files, whose layouts and sample types OpenSlide does not
-//! support; otherwise the plain-picture reader.
+//! Slides, and the interface through which their pixels are read. [`open`] chooses the reader.
 
 pub mod calibration;
 pub mod channel;
@@ -10,11 +6,13 @@ pub mod colour_profile;
 pub mod computed;
 mod decoded_once;
 pub mod dicom;
+mod error;
 mod flat_image;
 mod identity;
 pub mod isolated;
 mod levels;
 mod mirax;
+mod opening;
 mod openslide;
 mod orientation;
 mod picture_resolution;
@@ -30,27 +28,19 @@ mod tiff;
 mod unread;
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use image::RgbaImage;
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Downsample, Level0Rect, LevelRect, MicronsPerPixel};
-use crate::untrusted;
 use calibration::SlideWarning;
-use channel::{ChannelDisplay, SlideChannel};
-use isolated::trust::{self, InUse};
-use isolated::{IsolatedSource, Order};
-use openslide::OpenSlideSource;
-use orientation::Orientation;
-use raw_tiles::RawTileSource;
-use reconnecting::{ReconnectingSource, Stamp};
-use strips::StripCache;
-use tiff::{TiffFile, TiffSource};
+use channel::SlideChannel;
 
+pub use error::SlideError;
 pub use levels::{Level, levels_of_sizes};
+pub use opening::{OpenSettings, open, open_with_channels, open_with_openslide, openslide_version};
 
 /// Source of one slide's pixels. Implementations allow reads from many threads at once.
 pub trait SlideSource: Send + Sync {
@@ -292,115 +282,6 @@ impl SlideInfo {
     }
 }
 
-/// An error in opening or reading a slide. Every message names the file and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum SlideError {
-    /// The file does not exist.
-    #[error("{}: there is no such file; check the path or whether its drive is connected", path.display())]
-    Missing {
-        /// Path of the file.
-        path: PathBuf,
-    },
-    /// The file was recognised but cannot be opened, for example because it is damaged.
-    #[error("{}: cannot be opened: {reason}", path.display())]
-    Open {
-        /// Path of the file.
-        path: PathBuf,
-        /// Cause, in one line.
-        reason: String,
-    },
-    /// No reader recognises the file.
-    #[error(
-        "{}: not a slide or image that histokin can read ({reason}); \
-         formats: those of OpenSlide (SVS, NDPI, SCN, MRXS, BIF, VMS, CZI, DICOM, tiled TIFF) and PNG, JPEG, TIFF, BMP, WebP",
-        path.display()
-    )]
-    Unsupported {
-        /// Path of the file.
-        path: PathBuf,
-        /// Cause, in one line.
-        reason: String,
-    },
-    /// A region cannot be read.
-    #[error(
-        "{}: level {} at x {}, y {} ({} × {} px) cannot be read: {reason}",
-        path.display(), region.level, region.x, region.y, region.width, region.height
-    )]
-    Read {
-        /// Path of the file.
-        path: PathBuf,
-        /// The region that was to be read.
-        region: LevelRect,
-        /// Cause, in one line.
-        reason: String,
-    },
-    /// The file was removed or changed after it was opened; it may become readable again.
-    #[error("{}: {reason}", path.display())]
-    Unavailable {
-        /// Path of the file.
-        path: PathBuf,
-        /// Cause, in one line.
-        reason: String,
-    },
-    /// The file holds a different slide from the one in the project.
-    #[error(
-        "{}: this is not the slide that the project lists under this path ({}…); open it in the project or \
-         embed it to add it as a new slide, or restore the original file",
-        path.display(), id.short()
-    )]
-    Replaced {
-        /// Path of the file.
-        path: PathBuf,
-        /// ID of the slide in the project.
-        id: SlideId,
-    },
-    /// An associated image cannot be read.
-    #[error("{}: the associated image {name:?} cannot be read: {reason}", path.display())]
-    ReadAssociated {
-        /// Path of the file.
-        path: PathBuf,
-        /// Name of the associated image.
-        name: String,
-        /// Cause, in one line.
-        reason: String,
-    },
-    /// The embedded colour profile cannot be used.
-    #[error("{}: its colour profile cannot be used: {reason}", path.display())]
-    Profile {
-        /// Path of the file.
-        path: PathBuf,
-        /// Cause, in one line.
-        reason: String,
-    },
-    /// The slide has no associated image of this name.
-    #[error("{}: has no associated image {name:?}; it has: {available}", path.display())]
-    NoSuchAssociated {
-        /// Path of the file.
-        path: PathBuf,
-        /// Name that was requested.
-        name: String,
-        /// Names that exist, separated by commas, or `none`.
-        available: String,
-    },
-    /// The pixel size is unknown, and the operation needs it.
-    #[error(
-        "{}: the slide does not state its pixel size; give it with --slide-mpp (µm per pixel) \
-         or in the slide's panel",
-        path.display()
-    )]
-    NotCalibrated {
-        /// Path of the file.
-        path: PathBuf,
-    },
-}
-
-impl SlideError {
-    /// Whether the slide may become readable again later, for example when its drive is reconnected.
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
-    }
-}
-
 /// Returns the same slide under `id`, the ID by which a project lists it.
 pub fn with_id(source: Arc<dyn SlideSource>, id: &SlideId) -> Arc<dyn SlideSource> {
     if source.info().id == *id {
@@ -455,204 +336,6 @@ impl SlideSource for KnownAs {
     fn icc_profile(&self) -> Result<Option<Vec<u8>>, SlideError> {
         self.source.icc_profile()
     }
-}
-
-/// Opens the slide or plain image at `path`. `user_mpp` overrides the pixel size stated in the file.
-///
-/// # Errors
-/// [`SlideError::Missing`], [`SlideError::Open`] (recognised, but damaged) or [`SlideError::Unsupported`].
-pub fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {
-    open_with(path, &OpenSettings { user_mpp, ..OpenSettings::default() })
-}
-
-/// Like [`open`], but the channels of a fluorescence slide are shown as `channels` say, if there is one for each.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_with_channels(
-    path: &Path,
-    user_mpp: Option<MicronsPerPixel>,
-    channels: Vec<ChannelDisplay>,
-) -> Result<Arc<dyn SlideSource>, SlideError> {
-    open_with(path, &OpenSettings { user_mpp, channels, ..OpenSettings::default() })
-}
-
-/// How a slide is opened.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OpenSettings {
-    /// Pixel size given by the user, in µm; overrides the one in the file.
-    pub user_mpp: Option<MicronsPerPixel>,
-    /// Whether raw JPEG tiles may be decoded without OpenSlide.
-    pub raw_tiles_allowed: bool,
-    /// How channels are shown, one for each; empty for the default.
-    pub channels: Vec<ChannelDisplay>,
-}
-
-impl Default for OpenSettings {
-    fn default() -> Self {
-        Self { user_mpp: None, raw_tiles_allowed: true, channels: Vec::new() }
-    }
-}
-
-/// Version of the OpenSlide library, for display.
-pub fn openslide_version() -> String {
-    openslide::version()
-}
-
-/// Like [`open`], but reads all pixels through OpenSlide, which is slower. For comparisons.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_with_openslide(path: &Path) -> Result<Arc<dyn SlideSource>, SlideError> {
-    open_with(path, &OpenSettings { raw_tiles_allowed: false, ..OpenSettings::default() })
-}
-
-fn open_with(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource>, SlideError> {
-    let failed = |reason: String| SlideError::Open { path: path.to_owned(), reason };
-    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => SlideError::Missing { path: path.to_owned() },
-        _ => failed(error.to_string()),
-    })?;
-    if metadata.is_dir() {
-        return match dicom::slides_in(path).as_slice() {
-            [slide] => open_with(&slide[0], settings),
-            [] => Err(SlideError::Unsupported {
-                path: path.to_owned(),
-                reason: "it is a folder; name a file in it".to_owned(),
-            }),
-            several => Err(failed(format!(
-                "it is a folder with {} DICOM slides; name one of them, such as {}",
-                several.len(),
-                several[0][0].display()
-            ))),
-        };
-    }
-    if !metadata.is_file() {
-        let reason = "it is a pipe or a device; name a file".to_owned();
-        return Err(SlideError::Unsupported { path: path.to_owned(), reason });
-    }
-    if metadata.len() == 0 {
-        return Err(failed("the file is empty; copy it again from its source".to_owned()));
-    }
-    untrusted::open(path).map_err(|error| failed(error.to_string()))?;
-    let (owned, settings) = (path.to_owned(), settings.clone());
-    let companions = identity::companions(path);
-    if let Some((program, limits)) = trust::decoder_for(path) {
-        let order = Order { program, path: owned, settings, limits };
-        let open = move || Ok(Arc::new(IsolatedSource::open(order.clone())?) as Arc<dyn SlideSource>);
-        let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), companions, None)?;
-        return Ok(with_caches(steady, metadata.len()));
-    }
-    let in_use = InUse::new(path);
-    let open = move || open_reader(&owned, &settings);
-    let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), companions, Some(in_use))?;
-    Ok(with_caches(steady, metadata.len()))
-}
-
-/// Adds the caches of strips and computed levels. They belong to the process that requests pixels, not to the
-/// one that decodes them.
-fn with_caches(slide: ReconnectingSource, file_size: u64) -> Arc<dyn SlideSource> {
-    let mut slide: Arc<dyn SlideSource> = Arc::new(slide);
-    if slide.info().reader == Reader::Strips {
-        slide = Arc::new(StripCache::new(slide));
-    }
-    computed::complete(slide, file_size)
-}
-
-/// Opens the reader for a file, without the handling of files that change later.
-fn open_reader(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource>, SlideError> {
-    let OpenSettings { user_mpp, raw_tiles_allowed, .. } = *settings;
-    let tiff = TiffFile::read(path).unwrap_or_else(|reason| {
-        tracing::debug!(path = %path.display(), reason, "its directories are not read");
-        None
-    });
-    match (openslide::open(path, user_mpp), tiff) {
-        (Ok(Some(slide)), Some(tiff)) => open_tiff_slide(slide, tiff, settings),
-        (Ok(Some(slide)), None) => Ok(through_openslide(slide, raw_tiles_allowed)),
-        (Err(error), Some(tiff)) if tiff.is_scanners() => Err(error),
-        (Err(error), None) => Err(error),
-        (_, Some(tiff)) => open_tiff(path, tiff, settings),
-        (Ok(None), None) => match mirax::why_unrecognised(path) {
-            Some(reason) => Err(SlideError::Open { path: path.to_owned(), reason }),
-            None => open_picture(path, user_mpp),
-        },
-    }
-}
-
-/// A slide that OpenSlide recognises, read through OpenSlide or directly where that is faster and gives the
-/// same pixels.
-fn through_openslide(slide: OpenSlideSource, raw_tiles_allowed: bool) -> Arc<dyn SlideSource> {
-    if !raw_tiles_allowed {
-        return Arc::new(slide);
-    }
-    match raw_tiles::prove(&slide) {
-        Ok(levels) => Arc::new(RawTileSource::new(slide, levels)),
-        Err(reason) => {
-            tracing::debug!(path = %slide.info().path.display(), reason, "read through OpenSlide");
-            Arc::new(slide)
-        }
-    }
-}
-
-/// Opens a TIFF file that OpenSlide recognises. Scanner formats are left to OpenSlide; files that it calls
-/// generic, it reads as one pyramid of upright 8-bit images, whatever the file states.
-fn open_tiff_slide(
-    slide: OpenSlideSource,
-    mut tiff: TiffFile,
-    settings: &OpenSettings,
-) -> Result<Arc<dyn SlideSource>, SlideError> {
-    let raw_tiles_allowed = settings.raw_tiles_allowed;
-    let info = slide.info().clone();
-    let orientation = Orientation::turned(tiff.orientation());
-    let is_generic = info.vendor == GENERIC_TIFF;
-    let sizes: Vec<(u32, u32)> = info.levels.iter().map(|level| (level.width, level.height)).collect();
-    // OpenSlide applies the orientation to each tile separately, which is wrong.
-    let is_turned = orientation.is_some() && [GENERIC_TIFF, "aperio"].contains(&info.vendor.as_str());
-    let is_for_openslide = !is_generic || (tiff.suits_openslide(&sizes) && !tiff.misses_tiles());
-    // For comparison with OpenSlide, everything that it can read is read through it.
-    let is_to_compare = !raw_tiles_allowed && !tiff.has_own_layout();
-    if !is_turned && (is_for_openslide || is_to_compare) {
-        return Ok(through_openslide(slide, raw_tiles_allowed));
-    }
-    let has_own_layout = tiff.has_own_layout();
-    match TiffSource::open(&info.path, tiff, Some(&info), settings) {
-        Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
-        Err(refusal) if is_turned || has_own_layout => {
-            Err(SlideError::Open { path: info.path, reason: one_line(&refusal.text()) })
-        }
-        Err(refusal) => {
-            tracing::debug!(path = %info.path.display(), reason = refusal.text(), "read through OpenSlide");
-            Ok(through_openslide(slide, raw_tiles_allowed))
-        }
-    }
-}
-
-/// OpenSlide's vendor name for tiled TIFF files in no scanner format.
-const GENERIC_TIFF: &str = "generic-tiff";
-
-/// Opens a TIFF file that OpenSlide does not recognise.
-fn open_tiff(
-    path: &Path,
-    tiff: TiffFile,
-    settings: &OpenSettings,
-) -> Result<Arc<dyn SlideSource>, SlideError> {
-    let orientation = Orientation::turned(tiff.orientation());
-    let is_fax = FAX.contains(&tiff.compression());
-    match TiffSource::open(path, tiff, None, settings) {
-        Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
-        // The `image` crate decodes bilevel images with these compressions as a whole.
-        Err(_) if is_fax => Ok(orientation::upright(flat_image::open(path, settings.user_mpp)?, orientation)),
-        Err(refusal) => Err(SlideError::Open { path: path.to_owned(), reason: one_line(&refusal.text()) }),
-    }
-}
-
-/// Values of TIFF's Compression tag for the fax compressions.
-const FAX: [u64; 2] = [3, 4];
-
-/// Opens a plain picture, turned upright.
-fn open_picture(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {
-    let picture = flat_image::open(path, user_mpp)?;
-    Ok(orientation::upright(picture, Orientation::turned(flat_image::orientation(path).into())))
 }
 
 /// Maximum number of pixels of level 0: 512 Gpx. A double slide of 76 × 52 mm at 0.1 µm has 395 Gpx. Only

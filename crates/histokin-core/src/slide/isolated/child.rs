@@ -5,7 +5,8 @@ use std::path::Path;
 
 use image::RgbaImage;
 
-use super::super::{OpenSettings, SlideError, SlideSource, open_reader};
+use super::super::opening::open_reader;
+use super::super::{OpenSettings, SlideError, SlideSource};
 use super::wire::{Answer, LONGEST_LINE, Refusal, RefusalKind, Request, reason_of};
 use crate::memory::Budget;
 use crate::platform;

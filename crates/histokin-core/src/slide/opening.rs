@@ -1,0 +1,219 @@
+//! Opens slides: chooses the reader of a file, and adds what all readers share.
+//!
+//! OpenSlide reads scanner formats, with direct decoding of tiled JPEGs where the result is identical; `tiff` reads all
+//! other TIFF files, whose layouts and sample types OpenSlide does not support; `flat_image` reads plain pictures.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::channel::ChannelDisplay;
+use super::isolated::trust::{self, InUse};
+use super::isolated::{IsolatedSource, Order};
+use super::openslide::{self, OpenSlideSource};
+use super::orientation::{self, Orientation};
+use super::raw_tiles::{self, RawTileSource};
+use super::reconnecting::{ReconnectingSource, Stamp};
+use super::strips::StripCache;
+use super::tiff::{TiffFile, TiffSource};
+use super::{Reader, SlideError, SlideSource, computed, dicom, flat_image, identity, mirax, one_line};
+use crate::geometry::MicronsPerPixel;
+use crate::untrusted;
+
+/// Opens the slide or plain image at `path`. `user_mpp` overrides the pixel size stated in the file.
+///
+/// # Errors
+/// [`SlideError::Missing`], [`SlideError::Open`] (recognised, but damaged) or [`SlideError::Unsupported`].
+pub fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {
+    open_with(path, &OpenSettings { user_mpp, ..OpenSettings::default() })
+}
+
+/// Like [`open`], but the channels of a fluorescence slide are shown as `channels` say, if there is one for each.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with_channels(
+    path: &Path,
+    user_mpp: Option<MicronsPerPixel>,
+    channels: Vec<ChannelDisplay>,
+) -> Result<Arc<dyn SlideSource>, SlideError> {
+    open_with(path, &OpenSettings { user_mpp, channels, ..OpenSettings::default() })
+}
+
+/// How a slide is opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenSettings {
+    /// Pixel size given by the user, in µm; overrides the one in the file.
+    pub user_mpp: Option<MicronsPerPixel>,
+    /// Whether raw JPEG tiles may be decoded without OpenSlide.
+    pub raw_tiles_allowed: bool,
+    /// How channels are shown, one for each; empty for the default.
+    pub channels: Vec<ChannelDisplay>,
+}
+
+impl Default for OpenSettings {
+    fn default() -> Self {
+        Self { user_mpp: None, raw_tiles_allowed: true, channels: Vec::new() }
+    }
+}
+
+/// Version of the OpenSlide library, for display.
+pub fn openslide_version() -> String {
+    openslide::version()
+}
+
+/// Like [`open`], but reads all pixels through OpenSlide, which is slower. For comparisons.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with_openslide(path: &Path) -> Result<Arc<dyn SlideSource>, SlideError> {
+    open_with(path, &OpenSettings { raw_tiles_allowed: false, ..OpenSettings::default() })
+}
+
+fn open_with(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let failed = |reason: String| SlideError::Open { path: path.to_owned(), reason };
+    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => SlideError::Missing { path: path.to_owned() },
+        _ => failed(error.to_string()),
+    })?;
+    if metadata.is_dir() {
+        return match dicom::slides_in(path).as_slice() {
+            [slide] => open_with(&slide[0], settings),
+            [] => Err(SlideError::Unsupported {
+                path: path.to_owned(),
+                reason: "it is a folder; name a file in it".to_owned(),
+            }),
+            several => Err(failed(format!(
+                "it is a folder with {} DICOM slides; name one of them, such as {}",
+                several.len(),
+                several[0][0].display()
+            ))),
+        };
+    }
+    if !metadata.is_file() {
+        let reason = "it is a pipe or a device; name a file".to_owned();
+        return Err(SlideError::Unsupported { path: path.to_owned(), reason });
+    }
+    if metadata.len() == 0 {
+        return Err(failed("the file is empty; copy it again from its source".to_owned()));
+    }
+    untrusted::open(path).map_err(|error| failed(error.to_string()))?;
+    let (owned, settings) = (path.to_owned(), settings.clone());
+    let companions = identity::companions(path);
+    if let Some((program, limits)) = trust::decoder_for(path) {
+        let order = Order { program, path: owned, settings, limits };
+        let open = move || Ok(Arc::new(IsolatedSource::open(order.clone())?) as Arc<dyn SlideSource>);
+        let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), companions, None)?;
+        return Ok(with_caches(steady, metadata.len()));
+    }
+    let in_use = InUse::new(path);
+    let open = move || open_reader(&owned, &settings);
+    let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), companions, Some(in_use))?;
+    Ok(with_caches(steady, metadata.len()))
+}
+
+/// Adds the caches of strips and computed levels. They belong to the process that requests pixels, not to the
+/// one that decodes them.
+fn with_caches(slide: ReconnectingSource, file_size: u64) -> Arc<dyn SlideSource> {
+    let mut slide: Arc<dyn SlideSource> = Arc::new(slide);
+    if slide.info().reader == Reader::Strips {
+        slide = Arc::new(StripCache::new(slide));
+    }
+    computed::complete(slide, file_size)
+}
+
+/// Opens the reader for a file, without the handling of files that change later.
+pub(super) fn open_reader(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let OpenSettings { user_mpp, raw_tiles_allowed, .. } = *settings;
+    let tiff = TiffFile::read(path).unwrap_or_else(|reason| {
+        tracing::debug!(path = %path.display(), reason, "its directories are not read");
+        None
+    });
+    match (openslide::open(path, user_mpp), tiff) {
+        (Ok(Some(slide)), Some(tiff)) => open_tiff_slide(slide, tiff, settings),
+        (Ok(Some(slide)), None) => Ok(through_openslide(slide, raw_tiles_allowed)),
+        (Err(error), Some(tiff)) if tiff.is_scanners() => Err(error),
+        (Err(error), None) => Err(error),
+        (_, Some(tiff)) => open_tiff(path, tiff, settings),
+        (Ok(None), None) => match mirax::why_unrecognised(path) {
+            Some(reason) => Err(SlideError::Open { path: path.to_owned(), reason }),
+            None => open_picture(path, user_mpp),
+        },
+    }
+}
+
+/// A slide that OpenSlide recognises, read through OpenSlide or directly where that is faster and gives the
+/// same pixels.
+fn through_openslide(slide: OpenSlideSource, raw_tiles_allowed: bool) -> Arc<dyn SlideSource> {
+    if !raw_tiles_allowed {
+        return Arc::new(slide);
+    }
+    match raw_tiles::prove(&slide) {
+        Ok(levels) => Arc::new(RawTileSource::new(slide, levels)),
+        Err(reason) => {
+            tracing::debug!(path = %slide.info().path.display(), reason, "read through OpenSlide");
+            Arc::new(slide)
+        }
+    }
+}
+
+/// Opens a TIFF file that OpenSlide recognises. Scanner formats are left to OpenSlide; files that it calls
+/// generic, it reads as one pyramid of upright 8-bit images, whatever the file states.
+fn open_tiff_slide(
+    slide: OpenSlideSource,
+    mut tiff: TiffFile,
+    settings: &OpenSettings,
+) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let raw_tiles_allowed = settings.raw_tiles_allowed;
+    let info = slide.info().clone();
+    let orientation = Orientation::turned(tiff.orientation());
+    let is_generic = info.vendor == GENERIC_TIFF;
+    let sizes: Vec<(u32, u32)> = info.levels.iter().map(|level| (level.width, level.height)).collect();
+    // OpenSlide applies the orientation to each tile separately, which is wrong.
+    let is_turned = orientation.is_some() && [GENERIC_TIFF, "aperio"].contains(&info.vendor.as_str());
+    let is_for_openslide = !is_generic || (tiff.suits_openslide(&sizes) && !tiff.misses_tiles());
+    // For comparison with OpenSlide, everything that it can read is read through it.
+    let is_to_compare = !raw_tiles_allowed && !tiff.has_own_layout();
+    if !is_turned && (is_for_openslide || is_to_compare) {
+        return Ok(through_openslide(slide, raw_tiles_allowed));
+    }
+    let has_own_layout = tiff.has_own_layout();
+    match TiffSource::open(&info.path, tiff, Some(&info), settings) {
+        Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
+        Err(refusal) if is_turned || has_own_layout => {
+            Err(SlideError::Open { path: info.path, reason: one_line(&refusal.text()) })
+        }
+        Err(refusal) => {
+            tracing::debug!(path = %info.path.display(), reason = refusal.text(), "read through OpenSlide");
+            Ok(through_openslide(slide, raw_tiles_allowed))
+        }
+    }
+}
+
+/// OpenSlide's vendor name for tiled TIFF files in no scanner format.
+const GENERIC_TIFF: &str = "generic-tiff";
+
+/// Opens a TIFF file that OpenSlide does not recognise.
+fn open_tiff(
+    path: &Path,
+    tiff: TiffFile,
+    settings: &OpenSettings,
+) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let orientation = Orientation::turned(tiff.orientation());
+    let is_fax = FAX.contains(&tiff.compression());
+    match TiffSource::open(path, tiff, None, settings) {
+        Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
+        // The `image` crate decodes bilevel images with these compressions as a whole.
+        Err(_) if is_fax => Ok(orientation::upright(flat_image::open(path, settings.user_mpp)?, orientation)),
+        Err(refusal) => Err(SlideError::Open { path: path.to_owned(), reason: one_line(&refusal.text()) }),
+    }
+}
+
+/// Values of TIFF's Compression tag for the fax compressions.
+const FAX: [u64; 2] = [3, 4];
+
+/// Opens a plain picture, turned upright.
+fn open_picture(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let picture = flat_image::open(path, user_mpp)?;
+    Ok(orientation::upright(picture, Orientation::turned(flat_image::orientation(path).into())))
+}
