@@ -1,4 +1,4 @@
-//! The elements of a DICOM file that identify its series.
+//! The elements of a DICOM file that identify its series, and where its tiles lie.
 
 #![no_main]
 

@@ -55,7 +55,7 @@ pub fn descriptors(file: &[u8]) {
     });
 }
 
-/// The elements of a DICOM file that identify its series.
+/// The elements of a DICOM file that identify its series, and where its tiles lie.
 pub fn dicom(file: &[u8]) {
     slide::fuzz_dicom(file);
 }

@@ -4,14 +4,12 @@
 //! places, row by row (DICOM PS3.3, C.7.6.17.3). The bytes of frames are the items of the pixel data, which follow a
 //! table of offsets that may be empty (PS3.5, A.4); newer instances have a table in an element before the pixel data.
 
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{Read, Seek, SeekFrom};
 
 use super::super::tiff::jpeg::Components;
 use super::super::tiff::raster::Location;
 use super::super::tile_grid::TileGrid;
 use super::elements::{END_OF_SEQUENCE, Element, Elements, ITEM, Tag, has_prefix};
-use crate::untrusted;
 
 /// Transfer syntax of baseline JPEGs of 8 bits.
 const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
@@ -23,13 +21,15 @@ const PIXEL_DATA: Tag = (0x7fe0, 0x0010);
 
 /// Bytes of an item's tag and length.
 const ITEM_HEADER: u64 = 8;
+/// Fewest bytes of a frame: a JPEG with its tables has more than twice as many.
+const LEAST_BYTES: u64 = 64;
 
 /// Bytes that a frame may take for each pixel, beyond those for tables.
 const MOST_BYTES_PER_PIXEL: u64 = 6;
 const MOST_BYTES_OF_TABLES: u64 = 1 << 16;
 
 /// The tiles of a level.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(in crate::slide) struct Frames {
     pub grid: TileGrid,
     /// Meaning of the samples.
@@ -53,20 +53,10 @@ struct Stated {
 }
 
 impl Frames {
-    /// Reads where the tiles of the instance at `path` are.
-    ///
-    /// # Errors
-    /// A message, when it does not hold a level in plain JPEG tiles, or is damaged.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let file = untrusted::open(path).map_err(|error| error.to_string())?;
-        let size = file.metadata().map_err(|error| error.to_string())?.len();
-        Self::of(BufReader::new(file), size)
-    }
-
     /// Reads where the tiles of an instance of `size` bytes are.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// A message, when it does not hold a level in plain JPEG tiles, or is damaged.
     pub fn of(mut source: impl Read + Seek, size: u64) -> Result<Self, String> {
         let damaged = |error: std::io::Error| format!("its elements are damaged: {error}");
         if !has_prefix(&mut source) {
@@ -104,7 +94,7 @@ impl Frames {
     pub fn stream(&self, file: &mut (impl Read + Seek), tile: usize) -> Result<Vec<u8>, String> {
         let item = self.items[tile];
         let pixels = u64::from(self.grid.tile_width) * u64::from(self.grid.tile_height);
-        if item.length > MOST_BYTES_PER_PIXEL * pixels + MOST_BYTES_OF_TABLES {
+        if item.length > MOST_BYTES_PER_PIXEL.saturating_mul(pixels).saturating_add(MOST_BYTES_OF_TABLES) {
             return Err("one of its tiles has more bytes than its pixels need".to_owned());
         }
         file.seek(SeekFrom::Start(item.offset)).map_err(|error| error.to_string())?;
@@ -137,7 +127,8 @@ impl Stated {
             (0x0048, 0x0007) => self.level.1 = elements.number(element)?,
             (0x0048, 0x0303) => self.focal_planes = Some(elements.number(element)?),
             EXTENDED_OFFSETS => {
-                let bytes = elements.bytes(element, size)?;
+                // Elements are sorted by tag, so the number of frames is known.
+                let bytes = elements.bytes(element, most_frames(size).min(self.frames as u64) * 8)?;
                 self.offsets =
                     Some(bytes.as_chunks().0.iter().map(|offset| u64::from_le_bytes(*offset)).collect());
             }
@@ -171,6 +162,11 @@ impl Stated {
     }
 }
 
+/// Maximum number of frames that an instance of `size` bytes can contain.
+fn most_frames(size: u64) -> u64 {
+    size / (ITEM_HEADER + LEAST_BYTES)
+}
+
 /// Finds the items of the pixel data, at whose beginning `source` is.
 fn items(
     source: &mut (impl Read + Seek),
@@ -179,7 +175,7 @@ fn items(
     size: u64,
 ) -> Result<Vec<Location>, String> {
     let damaged = |error: std::io::Error| format!("its tiles cannot be found: {error}");
-    if frames as u64 > size / ITEM_HEADER {
+    if frames as u64 > most_frames(size) {
         return Err("it lists more tiles than it can contain".to_owned());
     }
     let table_bytes = item_length(source)?;
@@ -237,7 +233,8 @@ fn items_in_turn(
     size: u64,
 ) -> Result<Vec<Location>, String> {
     let mut offset = first;
-    let mut items = Vec::with_capacity(frames);
+    // It grows with what is found: the file may have far fewer items than it states frames.
+    let mut items = Vec::new();
     for _ in 0..frames {
         let length = ITEM_HEADER + item_length(source)?;
         items.push(Location { offset, length });
@@ -318,6 +315,17 @@ mod tests {
         for length in (0..cut.len() - 8).step_by(7) {
             assert!(of(&cut[..length]).is_err(), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn a_table_takes_no_more_memory_than_the_frames_need() {
+        let mut bytes = MadeDicom { table: Table::Extended, ..MadeDicom::default() }.bytes();
+        let head = b"\xe0\x7f\x01\0OV\0\0";
+        let at = bytes.windows(head.len()).position(|part| part == head).unwrap() + head.len();
+        bytes[at..at + 4].copy_from_slice(&0xffff_fff0_u32.to_le_bytes());
+        // As large as a sparse file may be.
+        let message = Frames::of(Cursor::new(&bytes), 1 << 40).unwrap_err();
+        assert!(message.contains("invalid data"), "refused before it is read: {message}");
     }
 
     proptest! {

@@ -29,6 +29,7 @@ use super::tile_grid::TileGrid;
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::LevelRect;
 use crate::memory::{Budget, Kind, MemoryCache};
+use crate::untrusted;
 
 /// Vendors, by OpenSlide's names, whose TIFF files have simple tile grids: without overlaps, margins or composed
 /// images.
@@ -76,7 +77,7 @@ struct TileFile {
 /// Where the tiles of a level are stored.
 enum Tiles {
     Tiff(Arc<Raster>),
-    Dicom(Frames),
+    Dicom(Arc<Frames>),
 }
 
 /// Longest edge of a tile in pixels; slides have 240 to 2048.
@@ -150,10 +151,13 @@ fn tiff_levels(info: &SlideInfo) -> Result<Vec<Option<RawLevel>>, String> {
 fn dicom_levels(info: &SlideInfo) -> Vec<Option<RawLevel>> {
     let files = dicom::files_of_slide(&info.path);
     let frames = files.iter().filter_map(|path| {
-        let read = TileFile::open(path).and_then(|(file, _)| Ok((file, Frames::read(path)?)));
+        let read = TileFile::open(path).and_then(|(file, source)| {
+            let frames = Frames::of(BufReader::new(source), file.stamp.size)?;
+            Ok((file, Arc::new(frames)))
+        });
         read.inspect_err(|reason| tracing::debug!(path = %path.display(), reason, "not read directly")).ok()
     });
-    let frames: Vec<(Arc<TileFile>, Frames)> = frames.collect();
+    let frames: Vec<(Arc<TileFile>, Arc<Frames>)> = frames.collect();
     let level = |level: &Level| {
         let (file, frames) = only_of_size(level, &frames, |(_, frames)| frames.grid)?;
         let jpegs = TileJpegs::new(frames.components, &[]).ok()?;
@@ -174,7 +178,7 @@ fn only_of_size<'a, T>(level: &Level, images: &'a [T], grid: impl Fn(&T) -> Tile
 
 impl TileFile {
     fn open(path: &Path) -> Result<(Arc<Self>, File), String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
+        let file = untrusted::open(path).map_err(|error| error.to_string())?;
         let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
         Ok((Arc::new(Self { path: path.to_owned(), stamp }), file))
     }
