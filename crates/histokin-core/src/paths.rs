@@ -78,13 +78,12 @@ pub fn portable_stem(text: &str) -> String {
 pub struct FileStems(HashSet<String>);
 
 impl FileStems {
-    /// Returns the name of a new file, without its ending, as [`portable_stem`] makes it of `text`. If another file has
-    /// that name, a dash and `distinction` follow.
+    /// Returns the name of a new file, without its ending, as [`portable_stem`] makes it of `text`. As long as another file
+    /// has that name, a dash and `distinction` follow.
     pub fn next(&mut self, text: &str, distinction: &str) -> String {
         let mut stem = portable_stem(text);
-        if !self.0.insert(stem.to_lowercase()) {
+        while !self.0.insert(stem.to_lowercase()) {
             stem = format!("{stem}-{distinction}");
-            self.0.insert(stem.to_lowercase());
         }
         stem
     }
@@ -281,6 +280,7 @@ mod tests {
         assert_eq!(stems.next("Liver", "1"), "Liver");
         assert_eq!(stems.next("liver", "2"), "liver-2");
         assert_eq!(stems.next("Liver", "3"), "Liver-3");
+        assert_eq!(stems.next("liver-3", "5"), "liver-3-5");
         assert_eq!(stems.next("nul", "4"), "_nul");
     }
 
