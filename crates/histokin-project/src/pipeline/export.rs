@@ -13,7 +13,7 @@ use super::pdf::{self, Captioned};
 use histokin_core::annotation::{self, AnnotationError};
 use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
-use histokin_core::number_format::decimal;
+use histokin_core::number_format::{decimal, grouped};
 use histokin_core::paths::{FileStems, portable_stem};
 use histokin_core::query::{Answer, QueryHistory, TilePosition, export};
 use histokin_core::slide::{SlideError, SlideId, SlideSource};
@@ -79,13 +79,17 @@ pub fn answer_pages(answer: &Answer, slides: &Slides) -> Result<Vec<u8>, ExportE
         let slide = found.map(|found| &found.slide).or(answer.first().map(|tile| &tile.slide));
         let line = found.map_or_else(
             || "Query".to_owned(),
-            |found| format!("{} · {}", found.rank, decimal(found.distance, 4)),
+            |found| format!("{} · {}", grouped(found.rank as u64), decimal(found.distance, 4)),
         );
         let lines = [line, slide.map(|slide| name(answer, slides, slide)).unwrap_or_default()];
         Captioned { picture, lines, frame: rank.is_none().then_some(QUERY_FRAME) }
     };
     let pictures: Vec<Captioned> = tiles.into_iter().map(captioned).collect();
-    let title = format!("Similar tissue: {} of {} tiles", answer.matches.len(), answer.searched);
+    let title = format!(
+        "Similar tissue: {} of {} tiles",
+        grouped(answer.matches.len() as u64),
+        grouped(answer.searched as u64)
+    );
     let exact = if answer.exact { "Exact nearest neighbours" } else { "Approximate nearest neighbours" };
     let subtitle =
         format!("{exact}; rank · distance of the descriptors, and slide. For research, not for diagnosis.");
@@ -216,8 +220,9 @@ fn file_name(answer: &Answer, slide: &SlideId) -> String {
     };
     let short = plain(slide.short());
     match answer.from_archive(slide) {
+        // The name alone is cut where it is too long, or those of two slides might be the same.
         Some(archived) => {
-            portable_stem(&format!("{}-{short}", plain(&archived.name).trim_start_matches('.')))
+            format!("{}-{short}", portable_stem(plain(&archived.name).trim_start_matches('.')))
         }
         None => short,
     }
@@ -225,6 +230,7 @@ fn file_name(answer: &Answer, slide: &SlideId) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::time::Duration;
 
     use super::*;
@@ -297,5 +303,16 @@ mod tests {
         assert!(csv.contains("b.svs,111"), "{csv}");
         let text = std::fs::read_to_string(folder.path().join("out/b.svs-111.geojson")).unwrap();
         assert!(text.contains("Similar tissue") && text.contains("Distance"));
+    }
+
+    #[test]
+    fn long_names_of_the_archives_slides_stay_apart() {
+        let mut answer = answer();
+        let archive = answer.archive.as_mut().and_then(Arc::get_mut).unwrap();
+        archive.slides.values_mut().for_each(|slide| slide.name = "肝".repeat(100));
+        let names: HashSet<String> =
+            answer.matches.iter().map(|found| file_name(&answer, &found.slide)).collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(names.iter().all(|name| name.len() < 240));
     }
 }

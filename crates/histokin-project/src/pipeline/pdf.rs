@@ -123,6 +123,9 @@ fn windows_1252(letter: char) -> u8 {
     match letter {
         '…' => 0x85,
         '–' => 0x96,
+        // What separates thousands.
+        '\u{202F}' => 0xA0,
+        '\u{2019}' => 0x92,
         ' '..='~' | '\u{A0}'..='\u{FF}' => u32::from(letter) as u8,
         _ => b'?',
     }
@@ -131,12 +134,15 @@ fn windows_1252(letter: char) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use histokin_core::number_format::NumberStyle;
 
     #[test]
     fn captions_fit_below_their_pictures_in_the_letters_of_the_fonts() {
         assert_eq!(shortened("a slide.tif", 11), "a slide.tif");
         assert_eq!(shortened("a longer slide.tif", 9), "a longer…");
         assert_eq!(['a', 'µ', '…', '–', '語'].map(windows_1252), [b'a', 0xB5, 0x85, 0x96, b'?']);
+        let separators = NumberStyle::ALL.map(|style| windows_1252(style.separator()));
+        assert!(!separators.contains(&b'?'), "{separators:?}");
     }
 
     #[test]
