@@ -105,6 +105,13 @@ pub struct Comparison {
     pub notes: Vec<String>,
 }
 
+impl Comparison {
+    /// Returns whether there are figures of the matches after judgements: whether there were enough tiles for any.
+    pub fn is_feedback_measured(&self) -> bool {
+        self.encoders.iter().filter_map(|one| one.feedback.as_ref()).any(FeedbackCurve::is_measured)
+    }
+}
+
 /// An error of a comparison.
 #[derive(Debug, thiserror::Error)]
 pub enum ComparisonError {

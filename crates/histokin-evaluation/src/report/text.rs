@@ -114,7 +114,11 @@ pub fn table(sample: &Sample, comparison: &Comparison) -> String {
             String::new(),
             "Matches after judgements: P@20 of the matches without a judgement".to_owned(),
         ]);
-        lines.extend(aligned(&feedback_rows(comparison)));
+        if comparison.is_feedback_measured() {
+            lines.extend(aligned(&feedback_rows(comparison)));
+        } else {
+            lines.push(feedback::TOO_FEW.to_owned());
+        }
     }
     lines.extend([String::new(), addr_title(comparison)]);
     lines.extend(aligned(&addr_rows(comparison)));

@@ -5,7 +5,7 @@ use egui::{Color32, Grid, RichText, ScrollArea, Ui};
 use super::charts::{self, COLORS};
 use super::heading_ui;
 use crate::evaluation::comparison::Comparison;
-use crate::evaluation::feedback::{self, FeedbackCurve};
+use crate::evaluation::feedback;
 use crate::evaluation::headline::Headline;
 use crate::evaluation::report::text::{data_summary, figure, percent};
 use crate::evaluation::sample::Sample;
@@ -68,13 +68,7 @@ pub fn precision_ui(
 /// Draws the curve and the table of precision over the number of judgements.
 fn feedback_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     heading_ui(ui, palette, "Matches after judgements");
-    if !study
-        .comparison
-        .encoders
-        .iter()
-        .filter_map(|one| one.feedback.as_ref())
-        .any(FeedbackCurve::is_measured)
-    {
+    if !study.comparison.is_feedback_measured() {
         ui.label(RichText::new(feedback::TOO_FEW).color(palette.weak));
         return;
     }

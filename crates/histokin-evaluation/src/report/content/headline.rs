@@ -1,7 +1,7 @@
 //! The first sections: retrieval across patients, and what judgements add.
 
 use super::super::super::comparison::{CLASS_PRECISION, Comparison, Paired};
-use super::super::super::feedback::{self, FeedbackCurve};
+use super::super::super::feedback;
 use super::super::super::headline::{Headline, HeadlineRow};
 use super::super::super::retrieval::Measure;
 use super::super::super::sample::Sample;
@@ -33,7 +33,7 @@ pub fn results(headline: &Headline, sample: &Sample, comparison: &Comparison) ->
 /// Returns the curve and the table of precision over the number of judgements.
 pub fn feedback(comparison: &Comparison) -> Vec<Block> {
     let Some(drawing) = plots::feedback(comparison) else { return Vec::new() };
-    if !comparison.encoders.iter().filter_map(|one| one.feedback.as_ref()).any(FeedbackCurve::is_measured) {
+    if !comparison.is_feedback_measured() {
         return vec![Block::Caption(feedback::TOO_FEW.to_owned())];
     }
     let mut names = header(&["encoder"]);
