@@ -168,6 +168,13 @@ mod tests {
         Listener::start(address, Arc::new(|| {}))
     }
 
+    /// Starts a window, and returns what tells when it was woken.
+    fn woken(address: &Path) -> (Listener, Receiver<()>) {
+        let (woken, wakes) = bounded(8);
+        let wake = move || woken.send(()).unwrap();
+        (Listener::start(address, Arc::new(wake)).unwrap(), wakes)
+    }
+
     /// Hands over from another thread while this one is the window: whether it was answered, and what was
     /// taken.
     fn handed(window: &Listener, address: &Path, paths: &[PathBuf]) -> (bool, Option<Vec<PathBuf>>) {
@@ -206,9 +213,7 @@ mod tests {
     fn what_nobody_waits_for_any_more_is_not_opened() {
         let folder = tempfile::tempdir().unwrap();
         let address = folder.path().join("window.socket");
-        let (woken, wakes) = bounded(8);
-        let wake = move || woken.send(()).unwrap();
-        let window = Listener::start(&address, Arc::new(wake)).unwrap();
+        let (window, wakes) = woken(&address);
         let files = [whole("a.svs")];
         // The window hangs: the later start opens its own, and this one does not open the file once more.
         assert!(!hand_over_within(Duration::from_millis(50), &address, &files));
@@ -225,9 +230,7 @@ mod tests {
     fn a_start_that_does_not_wait_for_the_answer_opens_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let address = folder.path().join("window.socket");
-        let (woken, wakes) = bounded(8);
-        let wake = move || woken.send(()).unwrap();
-        let window = Listener::start(&address, Arc::new(wake)).unwrap();
+        let (window, wakes) = woken(&address);
         let mut list = whole("a.svs").as_os_str().as_encoded_bytes().to_vec();
         list.push(0);
         let offer = |list: &[u8]| {
@@ -297,9 +300,7 @@ mod tests {
     fn what_is_no_list_of_paths_opens_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let address = folder.path().join("window.socket");
-        let (woken, wakes) = bounded(8);
-        let wake = move || woken.send(()).unwrap();
-        let window = Listener::start(&address, Arc::new(wake)).unwrap();
+        let (window, wakes) = woken(&address);
         let mut other = platform::connect_local(&address).unwrap();
         other.write_all(b"../up\0relative\0\0").unwrap();
         wakes.recv_timeout(TIMEOUT).unwrap();
