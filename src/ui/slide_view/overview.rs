@@ -17,7 +17,7 @@ const LARGEST: Vec2 = Vec2::new(200.0, 150.0);
 const MARGIN: f32 = 16.0;
 /// Width of the canvas, in points, below which the overview has no room beside the scale bar, and lies above it.
 const NARROW: f32 = 180.0;
-/// Height of the scale bar, in points.
+/// Height of the scale bar with a gap, in points.
 const SCALE_BAR_HEIGHT: f32 = 40.0;
 
 /// The overview and its GPU buffers.
