@@ -118,7 +118,7 @@ pub fn repaired(text: &str) -> Option<String> {
     while at < bytes.len() {
         let end = match bytes[at] {
             b'"' => {
-                at = end_of_string(bytes, at);
+                at = string_end(bytes, at).unwrap_or(bytes.len());
                 continue;
             }
             b'-' | b'+' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
@@ -156,17 +156,19 @@ fn not_finite(word: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Returns the position after the string that begins at `start`.
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
+/// Returns the position after the string that begins at `start`; `None` if none begins there, or it has no end.
+pub fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    if bytes.get(start) != Some(&b'"') {
+        return None;
+    }
     let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
+    loop {
+        match bytes.get(at)? {
             b'\\' => at += 2,
-            b'"' => return at + 1,
+            b'"' => return Some(at + 1),
             _ => at += 1,
         }
     }
-    bytes.len()
 }
 
 #[cfg(test)]

@@ -9,9 +9,7 @@ use uuid::Uuid;
 use super::change::Place;
 use super::json::RawJson;
 use super::packing::Packing;
-use super::{
-    Annotation, AnnotationClass, Bounds, Detection, Detections, Hit, MOST_DETECTION_SIDE_PX, Shape, new_id,
-};
+use super::{Annotation, AnnotationClass, Bounds, Detection, Detections, Hit, Shape, new_id};
 use crate::geometry::Level0Point;
 
 /// The annotations of one slide, in drawing order. Cloning is cheap, since the annotations themselves are
@@ -381,32 +379,16 @@ impl AnnotationSet {
         /// Size of a detection that is a point, as it is drawn.
         const LEAST_PX: f64 = 6.0;
         let smallest = reach_px * 2.0 / 3.0;
-        if smallest > MOST_DETECTION_SIDE_PX {
-            return Vec::new();
-        }
-        let mut found = self.detections.within(Bounds { min: point, max: point }.grown(reach_px));
-        if smallest > LEAST_PX {
-            let mut ring = Vec::new();
-            found.retain(|one| {
-                one.bounds(&mut ring).is_some_and(|bounds| bounds.width().max(bounds.height()) >= smallest)
-            });
-        }
-        found
+        let least_px = if smallest > LEAST_PX { smallest } else { 0.0 };
+        self.detections.large_within(Bounds { min: point, max: point }.grown(reach_px), least_px)
     }
 
     /// Returns the IDs of all annotations whose bounding boxes lie within `area`, in drawing order.
     pub fn enclosed_by(&self, area: Bounds) -> Vec<Uuid> {
-        let mut ring = Vec::new();
-        let mut lies_within = |one: &Detection<'_>| {
-            let mut is_in = true;
-            one.each_outline(&mut ring, |points, _| is_in &= points.iter().all(|at| area.contains(*at)));
-            is_in
-        };
-        let touching = self.detections.within(area);
-        let detections = touching.iter().filter(|one| lies_within(one)).map(Detection::id);
+        let detections = self.detections.enclosed_by(area);
         let is_in = |bounds: Bounds| area.contains(bounds.min) && area.contains(bounds.max);
         let objects = self.objects().filter(|one| one.bounds().is_some_and(is_in)).map(|one| one.id);
-        detections.chain(objects).collect()
+        detections.iter().map(Detection::id).chain(objects).collect()
     }
 }
 

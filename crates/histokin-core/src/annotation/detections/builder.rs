@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use geo_index::rtree::sort::HilbertSort;
-use geo_index::rtree::{RTree, RTreeBuilder, RTreeIndex};
 use uuid::Uuid;
 
-use super::moved::rounded_outwards;
+use super::index::{BoxIndex, rounded_outwards};
 use super::{Detections, Stored, hollow, record};
 use crate::annotation::{Annotation, Bounds, ObjectKind};
 
@@ -127,7 +125,7 @@ impl Builder {
         templates.shrink_to_fit();
         let mut by_id: Vec<u32> = (0..self.ids.len() as u32).collect();
         by_id.sort_unstable_by_key(|slot| self.ids[*slot as usize]);
-        let index = index_of(&std::mem::take(&mut self.bounds));
+        let index = BoxIndex::of(&std::mem::take(&mut self.bounds));
         let columns = Columns {
             ids: std::mem::take(&mut self.ids),
             by_id,
@@ -168,27 +166,14 @@ pub fn join(mut parts: Vec<Arc<Detections>>) -> Detections {
         all.ends.extend(ends.iter().map(|end| start + end));
         all.records.extend_from_slice(records);
         all.template_of.extend_from_slice(&part.template_of);
-        let Some(index) = index else { continue };
-        let (slots, boxes) = (index.indices(), index.boxes().as_chunks::<4>().0);
-        for (place, around) in boxes.iter().take(ids.len()).enumerate() {
-            bounds[first + slots.get(place)] = *around;
+        if let Some(index) = index {
+            index.copy_to(&mut bounds[first..first + ids.len()]);
         }
     }
     let Columns { ids, by_id, .. } = &mut all;
     // A stable sort makes use of the order within each part.
-    let (index, ()) = rayon::join(|| index_of(&bounds), || by_id.sort_by_key(|slot| ids[*slot as usize]));
+    let (index, ()) = rayon::join(|| BoxIndex::of(&bounds), || by_id.sort_by_key(|slot| ids[*slot as usize]));
     all.stored(index, templates)
-}
-
-/// Returns the index of bounding boxes; `None` if there are none.
-pub fn index_of(bounds: &[[f32; 4]]) -> Option<RTree<f32>> {
-    (!bounds.is_empty()).then(|| {
-        let mut index = RTreeBuilder::<f32>::new(bounds.len() as u32);
-        for [left, top, right, bottom] in bounds {
-            index.add(*left, *top, *right, *bottom);
-        }
-        index.finish::<HilbertSort>()
-    })
 }
 
 /// The columns of packed detections.
@@ -201,7 +186,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn stored(self, index: Option<RTree<f32>>, templates: Arc<Vec<Arc<Annotation>>>) -> Detections {
+    fn stored(self, index: Option<BoxIndex>, templates: Arc<Vec<Arc<Annotation>>>) -> Detections {
         let Self { mut ids, by_id, mut ends, mut records, mut template_of } = self;
         ids.shrink_to_fit();
         ends.shrink_to_fit();

@@ -6,6 +6,7 @@
 //! detection whose shape or values are edited becomes an object of its own.
 
 mod builder;
+mod index;
 mod moved;
 mod record;
 mod text;
@@ -14,7 +15,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use geo_index::rtree::{RTree, RTreeIndex};
 use uuid::Uuid;
 
 use super::shape::{Geometry, Ring};
@@ -24,6 +24,7 @@ use crate::geometry::Level0Point;
 use builder::KnownTemplates;
 pub use builder::MOST_DETECTION_SIDE_PX;
 pub(super) use builder::{Builder, can_pack, join};
+use index::BoxIndex;
 use record::RecordReader;
 pub(super) use text::{FeatureTexts, TemplateText};
 
@@ -49,8 +50,8 @@ struct Stored {
     /// End of each record.
     ends: Vec<u32>,
     records: Vec<u8>,
-    /// Bounding boxes in level-0 pixels, rounded outwards; `None` if there are no slots.
-    index: Option<RTree<f32>>,
+    /// Bounding boxes; `None` if there are no slots.
+    index: Option<BoxIndex>,
 }
 
 impl fmt::Debug for Detections {
@@ -174,24 +175,48 @@ impl Detections {
 
     /// Returns the unedited detections whose bounding boxes touch an area, in the order of their slots.
     pub fn within(&self, area: Bounds) -> Vec<Detection<'_>> {
+        self.large_within(area, 0.0)
+    }
+
+    /// Returns those of [`Self::within`] whose bounding boxes, rounded outwards to `f32`, are at least `least_px` level-0
+    /// pixels wide or high. Takes little time for smaller ones, however many they are.
+    pub fn large_within(&self, area: Bounds, least_px: f64) -> Vec<Detection<'_>> {
+        self.unedited_where(area, least_px, |_, _| true)
+    }
+
+    /// Returns the unedited detections whose bounding boxes lie within an area, in the order of their slots.
+    pub(super) fn enclosed_by(&self, area: Bounds) -> Vec<Detection<'_>> {
+        let lies_within = |of: Bounds| area.contains(of.min) && area.contains(of.max);
+        let mut ring = Ring::new();
+        self.unedited_where(area, 0.0, |slot, around| {
+            // Only at the sides of the area does the exact box matter, which takes unpacking.
+            lies_within(around)
+                || self.detection(slot).and_then(|one| one.bounds(&mut ring)).is_some_and(lies_within)
+        })
+    }
+
+    /// Returns the unedited detections, in the order of their slots, that [`BoxIndex::search`] finds and for whose slot and
+    /// box `is_meant` is true.
+    fn unedited_where(
+        &self,
+        area: Bounds,
+        least_px: f64,
+        mut is_meant: impl FnMut(u32, Bounds) -> bool,
+    ) -> Vec<Detection<'_>> {
         let Some(index) = &self.stored.index else { return Vec::new() };
-        let (min, max) = (area.min, area.max);
-        let mut slots = index.search(
-            (min.x as f32).next_down(),
-            (min.y as f32).next_down(),
-            (max.x as f32).next_up(),
-            (max.y as f32).next_up(),
-        );
+        let mut slots = Vec::new();
+        index.search(area, least_px, &mut |slot, around| {
+            if is_meant(slot, around) {
+                slots.push(slot);
+            }
+        });
         slots.sort_unstable();
         slots.into_iter().filter_map(|slot| self.detection(slot)).collect()
     }
 
     /// Returns the smallest rectangle around all detections as they were stored; `None` if there are none.
     pub fn extent(&self) -> Option<Bounds> {
-        let boxes = self.stored.index.as_ref()?.boxes();
-        // The last box is that of the root.
-        let [left, top, right, bottom] = boxes.last_chunk::<4>()?.map(f64::from);
-        Some(Bounds { min: Level0Point::new(left, top), max: Level0Point::new(right, bottom) })
+        self.stored.index.as_ref().map(BoxIndex::extent)
     }
 
     /// Returns all unedited detections.
@@ -211,7 +236,7 @@ impl Detections {
             + size_of_val(&**by_id)
             + size_of_val(&**ends)
             + records.len()
-            + index.as_ref().map_or(0, |index| AsRef::<[u8]>::as_ref(index).len())
+            + index.as_ref().map_or(0, BoxIndex::bytes)
             + size_of_val(&**self.template_of)
     }
 

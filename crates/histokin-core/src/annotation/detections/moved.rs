@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::builder::index_of;
+use super::index::{BoxIndex, rounded_outwards};
 use super::{Detections, Stored, record};
-use crate::annotation::{Annotation, Bounds};
+use crate::annotation::Annotation;
 
 impl Detections {
     /// Returns the detections moved by an offset in level-0 pixels; `None` if some have been edited, or if they take too much
@@ -37,7 +37,7 @@ impl Detections {
             Arc::make_mut(&mut one).forget_bounds_of_file();
             one
         };
-        let index = index_of(&bounds);
+        let index = BoxIndex::of(&bounds);
         let stored = Stored { ids: ids.clone(), by_id: by_id.clone(), ends, records, index };
         Some(Self {
             stored: Arc::new(stored),
@@ -61,7 +61,8 @@ impl Detections {
                 record::put_shape(&mut moved.records, &from.shape().translated(dx, dy));
             }
             moved.lengths.push(moved.records.len() - start);
-            moved.bounds.push(shape.bounds().map_or([f32::NAN; 4], rounded_outwards));
+            // Only what has a position is packed.
+            moved.bounds.push(shape.bounds().map(rounded_outwards).unwrap_or_default());
         }
         moved
     }
@@ -73,14 +74,4 @@ struct Moved {
     records: Vec<u8>,
     lengths: Vec<usize>,
     bounds: Vec<[f32; 4]>,
-}
-
-/// Returns left, top, right and bottom of a rectangle that contains the given one.
-pub fn rounded_outwards(Bounds { min, max }: Bounds) -> [f32; 4] {
-    [
-        (min.x as f32).next_down(),
-        (min.y as f32).next_down(),
-        (max.x as f32).next_up(),
-        (max.y as f32).next_up(),
-    ]
 }

@@ -3,6 +3,12 @@
 //! What lies between the braces of a feature is left to the parser, as are all other members of the collection. Whatever is
 //! not as expected makes the caller parse the whole document instead, which also finds what is wrong with it.
 
+use crate::annotation::json::string_end;
+
+/// Opening and closing bracket of objects and of arrays.
+const OBJECT: [u8; 2] = *b"{}";
+const ARRAY: [u8; 2] = *b"[]";
+
 /// A collection whose features are split off one after the other.
 pub struct Collection<'a> {
     text: &'a str,
@@ -67,7 +73,7 @@ impl<'a> Collection<'a> {
             if bytes.get(at) != Some(&b'{') {
                 return None;
             }
-            self.at = object_end(bytes, at)?;
+            self.at = nested_end(bytes, at, OBJECT)?;
             features.push(self.text.get(at..self.at)?);
         }
         Some(features)
@@ -85,37 +91,23 @@ fn space(bytes: &[u8], at: usize) -> usize {
     at + bytes[at.min(bytes.len())..].iter().take_while(is_space).count()
 }
 
-/// Returns the end of the string that begins at `start`.
-fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = past(bytes, start, b'"')?;
-    loop {
-        match bytes.get(at)? {
-            b'\\' => at += 2,
-            b'"' => return Some(at + 1),
-            _ => at += 1,
-        }
-    }
-}
-
-/// Returns the end of the object that begins at `start`, by its braces.
-fn object_end(bytes: &[u8], start: usize) -> Option<usize> {
+/// Returns the end of the object or array that begins at `start` with the bracket `opening`.
+fn nested_end(bytes: &[u8], start: usize, [opening, closing]: [u8; 2]) -> Option<usize> {
     let (mut at, mut depth) = (start, 0_usize);
     loop {
-        match bytes.get(at)? {
+        match *bytes.get(at)? {
             b'"' => {
                 at = string_end(bytes, at)?;
                 continue;
             }
-            b'{' => depth += 1,
-            b'}' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
+            byte if byte == opening => depth += 1,
+            byte if byte == closing => depth -= 1,
             _ => {}
         }
         at += 1;
+        if depth == 0 {
+            return Some(at);
+        }
     }
 }
 
@@ -123,25 +115,8 @@ fn object_end(bytes: &[u8], start: usize) -> Option<usize> {
 fn value_end(bytes: &[u8], start: usize) -> Option<usize> {
     match bytes.get(start)? {
         b'"' => string_end(bytes, start),
-        b'{' => object_end(bytes, start),
-        b'[' => {
-            let (mut at, mut depth) = (start, 0_usize);
-            loop {
-                match bytes.get(at)? {
-                    b'"' => {
-                        at = string_end(bytes, at)?;
-                        continue;
-                    }
-                    b'[' => depth += 1,
-                    b']' => depth -= 1,
-                    _ => {}
-                }
-                at += 1;
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-        }
+        b'{' => nested_end(bytes, start, OBJECT),
+        b'[' => nested_end(bytes, start, ARRAY),
         _ => Some(start + bytes[start..].iter().take_while(|byte| !matches!(byte, b',' | b'}')).count()),
     }
 }

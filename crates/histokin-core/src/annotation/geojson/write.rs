@@ -101,24 +101,22 @@ fn states_id(own: &[(String, RawJson)]) -> bool {
 
 /// Writes members after others.
 fn put_members<'m>(text: &mut String, members: impl IntoIterator<Item = &'m (String, RawJson)>) {
-    for (key, value) in members {
-        *text += ",";
-        *text += &json(key);
-        *text += ":";
-        *text += value.get();
-    }
+    members.into_iter().for_each(|(key, value)| put_member(text, key, value.get()));
+}
+
+/// Writes a member, whose value is JSON, after others.
+fn put_member(text: &mut String, key: &str, value: &str) {
+    *text += ",";
+    *text += &json(key);
+    *text += ":";
+    *text += value;
 }
 
 /// Writes a feature up to its properties, which are last.
 pub fn begin_feature(text: &mut String, annotation: &Annotation, purpose: Purpose) {
     *text += FEATURE;
     let own = &annotation.foreign.own;
-    let mut member = |key: &str, value: &str| {
-        *text += ",";
-        *text += &json(key);
-        *text += ":";
-        *text += value;
-    };
+    let mut member = |key: &str, value: &str| put_member(text, key, value);
     let id = json(&annotation.id.hyphenated().to_string());
     let states_id = states_id(own);
     if !states_id {
