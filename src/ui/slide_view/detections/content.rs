@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Shown;
 use super::density_picture::{self, KnownDensity};
 use super::tile::{DetectionTile, SIDE};
-use crate::annotation::{Bounds, Detection, DetectionColours, Detections, MOST_DETECTION_SIDE_PX};
+use crate::annotation::{Bounds, Detection, DetectionColours, Detections};
 use crate::geometry::Level0Point;
 use crate::ui::heat_map::viridis;
 use crate::ui::slide_view::annotation_mesh::{FILL_ALPHA, FillCorner, units};
@@ -68,35 +68,36 @@ impl ContentMaker {
         stop: &dyn Fn() -> bool,
     ) -> Option<TileContent> {
         let DetectionColours::Density { class, scale, high } = &*shown.colours else {
-            return self.make_objects(shown, tile, stop);
+            return self.make_objects(shown, tile, 0.0, stop);
         };
         let map = self.density.map(shown, (class.as_deref(), scale), stop);
         if stop() {
             return None;
         }
-        // Detections of which none could be large enough to be outlined need not be looked at.
-        let mut content = match LEAST_OUTLINED * tile.pixel_px() > MOST_DETECTION_SIDE_PX {
-            true => TileContent::default(),
-            false => self.make_objects(shown, tile, stop)?,
-        };
+        // Those that are not large enough to be outlined are in the picture of the density.
+        let least_px = if tile.level > 0 { LEAST_OUTLINED * tile.pixel_px() } else { 0.0 };
+        let mut content = self.make_objects(shown, tile, least_px, stop)?;
         content.indices.clear();
         content.corners.clear();
         content.picture = map.map(|map| density_picture::picture(&map, *high, tile));
         Some(content)
     }
 
-    /// Makes outlines, areas and the picture of the detections of a tile; `None` once `stop` is true.
+    /// Makes outlines, areas and the picture of the detections of a tile that are at least `least_px` level-0 pixels wide or
+    /// high; `None` once `stop` is true.
     fn make_objects(
         &mut self,
         shown: &Shown,
         tile: DetectionTile,
+        least_px: f64,
         stop: &dyn Fn() -> bool,
     ) -> Option<TileContent> {
         let mut content = TileContent::default();
         let mut density = None;
         for detections in shown.all() {
             let colors = Colors::of(detections, &shown.colours);
-            self.add(&mut content, &mut density, (detections, &shown.hidden, &colors), tile, stop)?;
+            let found = detections.large_within(tile.area(), least_px);
+            self.add(&mut content, &mut density, (found, &shown.hidden, &colors), tile, stop)?;
         }
         content.picture = density.map(|density| density.picture());
         Some(content)
@@ -107,7 +108,7 @@ impl ContentMaker {
         &mut self,
         content: &mut TileContent,
         density: &mut Option<Density>,
-        (detections, hidden, colors): (&Detections, &HashSet<Uuid>, &Colors),
+        (detections, hidden, colors): (Vec<Detection<'_>>, &HashSet<Uuid>, &Colors),
         tile: DetectionTile,
         stop: &dyn Fn() -> bool,
     ) -> Option<()> {
@@ -116,7 +117,7 @@ impl ContentMaker {
         let (area, pixel) = (tile.area(), tile.pixel_px());
         let mut first_rings: Vec<Level0Point> = Vec::new();
         let mut lengths: Vec<(usize, bool)> = Vec::new();
-        for (number, one) in detections.within(area).into_iter().enumerate() {
+        for (number, one) in detections.into_iter().enumerate() {
             if number.is_multiple_of(AT_A_TIME) && stop() {
                 return None;
             }
@@ -305,7 +306,7 @@ impl Density {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, ObjectKind, Shape};
+    use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, DensityScale, ObjectKind, Shape};
     use std::sync::Arc;
 
     /// A grid of 40 × 40 detections, 20 level-0 pixels apart, each a square of 8.
@@ -334,7 +335,7 @@ mod tests {
             hidden: Arc::new(hidden.clone()),
             colours: Arc::new(colours.clone()),
         };
-        ContentMaker::default().make_objects(&shown, tile, &|| false).unwrap()
+        ContentMaker::default().make(&shown, tile, &|| false).unwrap()
     }
 
     #[test]
@@ -352,7 +353,7 @@ mod tests {
             let of_whole = made(&whole, &HashSet::new(), &DetectionColours::Class, tile(level));
             assert!(!of_whole.outlines.is_empty() || of_whole.picture.is_some());
             for shown in [in_parts(&Arc::default(), &[&first, &second]), in_parts(&first, &[&second])] {
-                let made = ContentMaker::default().make_objects(&shown, tile(level), &|| false).unwrap();
+                let made = ContentMaker::default().make(&shown, tile(level), &|| false).unwrap();
                 assert_eq!(made.outlines, of_whole.outlines);
                 assert_eq!(made.picture, of_whole.picture);
                 assert_eq!(shown.extent(), whole.extent());
@@ -395,6 +396,19 @@ mod tests {
             let expected = 1600.0 * 64.0 / (tile(level).pixel_px() * tile(level).pixel_px());
             assert!((f64::from(covered) / expected - 1.0).abs() < 1e-3, "{covered} of {expected}");
             assert_eq!(content.picture.unwrap(), density.picture());
+        }
+    }
+
+    #[test]
+    fn over_a_density_detections_that_are_large_enough_are_outlined() {
+        let set = set();
+        let colours = DetectionColours::Density { class: None, scale: DensityScale::of(None), high: 1.0 };
+        for level in [0, 1, 2] {
+            let by_class = made(set.detections(), &HashSet::new(), &DetectionColours::Class, tile(level));
+            let dense = made(set.detections(), &HashSet::new(), &colours, tile(level));
+            assert_eq!(dense.outlines, by_class.outlines);
+            assert_eq!(dense.outlines.is_empty(), level == 2, "two pixels of its tile are too few");
+            assert!(dense.indices.is_empty() && dense.picture.is_some());
         }
     }
 

@@ -98,7 +98,7 @@ pub struct DetectionTiles {
     thread: Option<JoinHandle<()>>,
     shown: Shown,
     version: u64,
-    /// First version of this slide.
+    /// First version whose tiles have not been dropped.
     since: u64,
     /// The tiles that the thread has to prepare, and their version.
     ordered: (u64, Vec<DetectionTile>),
