@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use histokin::annotation::{
     Annotation, AnnotationClass, AnnotationError, AnnotationSet, Bounds, Edit, Format, ObjectKind, Shape,
-    bounds_origin, read_file, read_file_watched, write_asap, write_file, write_file_watched, write_geojson,
+    bounds_origin, read_bytes, read_file, read_file_watched, write_asap, write_file, write_file_watched,
+    write_geojson,
 };
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
@@ -481,6 +482,16 @@ fn packed_files_are_read_and_qupaths_origin_is_taken_into_account() {
     assert_eq!(again.set.at(0).unwrap().shape(), plain.set.at(0).unwrap().shape(), "as QuPath counts");
     again.place_on(&slide::open(&asset(SLIDE), None).unwrap().info().clone(), None);
     assert_eq!(again.set.at(0).unwrap().shape(), from_qupath.set.at(0).unwrap().shape(), "the file tells");
+
+    // An origin that is on no slide is none.
+    for odd in ["NaN", "inf", "1e300"] {
+        info.properties.insert("openslide.bounds-x".to_owned(), odd.to_owned());
+        assert_eq!(bounds_origin(&info), None, "{odd}");
+    }
+    let far = text.replacen('{', "{\"coordinateOrigin\":[1e300,0],", 1);
+    let mut far = read_bytes(far.as_bytes(), Path::new("far.geojson")).unwrap();
+    far.place_on(&info, None);
+    assert_eq!(far.set, plain.set);
 }
 
 fn histokin(arguments: &[&str]) -> assert_cmd::assert::Assert {

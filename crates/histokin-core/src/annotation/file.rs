@@ -13,7 +13,8 @@ use super::geojson::Purpose;
 use super::json::RawJson;
 use super::watch::{Part, Watch};
 use super::{
-    AnnotationSet, Edit, Omissions, asap, count_detections, counts_table, geojson, identity, text, xml,
+    AnnotationSet, Detections, Edit, Omissions, asap, count_detections, counts_table, geojson, identity,
+    text, xml,
 };
 use crate::geometry::Level0Point;
 use crate::slide::SlideInfo;
@@ -67,6 +68,16 @@ impl Format {
             Self::ImageScope => "Aperio ImageScope XML",
         }
     }
+
+    /// Returns the level-0 position on a slide of the origin of a file's coordinates: the one that it states or, since
+    /// QuPath's coordinates start there, the corner of the scanned area ([`bounds_origin`]). `None` for that of level 0.
+    fn origin_on(self, info: &SlideInfo, stated: Option<Level0Point>) -> Option<Level0Point> {
+        let usual = || match self {
+            Self::GeoJson => bounds_origin(info),
+            Self::Asap | Self::ImageScope => None,
+        };
+        stated.or_else(usual).filter(|origin| *origin != Level0Point::default())
+    }
 }
 
 /// Returns whether a file with this name is compressed by gzip.
@@ -98,18 +109,12 @@ impl AnnotationFile {
     /// corner of the scanned area ([`bounds_origin`]), that of ASAP's is the corner of level 0; `origin`
     /// overrides both.
     pub fn place_on(&mut self, info: &SlideInfo, origin: Option<Level0Point>) {
-        let usual = match self.format {
-            Format::GeoJson => bounds_origin(info),
-            Format::Asap | Format::ImageScope => None,
-        };
-        let Some(origin) = origin.or(self.origin).or(usual) else { return };
+        let Some(origin) = self.format.origin_on(info, origin.or(self.origin)) else { return };
         self.set.translate(origin.x, origin.y);
-        if origin != Level0Point::default() {
-            self.notes.push(format!(
-                "Moved by {}, {} px: QuPath's coordinates start at the corner of the scanned area.",
-                origin.x, origin.y
-            ));
-        }
+        self.notes.push(format!(
+            "Moved by {}, {} px: QuPath's coordinates start at the corner of the scanned area.",
+            origin.x, origin.y
+        ));
     }
 
     /// Returns the edit that adds its annotations to a set. Annotations that are already in the set,
@@ -142,12 +147,28 @@ impl AnnotationFile {
     }
 }
 
+impl Part {
+    /// Returns the detections where [`AnnotationFile::place_on`] puts them without another origin; `None` if they take too
+    /// much memory there.
+    pub fn placed_on(self, info: &SlideInfo) -> Option<Arc<Detections>> {
+        match Format::GeoJson.origin_on(info, self.origin) {
+            Some(origin) => self.detections.moved(origin.x, origin.y).map(Arc::new),
+            None => Some(self.detections),
+        }
+    }
+}
+
 /// Returns the level-0 position of the origin of QuPath's coordinates on a slide: the corner of the scanned
-/// area, if this is not the corner of level 0 (`openslide.bounds-x`, `openslide.bounds-y`).
+/// area, if this is stated and not the corner of level 0 (`openslide.bounds-x`, `openslide.bounds-y`).
 pub fn bounds_origin(info: &SlideInfo) -> Option<Level0Point> {
     let number = |axis: &str| info.properties.get(&format!("openslide.bounds-{axis}"))?.trim().parse().ok();
     let origin = Level0Point::new(number("x")?, number("y")?);
-    (origin != Level0Point::default()).then_some(origin)
+    (origin != Level0Point::default() && is_believable(origin)).then_some(origin)
+}
+
+/// Returns an origin of coordinates that a file states as x and y, unless it is on no slide.
+pub(super) fn stated_origin((x, y): (f64, f64)) -> Option<Level0Point> {
+    Some(Level0Point::new(x, y)).filter(|origin| is_believable(*origin))
 }
 
 /// Error when reading or writing an annotation file. Every message names the file and what to do.
@@ -398,7 +419,7 @@ fn read_text(bytes: impl AsRef<[u8]>, name: &str, watch: &Watch<'_>) -> Result<A
             drop(bytes);
             let mut read = gathered.finish();
             let stated: Option<(f64, f64)> = take_member(&mut read.set, ORIGIN_MEMBER);
-            origin = stated.map(|(x, y)| Level0Point::new(x, y));
+            origin = stated.and_then(stated_origin);
             generation = take_member(&mut read.set, GENERATION_MEMBER).unwrap_or_default();
             (Format::GeoJson, read)
         }

@@ -14,10 +14,8 @@ use crate::session::{
 };
 use histokin_core::annotation::{
     AnnotationError, AnnotationFile, AnnotationSet, AnnotationStore, DensityScale, Edit, Part, Saved,
-    bounds_origin, class_densities, count_detections, measured_ranges, read_file_in_parts,
-    write_file_watched,
+    class_densities, count_detections, measured_ranges, read_file_in_parts, write_file_watched,
 };
-use histokin_core::geometry::Level0Point;
 use histokin_core::slide::{SlideId, SlideInfo};
 use histokin_project::project::Claim;
 
@@ -369,11 +367,8 @@ fn import(
     go_on: &(dyn Fn(f32) -> bool + Sync),
     events: &EventSender,
 ) -> Result<AnnotationFile, AnnotationError> {
-    let usual = bounds_origin(info);
-    let part = |Part { detections, origin }: Part| {
-        let origin = origin.or(usual).filter(|origin| *origin != Level0Point::default());
-        let moved = origin.map(|origin| detections.moved(origin.x, origin.y).map(Arc::new));
-        if let Some(detections) = moved.unwrap_or(Some(detections)) {
+    let part = |part: Part| {
+        if let Some(detections) = part.placed_on(info) {
             events.send(AnnotationEvent::Part { slide: info.id.clone(), detections });
         }
     };

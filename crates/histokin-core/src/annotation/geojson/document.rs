@@ -11,7 +11,7 @@ use super::collection::Collection;
 use super::feature::Object;
 use super::properties::ReadClass;
 use super::{GROUPS_MEMBER, other_kinds};
-use crate::annotation::file::{FormatError, ORIGIN_MEMBER, Read};
+use crate::annotation::file::{FormatError, ORIGIN_MEMBER, Read, stated_origin};
 use crate::annotation::json::{Members, RawJson, repaired};
 use crate::annotation::left_out::LeftOut;
 use crate::annotation::watch::{Part, Watch};
@@ -224,7 +224,7 @@ impl<'a, 's> Reader<'a, 's> {
         let stated: Option<&RawValue> =
             serde_json::from_str::<Members<'_>>(&head).ok()?.stated(ORIGIN_MEMBER);
         let stated: Option<(f64, f64)> = stated.and_then(|origin| serde_json::from_str(origin.get()).ok());
-        gathered.origin = stated.map(|(x, y)| Level0Point::new(x, y));
+        gathered.origin = stated.and_then(stated_origin);
         let mut batch = collection.next(BATCH)?;
         let mut parsed: Vec<Result<Parsed<'a>, Odd>> = Vec::new();
         while !(batch.is_empty() && parsed.is_empty()) {
