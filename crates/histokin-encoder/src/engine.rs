@@ -118,11 +118,21 @@ pub fn expected(device: DeviceChoice) -> Option<Engine> {
     if let (Some(only), None) = (built.next(), built.next()) {
         return Some(only);
     }
-    match device {
-        DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) => Some(Engine::Torch),
-        DeviceChoice::Auto | DeviceChoice::Cpu if !has_onnx_runtime() => Some(Engine::Torch),
-        DeviceChoice::Auto if may_have_cuda() => None,
-        DeviceChoice::Auto | DeviceChoice::Cpu => Some(Engine::OnnxRuntime),
+    match is_cuda(device) {
+        Some(true) => Some(Engine::Torch),
+        _ if !has_onnx_runtime() => Some(Engine::Torch),
+        Some(false) => Some(Engine::OnnxRuntime),
+        None => None,
+    }
+}
+
+/// Returns whether `choice` selects a CUDA device on this computer, `None` if only libtorch can tell, since there is a
+/// driver.
+fn is_cuda(choice: DeviceChoice) -> Option<bool> {
+    match choice {
+        DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) => Some(true),
+        DeviceChoice::Auto if has_cuda_driver() => None,
+        DeviceChoice::Auto | DeviceChoice::Cpu => Some(false),
     }
 }
 
@@ -135,7 +145,7 @@ fn has_onnx_runtime() -> bool {
 }
 
 /// Returns whether there is a driver of CUDA devices.
-fn may_have_cuda() -> bool {
+fn has_cuda_driver() -> bool {
     #[cfg(feature = "torch")]
     return compute::has_driver();
     #[cfg(not(feature = "torch"))]
@@ -166,7 +176,8 @@ pub(super) fn load_model(
 
 #[cfg(all(feature = "torch", feature = "ort"))]
 fn load_by_default(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-    if is_cuda(device) {
+    // libtorch is loaded to tell only where there is a driver.
+    if is_cuda(device).unwrap_or_else(|| Compute::choose(device).is_ok_and(Compute::is_cuda)) {
         return super::network::load_model(model, device);
     }
     let prepared = onnx_runtime::prepare(&model);
@@ -177,17 +188,6 @@ fn load_by_default(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder
 fn load_by_default(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
     let only = Engine::built().next().map(EngineChoice::from);
     load_model(model, device, only.expect("a build has an engine, see lib.rs"))
-}
-
-/// Returns whether `choice` selects a CUDA device on this computer. libtorch, which tells, is loaded only where there is
-/// a driver.
-#[cfg(all(feature = "torch", feature = "ort"))]
-fn is_cuda(choice: DeviceChoice) -> bool {
-    match choice {
-        DeviceChoice::Cpu => false,
-        DeviceChoice::Auto => compute::has_driver() && Compute::choose(choice).is_ok_and(Compute::is_cuda),
-        DeviceChoice::Cuda(_) | DeviceChoice::CudaHalf(_) => true,
-    }
 }
 
 /// Takes a network as it was prepared for ONNX Runtime or, if that could not run it, builds it in libtorch on the CPU.
