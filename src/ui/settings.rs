@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::Keys;
 use crate::encoder::DeviceChoice;
-use crate::encoder::engine;
+use crate::encoder::engine::EngineChoice;
 use crate::memory::Budget;
 use crate::number_format::{self, LengthUnit, NumberStyle};
 use crate::tiling::TileSettings;
@@ -78,27 +78,27 @@ impl<'de> Deserialize<'de> for Device {
 
 /// The choice of an engine as it is written in the settings file and on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EngineChoice(pub engine::EngineChoice);
+pub struct Engine(pub EngineChoice);
 
-impl EngineChoice {
+impl Engine {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
-impl Serialize for EngineChoice {
+impl Serialize for Engine {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for EngineChoice {
+impl<'de> Deserialize<'de> for Engine {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         // An engine that this version does not know must not cost the other settings.
         Ok(Self(text.parse().unwrap_or_else(|_| {
             tracing::warn!("the engine in the settings file is left out: {text} is not known");
-            engine::EngineChoice::default()
+            EngineChoice::default()
         })))
     }
 }
@@ -130,8 +130,8 @@ pub struct Settings {
     /// Device of the encoder from the next start, unless `--device` names one.
     pub device: Device,
     /// What runs encoders from the next start, unless `--engine` names it.
-    #[serde(skip_serializing_if = "EngineChoice::is_default")]
-    pub engine: EngineChoice,
+    #[serde(skip_serializing_if = "Engine::is_default")]
+    pub engine: Engine,
     /// Threads that read tiles for embedding, from the next start; `None`: half of the processors, at most 8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_threads: Option<usize>,
@@ -208,7 +208,7 @@ mod tests {
             number_style: Some(NumberStyle::PointComma),
             grid_um: Some(250.0),
             device: Device(DeviceChoice::Cuda(1)),
-            engine: EngineChoice(engine::EngineChoice::OnnxRuntime),
+            engine: Engine(EngineChoice::OnnxRuntime),
             embedding_threads: Some(3),
             cache_mib: Some(512),
             project_folder: Some(PathBuf::from("/slides/mine")),
@@ -224,7 +224,7 @@ mod tests {
             .replace("tile_px = 256", "tile_px = 1");
         let read = toml::from_str::<Settings>(&odd).unwrap().in_range();
         assert_eq!((read.device, read.tiles), (Device::default(), TileSettings::default()));
-        assert_eq!(read.engine, EngineChoice::default());
+        assert_eq!(read.engine, Engine::default());
         assert_eq!((read.find_similar, read.cache_mib), (FindSimilar::Key, Some(512)));
         let absurd = Settings { grid_um: Some(f64::NAN), cache_mib: Some(1), ..settings };
         let mended = absurd.in_range();

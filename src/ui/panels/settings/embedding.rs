@@ -135,6 +135,6 @@ fn engine_ui(ui: &mut Ui, settings: &mut Settings, palette: &Palette) {
     if row_ui(ui, "Engine", hint, *engine == EngineChoice::Automatic, palette, |ui, _| {
         choices_ui(ui, engine, &engines, palette)
     }) {
-        settings.engine = settings::EngineChoice::default();
+        settings.engine = settings::Engine::default();
     }
 }
