@@ -9,7 +9,8 @@ mod vit;
 use std::time::Instant;
 
 use histokin::encoder::backbones::{Backbone, BackboneKind};
-use histokin::encoder::{self, DeviceChoice};
+use histokin::encoder::engine::Engine;
+use histokin::encoder::{self, DeviceChoice, Encoder};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -23,13 +24,15 @@ fn main() {
     out_of_memory(choice);
 }
 
+/// Returns the default encoder in libtorch, on the CPU as well, so that only the device differs.
+fn default_encoder(device: DeviceChoice) -> Box<dyn Encoder> {
+    encoder::load_in(encoder::DEFAULT, device, Engine::Torch).expect("set-up fetched its weights")
+}
+
 /// Prints the least cosine of descriptors to those of the CPU, in 32 and in 16 bits.
 fn agreement(choice: DeviceChoice) {
     let tiles: Vec<RgbImage> = (0..64).map(tile).collect();
-    let embed = |device| {
-        let mut encoder = encoder::load(encoder::DEFAULT, device).expect("set-up fetched its weights");
-        encoder.encode(&tiles).expect("descriptors")
-    };
+    let embed = |device| default_encoder(device).encode(&tiles).expect("descriptors");
     let expected = embed(DeviceChoice::Cpu);
     let mut devices = vec![("32 bits", choice)];
     if let DeviceChoice::Cuda(index) = choice {
@@ -83,8 +86,7 @@ fn out_of_memory(choice: DeviceChoice) {
     // On a GPU a tile takes 1.5 GB in the network's second block alone (96 channels at half the edge).
     let (edge, count) = (if choice == DeviceChoice::Cpu { 448 } else { 4032 }, 96);
     let tiles = vec![RgbImage::from_pixel(edge, edge, image::Rgb([200, 160, 190])); count];
-    let mut encoder = encoder::load(encoder::DEFAULT, choice).expect("set-up fetched its weights");
-    let outcome = match encoder.encode(&tiles) {
+    let outcome = match default_encoder(choice).encode(&tiles) {
         Ok(batch) => format!("{} descriptors", batch.rows().len()),
         Err(error) => format!("FAILED: {error}"),
     };
