@@ -4,7 +4,7 @@
 //!
 //! The default encoder embeds the largest slide that is there (`../shared/data`, else a demonstration slide), a ViT-B/16
 //! with random weights a demonstration slide. Both alternate, and the fastest round of each counts, because slower ones
-//! were disturbed. The share of processor time tells the same of a machine that has other work.
+//! were disturbed. On a machine that has other work, the encoder's share of the processor time tells more than the clock.
 
 mod support;
 #[path = "support/vit.rs"]

@@ -70,8 +70,7 @@ impl Window {
             view_formats: &[],
         });
         let started = Instant::now();
-        let events = Vec::new();
-        Self { context, app, frame, gpu, target, started, events, _project: folder }
+        Self { context, app, frame, gpu, target, started, events: Vec::new(), _project: folder }
     }
 
     /// Returns the name of the graphics adapter and its API.
@@ -229,8 +228,8 @@ impl Window {
 
     /// Presses or releases the primary button.
     pub fn button(&mut self, at: Pos2, pressed: bool) {
-        let (button, modifiers) = (PointerButton::Primary, Modifiers::NONE);
-        self.event(Event::PointerButton { pos: at, button, pressed, modifiers });
+        let button = PointerButton::Primary;
+        self.event(Event::PointerButton { pos: at, button, pressed, modifiers: Modifiers::NONE });
     }
 
     /// Releases the primary button.

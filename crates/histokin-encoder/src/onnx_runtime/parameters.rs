@@ -37,7 +37,7 @@ impl Parameters {
 
     pub(super) fn within(constants: Vec<Constant>, most_in_memory: usize) -> Self {
         let length: usize = constants.iter().map(Constant::length).sum();
-        // Windows does not remove a file that is mapped, and mapped it stays.
+        // The session keeps the file mapped, and Windows does not remove mapped files.
         if length > most_in_memory && !cfg!(windows) {
             match written(&constants) {
                 Ok(folder) => return Self::File(folder),
