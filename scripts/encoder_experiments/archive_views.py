@@ -18,7 +18,7 @@ from PIL import Image
 
 import backbone
 
-EDGE, FIRST = 112, 14
+EDGE = 112
 # Optical densities of haematoxylin, eosin and the rest (Ruifrok and Johnston 2001).
 STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
 STAINS /= np.linalg.norm(STAINS, axis=1, keepdims=True)
@@ -79,7 +79,7 @@ def views(fields, most, count, rng):
 
 def keep(out, network, tiles):
     """Write the outputs of block 13 for views, [fields, 2, views, edge, edge, 3]."""
-    maps = backbone.frozen(network, tiles.reshape(-1, *tiles.shape[3:]), FIRST)
+    maps = backbone.frozen(network, tiles.reshape(-1, *tiles.shape[3:]), backbone.FIRST)
     part = out.with_suffix(".part")
     with part.open("wb") as file:
         np.savez(file, maps=maps.reshape(*tiles.shape[:3], *maps.shape[1:]))
@@ -87,25 +87,29 @@ def keep(out, network, tiles):
     print(out.stem, len(tiles), flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("fields_dir", metavar="FIELDS", type=pathlib.Path)
-    parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("weights", type=pathlib.Path)
-    parser.add_argument("--fields", type=int, default=48, help="fields per section")
-    parser.add_argument("--varied", type=int, default=4, help="varied views of each place")
+def arguments(description, paths, most, count):
+    """Return the paths and the numbers of fields and varied views of a command line; `out` is made."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in paths:
+        parser.add_argument(name, type=pathlib.Path)
+    parser.add_argument("--fields", dest="most", type=int, default=most, help="fields per section")
+    parser.add_argument("--varied", dest="count", type=int, default=count, help="varied views of each place")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def main():
+    args = arguments(__doc__, ["fields", "out", "weights"], most=48, count=4)
     network = backbone.load(args.weights)
-    for path in sorted(args.fields_dir.glob("*.npz")):
+    for path in sorted(args.fields.glob("*.npz")):
         out = args.out / path.name
         if out.exists():
             continue
         rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
-        tiles = views(np.load(path)["img"], args.fields, args.varied, rng)
-        if not len(tiles):
-            continue
-        keep(out, network, tiles)
+        tiles = views(np.load(path)["img"], args.most, args.count, rng)
+        if len(tiles):
+            keep(out, network, tiles)
 
 
 if __name__ == "__main__":

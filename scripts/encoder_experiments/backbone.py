@@ -9,7 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 from safetensors.numpy import load_file, save_file
 
-LAST = 16  # the readout takes the blocks 13 and 16
+FIRST, LAST = 14, 16  # blocks that may be trained; the readout takes the blocks 13 and 16
 MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
 # Blocks that halve height and width (Sandler et al. 2018, table 2); block 0 is a full convolution.

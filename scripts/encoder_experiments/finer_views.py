@@ -6,10 +6,8 @@ FIELDS is made by archive_fields.py; its sections are read again from MIRRORS. O
 maps of 14 × 14. judge.py and train.py take them as they are. Run again to continue.
 """
 
-import argparse
 import csv
 import math
-import pathlib
 import zlib
 
 import numpy as np
@@ -17,7 +15,7 @@ from PIL import Image
 
 import backbone
 from archive_fields import EDGE, MPP, Level, Mirror
-from archive_views import chosen_places, keep, plain, varied
+from archive_views import arguments, chosen_places, keep, plain, varied
 
 FINER = 2  # pixels of a finer tile per pixel of a tile
 SIZE = 224
@@ -38,34 +36,26 @@ def views(field, place, count, rng):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("list", type=pathlib.Path)
-    parser.add_argument("mirrors", type=pathlib.Path)
-    parser.add_argument("fields_dir", metavar="FIELDS", type=pathlib.Path)
-    parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("weights", type=pathlib.Path)
-    parser.add_argument("--fields", type=int, default=12, help="fields per section")
-    parser.add_argument("--varied", type=int, default=3, help="varied views of each place")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    args = arguments(__doc__, ["list", "mirrors", "fields", "out", "weights"], most=12, count=3)
     network = backbone.load(args.weights)
     with args.list.open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         name = f"{row['slide']}.npz"
         mirror = args.mirrors / f"pathologyatlas+{row['repo']}" / "repo"
-        if (args.out / name).exists() or not (args.fields_dir / name).exists() or not mirror.is_dir():
+        if (args.out / name).exists() or not (args.fields / name).exists() or not mirror.is_dir():
             continue
-        coarse = np.load(args.fields_dir / name)
+        coarse = np.load(args.fields / name)
         rng = np.random.default_rng(zlib.crc32(row["slide"].encode()))
-        chosen = chosen_places(coarse["img"], args.fields, rng)
+        # Places are drawn in all fields first, so that the views of a field do not depend on --fields.
+        chosen = chosen_places(coarse["img"], len(coarse["img"]), rng)[: args.most]
         full_mpp = float(row["level_max_mpp"])
         below = max(0, math.floor(math.log2(MPP / FINER / full_mpp) + 1e-6))
         scale = MPP / FINER / (full_mpp * 2**below)
         with Mirror(mirror) as opened:
             level = Level(opened, row["folder"], below)
             fields = [(finer(level, scale, coarse["xy"][number]), places) for number, places in chosen]
-        tiles = [[views(field, place, args.varied, rng) for place in places] for field, places in fields]
+        tiles = [[views(field, place, args.count, rng) for place in places] for field, places in fields]
         if tiles:
             keep(args.out / name, network, np.array(tiles))
 

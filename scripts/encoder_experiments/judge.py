@@ -24,7 +24,6 @@ import numpy as np
 import backbone
 from readout import Readouts, descriptors, view_moments
 
-FIRST = 14  # the first block that was trained
 MARKS = (5, 10, 20)
 DRAWS = 4000
 
@@ -178,7 +177,7 @@ def main():
     readouts, tissue = Readouts(judged), judged["tissue"]
     sets = {"judged": (Judge(judged["label"], judged["patient"]), judged["labelled"])}
     sets.update({labels.stem: archive_tiles(views, labels) for views, labels in args.archive})
-    start = backbone.load(args.weights)[FIRST:]
+    start = backbone.load(args.weights)[backbone.FIRST :]
 
     def measured(blocks, views=None):
         archive = view_moments(features_of_views(blocks, views)) if views else None

@@ -68,7 +68,7 @@ def main():
                 out["tissue_um"].append(((left + edge / 2) * mpp, (top + edge / 2) * mpp))
     out = {name: np.array(values) for name, values in out.items()}
     for name in ("labelled", "tissue"):
-        out[name] = backbone.frozen(network, out[name], 14)
+        out[name] = backbone.frozen(network, out[name], backbone.FIRST)
     np.savez(paths[1], **out)
     print(len(out["labelled"]), "labelled tiles,", len(out["tissue"]), "of tissue")
 

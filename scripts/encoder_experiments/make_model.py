@@ -32,11 +32,11 @@ def unmerged(block, number):
 
 
 def write_network(weights, paths, file):
-    start = backbone.load(weights)[judge.FIRST :]
+    start = backbone.load(weights)[backbone.FIRST :]
     learned = backbone.mean([backbone.load_blocks(path, start) for path in paths])
     state = {name: values for name, values in load_file(weights).items() if name.startswith("features.")}
     state = {name: values for name, values in state.items() if np.issubdtype(values.dtype, np.floating)}
-    for number, block in enumerate(learned, judge.FIRST):
+    for number, block in enumerate(learned, backbone.FIRST):
         named = unmerged(block, number)
         if {name: values.shape for name, values in named.items()} != {name: state[name].shape for name in named}:
             sys.exit(f"block {number} has other parameters than {weights}")
@@ -59,7 +59,7 @@ def main():
 
     # The readout is that of the network as it was written.
     tissue = np.load(judged)
-    blocks = backbone.load(network)[judge.FIRST :]
+    blocks = backbone.load(network)[backbone.FIRST :]
     archive = view_moments(judge.features_of_views(blocks, views))
     matrix, mean = Readouts(tissue).fitted(backbone.pooled(blocks, tissue["tissue"]), archive)(None)
     largest = np.abs(matrix).argmax(1)[:, None]

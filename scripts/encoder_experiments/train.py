@@ -31,7 +31,6 @@ from readout import fit, sums
 ORGANS = ["liver", "stomach", "colon", "duodenum", "small intestine", "kidney", "brain", "meninges", "skin"]
 ORGANS += ["soft tissue", "appendix", "squamous mucosa", "oesophagus", "adrenal"]
 SAME = {"small intestine": "duodenum", "meninges": "brain", "oesophagus": "squamous mucosa"}
-FIRST = 14  # the first block that learns
 LOSSES = ["vicreg", "contrast", "within", "organ", "mean"]
 
 
@@ -100,7 +99,7 @@ def project(head, x):
 def loss_of(learned, fixed, maps, wanted, weights, pull):
     """Return the weighted sum of losses; `maps` are [sections, fields, 2, 7, 7, 96]."""
     flat = maps.astype(jnp.float32).reshape(-1, *maps.shape[-3:])
-    pooled = backbone.blocks(learned["blocks"], flat, FIRST).mean((1, 2))
+    pooled = backbone.blocks(learned["blocks"], flat, backbone.FIRST).mean((1, 2))
     both = jnp.concatenate([flat.mean((1, 2)), pooled], 1)
     total = 0.0
     for name, weight in weights:
@@ -209,7 +208,7 @@ def main():
     section = np.repeat(np.arange(len(rows)), [len(part) for part in parts])
     maps = np.concatenate(parts)
     print(len(rows), "sections,", len(maps), "fields,", maps.shape[1] * maps.shape[2], "views of each", flush=True)
-    start = backbone.load(args.weights)[FIRST:]
+    start = backbone.load(args.weights)[backbone.FIRST :]
     wanted, readout, losses = {}, None, [name for name, _ in args.loss]
     if "organ" in losses:
         wanted["organ"] = organs_of(rows, args.shuffle, rng)[section]
