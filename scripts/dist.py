@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "target/dist"
+CARGO = os.environ.get("CARGO", "cargo")
 LICENCE_NAMES = ("licen", "copying", "notice", "unlicense", "copyright")
 
 # By name of the package: arguments that choose cargo's features, the unpacked wheels in third_party/ of which libraries are
@@ -39,7 +40,7 @@ PACKAGES = {
 
 def built(features):
     """Build the program; return its path and that of the library that links libtorch, which is there only with libtorch."""
-    command = [os.environ.get("CARGO", "cargo"), "build", "--profile", os.environ.get("PROFILE", "release"), "--bin", "histokin",
+    command = [CARGO, "build", "--profile", os.environ.get("PROFILE", "release"), "--bin", "histokin",
                "--message-format", "json-render-diagnostics", *features]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
     program = out = None
@@ -54,7 +55,7 @@ def built(features):
 
 def packages(target, features):
     """Return cargo's metadata of all third-party crates in the program."""
-    command = ["cargo", "metadata", "--format-version", "1", "--filter-platform", target, *features]
+    command = [CARGO, "metadata", "--format-version", "1", "--filter-platform", target, *features]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     waiting, found = [metadata["resolve"]["root"]], set()
