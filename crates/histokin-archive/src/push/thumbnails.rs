@@ -1,4 +1,4 @@
-//! Thumbnails of tiles, for users who cannot reach the slide file.
+//! Thumbnails of tiles as the window shows them, for users who cannot reach the slide file.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::PushProgress;
 use histokin_core::descriptors::{DescriptorSet, Row};
 use histokin_core::slide::SlideSource;
-use histokin_core::tiling::read_tile;
+use histokin_core::tiling::read_tile_as_shown;
 use histokin_project::project::{Project, SlideEntry};
 
 /// Side of a thumbnail in pixels.
@@ -26,14 +26,14 @@ impl Source {
     /// # Errors
     /// A message when the slide cannot be opened; its tiles are then pushed without thumbnails.
     pub fn new(project: &Project, entry: &SlideEntry) -> Result<Self, String> {
-        let opened = project.open_slide(entry);
+        let opened = project.open_slide_as_shown(entry);
         opened.map(Self).map_err(|error| format!("{error}; its tiles are pushed without thumbnails"))
     }
 
     /// Returns a JPEG for each tile, empty for a tile that cannot be read.
     pub fn read(&self, set: &DescriptorSet, report: &mut dyn FnMut(PushProgress<'_>)) -> Vec<Vec<u8>> {
         let one = |row: u32| {
-            let image = read_tile(self.0.as_ref(), &set.rect(Row(row)), THUMBNAIL_PX).ok()?;
+            let image = read_tile_as_shown(self.0.as_ref(), &set.rect(Row(row)), THUMBNAIL_PX).ok()?;
             let mut jpeg = Vec::new();
             JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&image).ok()?;
             Some(jpeg)
