@@ -490,6 +490,7 @@ fn packed_files_are_read_and_qupaths_origin_is_taken_into_account() {
     }
     let far = text.replacen('{', "{\"coordinateOrigin\":[1e300,0],", 1);
     let mut far = read_bytes(far.as_bytes(), Path::new("far.geojson")).unwrap();
+    assert!(far.notes[0].contains("1e300, 0.0 px, is on no slide"), "{:?}", far.notes);
     far.place_on(&info, None);
     assert_eq!(far.set, plain.set);
 }

@@ -420,6 +420,11 @@ fn read_text(bytes: impl AsRef<[u8]>, name: &str, watch: &Watch<'_>) -> Result<A
             let mut read = gathered.finish();
             let stated: Option<(f64, f64)> = take_member(&mut read.set, ORIGIN_MEMBER);
             origin = stated.and_then(stated_origin);
+            if let (Some((x, y)), None) = (stated, origin) {
+                read.notes.push(format!(
+                    "Its origin of coordinates, {x:?}, {y:?} px, is on no slide and was ignored."
+                ));
+            }
             generation = take_member(&mut read.set, GENERATION_MEMBER).unwrap_or_default();
             (Format::GeoJson, read)
         }
