@@ -302,7 +302,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let values = wider.encoder().unwrap().encode(&[tissue()]).unwrap().values;
     assert!(values.len() == 9 && values.iter().any(|value| *value < 0.0), "{values:?}");
 
-    // The stain switch of the former default stands behind the memberships; it learns and is kept, as they do.
+    // The stain switch of the first default stands behind the memberships; it learns and is kept, as they do.
     let path = encoder::FIRST_DEFAULT.to_owned();
     let mut encoder = encoder::load(&path, DeviceChoice::Cpu).unwrap();
     let [dense, white] = [[70, 50, 130], [250, 248, 250]]
