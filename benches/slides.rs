@@ -3,6 +3,8 @@
 //!     cargo bench --bench slides            (add `--profile dev` to avoid a release build: the decoders
 //!                                            are C libraries, and they are optimised either way)
 //!     HISTOKIN_BENCH_SLIDE=FILE              the slide, with JPEG tiles in a file that is read directly
+//!     HISTOKIN_BENCH_PYTHON=…/venv/bin/python   interpreter with openslide-python, openslide-bin, fastslide, tifffile and
+//!                                            imagecodecs, to compare
 //!
 //! All readers read the same tiles, alternating within one run, so that a busy machine affects all equally.
 
@@ -10,7 +12,10 @@ mod support;
 #[path = "support/tiled_tiff.rs"]
 mod tiled_tiff;
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -72,6 +77,7 @@ fn main() {
             );
             rates.push([bare, through_openslide, raw_tiles].map(Effort::per_second));
         }
+        print_peers(&path, edge, &tiles);
         let [bare, through_openslide, raw_tiles] = [0, 1, 2].map(|index| rates[1][index] / rates[0][index]);
         println!(
             "tiles of {edge} px, from 1 to 2 threads of {cores} cores: bare OpenSlide × {bare:.2}, our OpenSlide \
@@ -110,6 +116,23 @@ fn compressions(slide: &dyn SlideSource) {
             _ => format!("bare OpenSlide {bare:.0}, ratio {:.2}", own / bare),
         };
         println!("  {:24} {own:28.0}  {peer}", compression.name);
+        print_peers(&path, TILE, &tiles);
+    }
+}
+
+/// Prints how fast other libraries read the same tiles on one thread, if there is a Python that has them.
+fn print_peers(path: &Path, edge: u32, tiles: &[(u32, u32)]) {
+    let Some(python) = std::env::var_os("HISTOKIN_BENCH_PYTHON") else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/readers.py");
+    let mut command = Command::new(python);
+    command.arg(script).arg(path).arg(edge.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("Python");
+    let list: String = tiles.iter().take(TILES * TURNS).map(|(x, y)| format!("{x} {y}\n")).collect();
+    child.stdin.take().expect("a pipe").write_all(list.as_bytes()).expect("a running Python");
+    let output = child.wait_with_output().expect("its answer");
+    let rates: BTreeMap<String, f64> = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    for (library, rate) in rates {
+        println!("  {:24} {rate:28.0}", format!("{library} in Python"));
     }
 }
 
