@@ -301,7 +301,8 @@ impl AnnotationsPanel {
             let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
             let added = icon_button(ui, icons::ICON_ADD, "Add class", palette.text).clicked();
             if (entered || added) && !self.new_class.trim().is_empty() {
-                annotate(AnnotationCommand::AddClass(AnnotationClass::named(self.new_class.trim())));
+                let class = AnnotationClass::among(self.new_class.trim(), &session.project().classes());
+                annotate(AnnotationCommand::AddClass(class));
                 self.new_class.clear();
             }
         });

@@ -77,9 +77,7 @@ pub fn concept_ui(
         }
         None => {
             let wanted = if form.class.trim().is_empty() { name.as_str() } else { form.class.trim() };
-            let known =
-                session.project().classes().into_iter().find(|class| class.name.eq_ignore_ascii_case(wanted));
-            let class = known.unwrap_or_else(|| AnnotationClass::named(wanted));
+            let class = AnnotationClass::among(wanted, &session.project().classes());
             requests.command(ConceptCommand::Teach { name: name.clone(), class });
         }
     })

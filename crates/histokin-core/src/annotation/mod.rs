@@ -15,6 +15,7 @@ mod packing;
 mod wand;
 mod set;
 mod change;
+mod class;
 mod counts;
 mod density;
 mod measured;
@@ -34,11 +35,11 @@ mod file;
 mod store;
 mod journal;
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use boolean::stroke;
 pub use change::Change;
+pub use class::{AnnotationClass, means_tumour};
 pub use counts::{AreaCounts, CountedArea, count_detections, counts_table};
 pub use density::{ClassDensity, DensityMap, DensityScale, class_densities};
 pub use detections::{Detection, Detections, MOST_DETECTION_SIDE_PX};
@@ -273,114 +274,3 @@ impl ObjectKind {
 
 /// Colour (sRGB) of annotations with neither a class nor an individual colour: QuPath's default red.
 pub const UNCLASSIFIED: [u8; 3] = [255, 0, 0];
-
-/// A named class of tissue with its colour.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct AnnotationClass {
-    /// Name; that of a derived class contains its base class: `"Tumor: Positive"`.
-    pub name: String,
-    /// Colour in sRGB.
-    pub color: [u8; 3],
-}
-
-impl AnnotationClass {
-    /// Makes a class from its name and its sRGB colour.
-    pub fn new(name: impl Into<String>, color: [u8; 3]) -> Self {
-        Self { name: name.into(), color }
-    }
-
-    /// Makes a class from its name alone: with its default colour, or with one derived from the name.
-    pub fn named(name: &str) -> Self {
-        let usual = Self::defaults().into_iter().find(|class| class.name.eq_ignore_ascii_case(name));
-        let color = usual.map(|class| class.color).unwrap_or_else(|| match name {
-            "Tumor" => TUMOUR,
-            _ => color_from_name(name),
-        });
-        Self::new(name, color)
-    }
-
-    /// Returns the classes of a new project, in colours that are told apart with colour vision deficiency, too (Okabe and Ito
-    /// 2008, "Color universal design").
-    pub fn defaults() -> Vec<Self> {
-        [
-            ("Tumour", [213, 94, 0]),
-            ("Stroma", [86, 180, 233]),
-            ("Necrosis", [50, 50, 50]),
-            ("Immune cells", [204, 121, 167]),
-            ("Normal", [0, 114, 178]),
-            ("Artefact", [240, 228, 66]),
-        ]
-        .map(|(name, color)| Self::new(name, color))
-        .to_vec()
-    }
-}
-
-const TUMOUR: [u8; 3] = [200, 0, 0];
-
-/// Returns whether a class of this name means tumour, in the terms of QuPath, Camelyon16 (`Tumor`, `_0`,
-/// `_1`) and Camelyon17 (`metastases`). Camelyon16's `_2` is tissue excluded from a tumour, so it is not
-/// tumour.
-pub fn means_tumour(class: &str) -> bool {
-    let base = class.split(": ").next().unwrap_or(class).trim().to_lowercase();
-    matches!(base.as_str(), "tumour" | "tumor" | "_0" | "_1" | "metastases" | "metastasis")
-}
-
-/// Derives a colour from a name: saturated, between orange and blue, since H&E itself is pink and purple, and neither
-/// too dark nor too pale.
-fn color_from_name(name: &str) -> [u8; 3] {
-    const SATURATION: f64 = 0.85;
-    let hash = crc32fast::hash(name.as_bytes());
-    // In sixths of the colour circle, from 30° to 230°.
-    let hue = 0.5 + f64::from(hash & 0xffff) / 65_536.0 * 20.0 / 6.0;
-    let value = 0.6 + f64::from(hash >> 24) / 255.0 * 0.3;
-    std::array::from_fn(|channel| {
-        // Of hue, saturation and value: how far red, green and blue are below the value.
-        let place = ([5.0, 3.0, 1.0][channel] + hue) % 6.0;
-        let below = place.min(4.0 - place).clamp(0.0, 1.0);
-        (255.0 * value * (1.0 - SATURATION * below)).round() as u8
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tumour_has_many_names() {
-        for name in ["Tumor", "tumour", "_0", "_1", "metastases", "Tumor: Positive"] {
-            assert!(means_tumour(name), "{name}");
-        }
-        for name in ["_2", "normal", "Stroma", "None", "Tumor bed", ""] {
-            assert!(!means_tumour(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn colours_of_unknown_classes_are_none_of_hes() {
-        for name in [
-            "Dermis",
-            "Epidermis",
-            "Gland",
-            "Duct",
-            "Liver",
-            "Fat",
-            "Mucosa",
-            "Nerve",
-            "Vessel",
-            "Lymphoid",
-            "é",
-        ] {
-            let [red, green, blue] = AnnotationClass::named(name).color.map(i32::from);
-            assert!(green > red.min(blue), "{name}: between orange and blue, not purple or pink");
-            assert!(red.max(green).max(blue) - red.min(green).min(blue) > 90, "{name}: saturated");
-        }
-    }
-
-    #[test]
-    fn a_class_without_a_colour_gets_its_usual_one() {
-        assert_eq!(AnnotationClass::named("Tumor").color, [200, 0, 0]);
-        assert_eq!(AnnotationClass::named("stroma").color, [86, 180, 233]);
-        assert_eq!(AnnotationClass::named("Gland").color, AnnotationClass::named("Gland").color);
-        assert_ne!(AnnotationClass::named("Gland").color, AnnotationClass::named("Duct").color);
-    }
-}
