@@ -41,7 +41,7 @@ use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::pipeline::{HSV_HISTOGRAM, HsvHistogram};
 use crate::project::Project;
 use crate::slide::isolated::trust::{self, IsolationMode};
-use crate::slide::{SlideInfo, computed};
+use crate::slide::{SlideId, SlideInfo, computed};
 
 /// View whole-slide images and find where else in an archive the same tissue occurs.
 ///
@@ -145,6 +145,13 @@ pub enum Command {
     /// Decode a slide on behalf of another process of this program.
     #[command(hide = true)]
     Decode(decode::DecodeArgs),
+}
+
+/// Returns the file name of a slide; the beginning of its ID if it is not listed.
+fn slide_name(project: &Project, slide: &SlideId) -> String {
+    let path = project.find_slide(&slide.0).map(|entry| project.slide_path(entry));
+    let name = path.ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    name.unwrap_or_else(|| slide.short().to_owned())
 }
 
 /// Formats an error with its causes. A cause that an outer error's text already contains is left out.

@@ -179,7 +179,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         let all = examples.positives.iter().chain(&examples.negatives);
         match builder::missing_tile(&index, all, &problem) {
             Some(position) => embed_missing_tile(args, &project, &opened, &position, &mut examples)?,
-            None => bail!(problem),
+            None => bail!(problem.naming(|slide| super::slide_name(&project, slide))),
         }
         query = examples.query();
     };
@@ -463,9 +463,7 @@ fn name(project: &Project, answer: &Answer, slide: &SlideId) -> String {
     if let Some(slide) = answer.from_archive(slide) {
         return slide.name.clone();
     }
-    let path = project.find_slide(&slide.0).map(|entry| project.slide_path(entry));
-    let name = path.ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    name.unwrap_or_else(|| slide.short().to_owned())
+    super::slide_name(project, slide)
 }
 
 fn print_tiles(project: &Project, answer: &Answer) {

@@ -463,6 +463,9 @@ fn concepts_are_taught_listed_applied_and_exported_on_the_command_line() {
     assert_eq!(taken, set);
     json(&["concepts", "remove", project, "Hepatocytes", "--json"]);
     assert!(json(&["concepts", "list", project, "--json"])["concepts"].as_array().unwrap().is_empty());
+    let glass = [&teach[..], &["--same", "CMU-1-Small-Region:20,20"]].concat();
+    let glass = histokin(&glass).assert().failure().get_output().clone();
+    assert!(String::from_utf8_lossy(&glass.stderr).contains("of slide CMU-1-Small-Region.svs;"));
     let unknown = histokin(&["concepts", "apply", project, "liver"]).assert().failure().get_output().clone();
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: none"));
 }

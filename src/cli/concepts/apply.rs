@@ -210,9 +210,6 @@ fn to_json(applied: &Applied) -> Value {
     })
 }
 
-/// File name of a slide; the beginning of its ID if it is not listed.
 fn name(project: &Project, slide: &SlideId) -> String {
-    let path = project.find_slide(&slide.0).map(|entry| project.slide_path(entry));
-    let name = path.ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    name.unwrap_or_else(|| slide.short().to_owned())
+    super::super::slide_name(project, slide)
 }

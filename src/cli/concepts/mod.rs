@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::concept::{Concept, FEWEST_MARKS, LeftOut, LoadedConcepts};
+use crate::number_format::counted;
 use crate::project::Project;
 use crate::query::PatientNames;
 use crate::slide::SlideId;
@@ -228,7 +229,8 @@ fn to_json(concept: &Concept) -> Value {
 
 fn print(concept: &Concept) {
     let [same, different] = concept.counts();
-    outln!("{} (class {}): {same} tiles the same, {different} different", concept.name, concept.class.name);
+    let same = counted(same as u64, "tile");
+    outln!("{} (class {}): {same} the same, {different} different", concept.name, concept.class.name);
     match concept.threshold {
         Some(threshold) => outln!("    threshold {threshold:.3}"),
         None => outln!("    no threshold; set one with histokin concepts threshold, or mark more tiles"),

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 
 use super::super::index::load_index;
 use super::super::marks::MarkArgs;
 use crate::annotation::AnnotationClass;
-use crate::concept::Concept;
+use crate::concept::{Concept, ConceptError};
 use crate::project::Project;
 use crate::query::builder::{QueryBuilder, SlideGeometry};
 use crate::query::{Judgement, Mark, Query, ShownExample};
@@ -61,24 +61,26 @@ pub fn run(args: &TeachArgs) -> anyhow::Result<()> {
     }
     let class = match (&args.class, &known) {
         (None, Some(known)) => known.class.clone(),
-        (named, _) => class_of(&project, named.as_deref().unwrap_or(&args.name)),
+        (named, _) => AnnotationClass::among(named.as_deref().unwrap_or(&args.name), &project.classes()),
     };
     let patients = super::patients(&project);
     let concept = match known {
-        None => Concept::taught(&args.name, class.clone(), &index, &query, &patients)?,
-        Some(known) => Concept { class: class.clone(), ..known.with_marks(&index, &query, &patients)? },
+        None => Concept::taught(&args.name, class.clone(), &index, &query, &patients),
+        Some(known) => known
+            .with_marks(&index, &query, &patients)
+            .map(|taught| Concept { class: class.clone(), ..taught }),
     };
+    let concept = concept.map_err(|problem| match problem {
+        ConceptError::Query(problem) => {
+            anyhow!(problem.naming(|slide| super::super::slide_name(&project, slide)))
+        }
+        problem => problem.into(),
+    })?;
     project.concepts().save(&concept)?;
     if project.add_classes([&class]) {
         project.save()?;
     }
     super::show(&concept, args.json)
-}
-
-/// Returns the project's class of this name, or a new one.
-fn class_of(project: &Project, name: &str) -> AnnotationClass {
-    let known = project.classes().into_iter().find(|class| class.name.eq_ignore_ascii_case(name));
-    known.unwrap_or_else(|| AnnotationClass::named(name))
 }
 
 /// Returns the annotations of a class as marks of the same tissue, and those of all other classes as different.

@@ -240,6 +240,19 @@ pub enum QueryError {
     Crashed(String),
 }
 
+impl QueryError {
+    /// Returns the message with the `name` of the slide in place of its ID, which says nothing to a user.
+    pub fn naming(&self, name: impl Fn(&SlideId) -> String) -> String {
+        let text = self.to_string();
+        match self {
+            Self::NotEmbedded(slide) | Self::NoTileThere { slide, .. } | Self::EmptyRegion(slide) => {
+                text.replace(&slide.0, &name(slide))
+            }
+            Self::OtherEncoder { .. } | Self::Nothing | Self::Crashed(_) => text,
+        }
+    }
+}
+
 /// Finds the tiles most similar to the examples of `query`. `annotations` are the annotations that the settings may
 /// refer to.
 ///

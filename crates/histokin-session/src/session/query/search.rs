@@ -146,9 +146,12 @@ impl Session {
         if generation != self.query.generation {
             return Vec::new();
         }
+        let in_words = |problem: &QueryError| problem.naming(|slide| self.slides.name(slide));
+        let second_encoder = second_encoder.map(|answer| answer.map_err(|problem| in_words(&problem)));
+        let problem_text = answer.as_ref().err().map(in_words);
         let Some(query) = &mut self.query.current else { return Vec::new() };
         query.waiting = false;
-        query.second_encoder = second_encoder.map(|answer| answer.map_err(|problem| problem.to_string()));
+        query.second_encoder = second_encoder;
         let mut jobs = Vec::new();
         match answer {
             // The archive was faster, and its answer includes these matches.
@@ -157,7 +160,7 @@ impl Session {
             Err(problem) => {
                 query.answer = None;
                 query.chosen.clear();
-                query.problem = Some(problem.to_string());
+                query.problem = problem_text;
                 jobs.extend(self.embed_missing_tile(&problem));
             }
         }
