@@ -3,14 +3,17 @@
 
     scripts/guide_screenshots.py [--program target/release/histokin] [--sections FOLDER --labels FILE] [NAME …]
 
-Shows the demonstration slides; with NAMEs, takes only these pictures. The pictures of training and of the report need
-several whole sections with labels and are taken only if --sections and --labels name some. Requires Xvfb, xdotool and
-ImageMagick. Everything that the program writes goes to a temporary folder.
+Shows the demonstration slides; with NAMEs, takes only these pictures. The pictures of training, of the report and of a
+class map need several whole sections with labels and are taken only if --sections and --labels name some. That of the class
+map shows the first section, with concepts taught on those of other patients. Requires Xvfb, xdotool and ImageMagick.
+Everything that the program writes goes to a temporary folder.
 """
 
 import argparse
+import csv
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -24,8 +27,8 @@ TOUR = ROOT / "docs/tour.gif"
 SLIDES = ROOT / "assets/slides"
 SIZE = (1400, 880)
 ALL = {"welcome", "settings", "similar-tissue", "heat-map", "colours", "panes", "annotations", "teaching", "tour", "encoders",
-       "training", "report"}
-OF_SECTIONS = {"training", "report"}
+       "training", "report", "class-map"}
+OF_SECTIONS = {"training", "report", "class-map"}
 # Places in the window, in pixels: the second slide of the list, a place that shows nothing when pointed at, and controls of
 # the page of encoders, the report and the training.
 SECOND_SLIDE = (130, 228)
@@ -39,6 +42,10 @@ CONTINUE = (345, 245)
 DEFAULT_ENCODER = "tissue-views"
 # Seconds of training before its picture is taken.
 TRAINED_FOR = 45
+# Concepts of the class map by label.
+TAUGHT = {"adipose": "Fat", "mucosa": "Mucosa", "smooth_muscle": "Smooth muscle"}
+# Tiles that are marked as the same tissue for each of them, and as many as different.
+MARKS = 12
 # Tiles of the sections, which are coarser than the demonstration slides.
 SECTION_TILES = ["--tile-px", "112", "--mpp", "2"]
 
@@ -155,7 +162,7 @@ class Window:
         """Save the window, after changes (options of ImageMagick)."""
         self.settle()
         file = folder / f"{name}.jpg"
-        kept = ["-resize", "1120x>", "-strip", "-quality", "73", "-sampling-factor", "4:4:4"]
+        kept = ["-resize", "1120x>", "-strip", "-quality", "68", "-sampling-factor", "4:4:4"]
         subprocess.run(["convert", "ppm:-", *change, *kept, str(file)], check=True, input=self.capture())
         print(f"{file.name}: {file.stat().st_size / 1024:.0f} KiB", flush=True)
 
@@ -286,8 +293,17 @@ def take_sections(program, folder, sections, labels, wanted):
     shutil.copy(labels, project / "labels")
     if "training" in wanted:
         train(program, project, sections, environment)
+    if "class-map" in wanted:
+        teach(program, project, sections, labels, environment)
     with Window(program, folder, ["--project", project, sections]) as window:
         window.settle()
+        if "class-map" in wanted:
+            window.click(*MATCHES)
+            window.press("shift+k")
+            window.point(*ASIDE)
+            window.save("class-map", "-crop", "1120x790+280+44", "+repage", "-resize", "880x")
+            window.press("shift+k")
+            window.click(*MATCHES)
         if "report" in wanted:
             window.press("F7")
             window.click(*MEASURE)
@@ -303,6 +319,32 @@ def take_sections(program, folder, sections, labels, wanted):
                 window.point(*ASIDE)
             time.sleep(30)
             window.save("training")
+
+
+def teach(program, project, sections, labels, environment):
+    """Teach a concept of each class by marks on labelled tiles of sections of other patients than the first one's."""
+    first = min(file.stem for file in sections.iterdir())
+    with open(labels, newline="") as file:
+        tiles = list(csv.DictReader(file))
+    mapped = {tile["patient"] for tile in tiles if tile["slide"] == first}
+    present = {file.stem for file in sections.iterdir()}
+    tiles = [tile for tile in tiles if tile["slide"] in present and tile["patient"] not in mapped]
+    draw = random.Random(1)
+
+    def mark(name, option, tiles):
+        left = MARKS
+        for tile in draw.sample(tiles, len(tiles)):
+            middle = (int(tile[at]) + int(tile[side]) // 2 for at, side in (("x", "width"), ("y", "height")))
+            command = [program, "concepts", "teach", project, "--add", "--name", name, option,
+                       "{}:{},{}".format(tile["slide"], *middle)]
+            # Fails where a tile of little tissue is not embedded.
+            left -= subprocess.run(command, env=environment, capture_output=True).returncode == 0
+            if left == 0:
+                break
+
+    for label, name in TAUGHT.items():
+        mark(name, "--same", [tile for tile in tiles if tile["label"] == label])
+        mark(name, "--different", [tile for tile in tiles if tile["label"] != label])
 
 
 def train(program, project, sections, environment):
