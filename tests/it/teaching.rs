@@ -435,6 +435,16 @@ fn concepts_are_taught_listed_applied_and_exported_on_the_command_line() {
     assert!(liver["threshold"].as_f64().unwrap() > 0.0 && liver["marks_within"].as_u64().unwrap() > 0);
     assert_eq!(json(&["concepts", "list", project, "--json"])["concepts"][0], liver);
 
+    // Apart from the marked tiles, a search for the concept finds what the query with its marks finds.
+    let nearest = json(&["query", project, "--concept", "liver", "-k", "60", "--json"]);
+    assert_eq!(nearest["exact"], true);
+    let nearest: Vec<String> = nearest["matches"].as_array().unwrap().iter().map(place).collect();
+    let unmarked: Vec<&String> =
+        nearest.iter().filter(|at| !same.contains(at) && !different.contains(at)).take(5).collect();
+    let marked: Vec<String> = json(&alone)["matches"].as_array().unwrap().iter().map(place).collect();
+    assert_eq!(unmarked, marked.iter().collect::<Vec<_>>());
+    assert!(nearest.iter().any(|at| same.contains(at)), "marked tiles are found as well");
+
     let applied = json(&["concepts", "apply", project, "liver", "--json"]);
     assert_eq!(applied["slides"].as_array().unwrap().len(), 2);
     assert!(applied["slides"][0]["area_mm2"].as_f64().unwrap() > 0.0);
@@ -463,6 +473,8 @@ fn concepts_are_taught_listed_applied_and_exported_on_the_command_line() {
     assert_eq!(taken, set);
     json(&["concepts", "remove", project, "Hepatocytes", "--json"]);
     assert!(json(&["concepts", "list", project, "--json"])["concepts"].as_array().unwrap().is_empty());
-    let unknown = histokin(&["concepts", "apply", project, "liver"]).assert().failure().get_output().clone();
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: none"));
+    for asked in [["concepts", "apply", project, "liver"], ["query", project, "--concept", "liver"]] {
+        let unknown = histokin(&asked).assert().failure().get_output().clone();
+        assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: none"));
+    }
 }
