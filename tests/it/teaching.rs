@@ -341,8 +341,8 @@ fn a_class_map_gives_every_tile_the_nearest_concept_or_none() {
         assert_eq!(concept, expected.map(|(concept, _)| concept));
     }
     let areas = concept::class_areas(&sets[0], &[&glands, &opposite]).unwrap();
-    assert_eq!(areas.iter().map(|area| area.tiles).sum::<usize>(), TILES as usize);
-    assert!(areas.iter().all(|area| area.tiles > 0), "{areas:?}");
+    assert_eq!(areas.iter().map(|area| area.found.tiles).sum::<usize>(), TILES as usize);
+    assert!(areas.iter().all(|area| area.found.tiles > 0), "{areas:?}");
 }
 
 #[test]
@@ -460,8 +460,24 @@ fn concepts_are_taught_listed_applied_and_exported_on_the_command_line() {
     let regions = std::fs::read_to_string(to.join("CMU-1-Small-Region.geojson")).unwrap();
     assert!(regions.contains("Liver 1") && regions.contains("\"liver\""));
 
-    let map = json(&["concepts", "class-map", project, "--json"]);
+    let of_classes = folder.path().join("classes");
+    let map = json(&["concepts", "class-map", project, "--to", text(&of_classes), "--json"]);
     assert_eq!(map["slides"][0]["classes"].as_array().unwrap().len(), 2, "liver, and none of them");
+    let files: Vec<&str> =
+        map["files"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
+    assert!(files.iter().all(|file| of_classes.join(file).is_file()), "{files:?}");
+    let table = std::fs::read_to_string(of_classes.join("classes.csv")).unwrap();
+    let tiles = map["slides"][0]["classes"][0]["tiles"].as_u64().unwrap();
+    assert!(tiles > 0 && table.contains(&format!("Liver,liver,{tiles},")), "{table}");
+    // The regions of one concept are those that it has alone.
+    let mapped = std::fs::read_to_string(of_classes.join("CMU-1-Small-Region.geojson")).unwrap();
+    let outlines = |text: &str| -> Vec<Value> {
+        let features: Value = serde_json::from_str(text).unwrap();
+        let features = features["features"].as_array().unwrap().clone();
+        features.into_iter().map(|feature| feature["geometry"].clone()).collect()
+    };
+    assert_eq!(outlines(&mapped), outlines(&regions));
+    assert!(files.contains(&"CMU-1-Small-Region.xml"), "{files:?}");
     let renamed = json(&["concepts", "rename", project, "liver", "Hepatocytes", "--json"]);
     assert_eq!(renamed["name"], "Hepatocytes");
     let set = json(&["concepts", "threshold", project, "Hepatocytes", "0.1", "--json"]);
