@@ -262,6 +262,7 @@ fn an_added_encoder_has_a_name_until_it_is_removed() {
         |name: &str| listed.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap().clone();
     assert_eq!(of("mine")["origin"], "added by you");
     assert_eq!(of(encoder::DEFAULT)["default"], true);
+    assert!(of(encoder::DEFAULT)["licence"].as_str().unwrap().starts_with("MIT"), "{listed}");
     let shown = json(&["encoders", "show", "mine", "--json"], data.path());
     assert_eq!((&shown["width"], &shown["architecture"]["heads"]), (&32.into(), &4.into()));
 
