@@ -75,6 +75,7 @@ fn slide(seed: u64, features: usize) -> SlideTiles {
     SlideTiles {
         features: DescriptorBatch { values, width: features },
         middles_um: (0..OF_SLIDE).map(middle).collect(),
+        varied: Vec::new(),
     }
 }
 

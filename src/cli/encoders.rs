@@ -200,7 +200,7 @@ fn listed(model: &ModelSummary) -> Value {
     });
     paths::put(&mut entry, "folder", &model.folder);
     if let Some(file) = &model.file {
-        entry["made_for"] = file.about.purpose.as_str().into();
+        put_about(&mut entry, &file.about);
         entry["network"] = network(file).into();
         entry["features"] = file.feature_width().into();
         entry["tile_px"] = file.preprocessing.tile_px.into();
@@ -277,14 +277,7 @@ fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
     if let Some(crops) = &file.crops {
         shown["crops"] = json!(crops);
     }
-    let About { purpose, known_as, source, licence, commercial } = &file.about;
-    let texts = [("made_for", purpose), ("known_as", known_as), ("source", source), ("licence", licence)];
-    for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
-        shown[key] = text.as_str().into();
-    }
-    if let Some(commercial) = commercial {
-        shown["commercial_use"] = commercial.to_string().into();
-    }
+    put_about(&mut shown, &file.about);
     if let Some(found) = recognised {
         shown["naming"] = found.naming.into();
         shown["assumed"] = json!(found.assumed);
@@ -295,6 +288,18 @@ fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
         }
     }
     shown
+}
+
+/// Adds what an encoder is for, where it comes from and what its licence asks, as far as it is known.
+fn put_about(entry: &mut Value, about: &About) {
+    let About { purpose, known_as, source, licence, commercial } = about;
+    let texts = [("made_for", purpose), ("known_as", known_as), ("source", source), ("licence", licence)];
+    for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        entry[key] = text.as_str().into();
+    }
+    if let Some(commercial) = commercial {
+        entry["commercial_use"] = commercial.to_string().into();
+    }
 }
 
 /// Prints what is known of an encoder, one line each.

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "torch")]
 mod fitting;
+#[cfg(feature = "torch")]
+mod views;
 
 use std::path::PathBuf;
 
@@ -68,6 +70,11 @@ pub struct FitModelArgs {
     /// With neighbourhoods: tiles whose centres are nearer than this are neighbours, in µm
     #[arg(long, default_value_t = 500.0)]
     pub within_um: f64,
+    /// With neighbourhoods: number of varied views of each tile, moved and in other sizes, directions and amounts of
+    /// stain, such as 3. What differs between them is reduced as well, as in the default encoder. The network looks at
+    /// each view, so that fitting takes as many times longer
+    #[arg(long, default_value_t = 0, requires = "neighbourhoods", value_parser = clap::value_parser!(u32).range(..=32))]
+    pub views: u32,
     /// Whether tiles are stain-normalised, for fitting and whenever the encoder is used [default: lab, and none
     /// for vision transformers]
     #[arg(long, value_enum)]

@@ -63,6 +63,9 @@ pub struct QueryArgs {
     /// Use all annotations of this class, on every slide of the project, as examples.
     #[arg(long, value_name = "CLASS")]
     like_class: Option<String>,
+    /// Name of a concept of the project: its tiles are searched for, nearest to what it was taught first.
+    #[arg(long, value_name = "NAME")]
+    concept: Option<String>,
     /// Image file to use as an example: its tissue tiles if its pixel size is known, otherwise its centre as
     /// one tile.
     #[arg(long)]
@@ -363,6 +366,9 @@ fn examples(
     if let Some(class) = &args.like_class {
         positives.extend(build.class(class)?);
     }
+    if let Some(name) = &args.concept {
+        positives.push(taught(project, index, name)?);
+    }
     if let Some(path) = &args.image {
         positives.push(embed_image(args, project, path)?);
     }
@@ -372,8 +378,8 @@ fn examples(
         let first = marks.iter().position(|mark| mark.judgement == Judgement::Same);
         let Some(first) = first.map(|first| marks.remove(first)) else {
             bail!(
-                "no example: give --slide with --at, --rect, --annotation or --whole, or --like-class, --image or \
-                 --same"
+                "no example: give --slide with --at, --rect, --annotation or --whole, or --like-class, --concept, --image \
+                 or --same"
             );
         };
         positives.push(ShownExample { example: first.example, position: None });
@@ -419,6 +425,17 @@ fn named(args: &QueryArgs, project: &Project) -> anyhow::Result<Option<Vec<Slide
         return Ok(None);
     }
     args.among.iter().map(|name| Ok(Some(project.find_slide(name)?.id.clone()))).collect()
+}
+
+/// Returns what a concept was taught as an example.
+fn taught(project: &Project, index: &Snapshot, name: &str) -> anyhow::Result<ShownExample> {
+    let loaded = super::concepts::load(project)?;
+    let concept = loaded.find(name)?;
+    // Distances to the descriptors of another encoder mean nothing.
+    if let Some(set) = index.sets().first() {
+        concept.require(&set.header.recipe)?;
+    }
+    Ok(ShownExample { example: concept.example(), position: None })
 }
 
 fn embed_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Result<ShownExample> {

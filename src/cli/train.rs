@@ -225,7 +225,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let judged_pairs = judged_pairs::read(run.folder(), &slides)?;
     if !judged_pairs.is_empty() {
         noteln!(
-            "{run_id}: also training on {} from your judgements",
+            "{run_id}: also training on {} from your judgements and concepts",
             counted(judged_pairs.len() as u64, "pair")
         );
     }

@@ -122,6 +122,16 @@ fn a_department_shares_its_slides() {
         together["matches"].as_array().unwrap().iter().find(|found| !found["archive"].is_null()).unwrap();
     assert_eq!(far["archive"]["reachable"], false);
     assert!(far["archive"]["location"].as_str().unwrap().starts_with("/slides/"));
+    // A concept is searched for in the archive by its direction.
+    json(
+        READER,
+        &["concepts", "teach", elsewhere_text, "--name", "Gland", "--same", "a_1:500,500", "--json"],
+    );
+    let file = elsewhere.join("concepts/gland.toml");
+    json(READER, &["concepts", "import", here_text, file.to_str().unwrap(), "--json"]);
+    let of = |project| ["query", project, "--concept", "gland", "-k", "30", "--json"];
+    let together = json(READER, &[of(elsewhere_text).as_slice(), &["--archive", &reader]].concat());
+    assert_eq!(ranking(&together), ranking(&json(READER, &of(here_text))), "one ranking");
     let missing = refused(
         READER,
         &["query", elsewhere_text, "--slide", "a_1", "--at", "500,500", "--scope", "archive"],

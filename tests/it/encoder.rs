@@ -229,6 +229,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
         prototypes: false,
         neighbourhoods: false,
         within_um: 500.0,
+        views: 0,
         stain: Some(StainArg::Lab),
         cosine: false,
         stain_switch: false,

@@ -225,7 +225,10 @@ fn keep(test: &mut TestSession, jobs: Vec<Job>) {
             }
             ConceptJob::Rename { name, to } => store.rename(&mut store.get(&name).unwrap(), &to).unwrap(),
             ConceptJob::Remove(name) => store.remove(&name).unwrap(),
-            ConceptJob::Load | ConceptJob::Apply { .. } | ConceptJob::Export { .. } => {}
+            ConceptJob::Load
+            | ConceptJob::Apply { .. }
+            | ConceptJob::Export { .. }
+            | ConceptJob::ExportClassMap { .. } => {}
         }
         test.session.absorb(ConceptEvent::Loaded(store.load().unwrap().concepts));
     }
@@ -275,10 +278,19 @@ fn a_query_becomes_a_concept_that_is_found_taught_on_renamed_and_removed() {
     assert_eq!((query.positives.len(), query.marks.len()), (1, 4));
     assert!(query.marks.iter().all(|mark| mark.shown.position.is_some()));
 
+    let refused = test.session.handle(ConceptCommand::ExportClassMap);
+    assert!(refused.is_empty(), "no concept has a threshold");
+    assert!(test.session.messages().iter().any(|message| message.text.contains("no class map")));
     let set = ConceptCommand::SetThreshold { name: "Glands".to_owned(), distance: Some(0.5) };
     let jobs = test.session.handle(set);
     keep(&mut test, jobs);
     assert_eq!(test.session.concept("Glands").unwrap().threshold, Some(0.5));
+    let jobs = test.session.handle(ConceptCommand::ExportClassMap);
+    let Some(Job::History(HistoryJob::Concepts { job, .. })) = jobs.into_iter().next() else {
+        panic!("no job")
+    };
+    let ConceptJob::ExportClassMap { concepts, .. } = *job else { panic!("another job") };
+    assert_eq!(concepts.iter().map(|concept| concept.name.as_str()).collect::<Vec<_>>(), ["Glands"]);
     let jobs = test.session.handle(ConceptCommand::Apply("Glands".to_owned()));
     assert!(matches!(&jobs[..], [Job::History(HistoryJob::Concepts { .. })]));
     let rename = ConceptCommand::Rename { name: "Glands".to_owned(), to: "Acini".to_owned() };

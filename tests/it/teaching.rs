@@ -341,8 +341,8 @@ fn a_class_map_gives_every_tile_the_nearest_concept_or_none() {
         assert_eq!(concept, expected.map(|(concept, _)| concept));
     }
     let areas = concept::class_areas(&sets[0], &[&glands, &opposite]).unwrap();
-    assert_eq!(areas.iter().map(|area| area.tiles).sum::<usize>(), TILES as usize);
-    assert!(areas.iter().all(|area| area.tiles > 0), "{areas:?}");
+    assert_eq!(areas.iter().map(|area| area.found.tiles).sum::<usize>(), TILES as usize);
+    assert!(areas.iter().all(|area| area.found.tiles > 0), "{areas:?}");
 }
 
 #[test]
@@ -435,6 +435,16 @@ fn concepts_are_taught_listed_applied_and_exported_on_the_command_line() {
     assert!(liver["threshold"].as_f64().unwrap() > 0.0 && liver["marks_within"].as_u64().unwrap() > 0);
     assert_eq!(json(&["concepts", "list", project, "--json"])["concepts"][0], liver);
 
+    // Apart from the marked tiles, a search for the concept finds what the query with its marks finds.
+    let nearest = json(&["query", project, "--concept", "liver", "-k", "60", "--json"]);
+    assert_eq!(nearest["exact"], true);
+    let nearest: Vec<String> = nearest["matches"].as_array().unwrap().iter().map(place).collect();
+    let unmarked: Vec<&String> =
+        nearest.iter().filter(|at| !same.contains(at) && !different.contains(at)).take(5).collect();
+    let marked: Vec<String> = json(&alone)["matches"].as_array().unwrap().iter().map(place).collect();
+    assert_eq!(unmarked, marked.iter().collect::<Vec<_>>());
+    assert!(nearest.iter().any(|at| same.contains(at)), "marked tiles are found as well");
+
     let applied = json(&["concepts", "apply", project, "liver", "--json"]);
     assert_eq!(applied["slides"].as_array().unwrap().len(), 2);
     assert!(applied["slides"][0]["area_mm2"].as_f64().unwrap() > 0.0);
@@ -450,8 +460,24 @@ fn concepts_are_taught_listed_applied_and_exported_on_the_command_line() {
     let regions = std::fs::read_to_string(to.join("CMU-1-Small-Region.geojson")).unwrap();
     assert!(regions.contains("Liver 1") && regions.contains("\"liver\""));
 
-    let map = json(&["concepts", "class-map", project, "--json"]);
+    let of_classes = folder.path().join("classes");
+    let map = json(&["concepts", "class-map", project, "--to", text(&of_classes), "--json"]);
     assert_eq!(map["slides"][0]["classes"].as_array().unwrap().len(), 2, "liver, and none of them");
+    let files: Vec<&str> =
+        map["files"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
+    assert!(files.iter().all(|file| of_classes.join(file).is_file()), "{files:?}");
+    let table = std::fs::read_to_string(of_classes.join("classes.csv")).unwrap();
+    let tiles = map["slides"][0]["classes"][0]["tiles"].as_u64().unwrap();
+    assert!(tiles > 0 && table.contains(&format!("Liver,liver,{tiles},")), "{table}");
+    // The regions of one concept are those that it has alone.
+    let mapped = std::fs::read_to_string(of_classes.join("CMU-1-Small-Region.geojson")).unwrap();
+    let outlines = |text: &str| -> Vec<Value> {
+        let features: Value = serde_json::from_str(text).unwrap();
+        let features = features["features"].as_array().unwrap().clone();
+        features.into_iter().map(|feature| feature["geometry"].clone()).collect()
+    };
+    assert_eq!(outlines(&mapped), outlines(&regions));
+    assert!(files.contains(&"CMU-1-Small-Region.xml"), "{files:?}");
     let renamed = json(&["concepts", "rename", project, "liver", "Hepatocytes", "--json"]);
     assert_eq!(renamed["name"], "Hepatocytes");
     let set = json(&["concepts", "threshold", project, "Hepatocytes", "0.1", "--json"]);
@@ -466,6 +492,8 @@ fn concepts_are_taught_listed_applied_and_exported_on_the_command_line() {
     let glass = [&teach[..], &["--same", "CMU-1-Small-Region:20,20"]].concat();
     let glass = histokin(&glass).assert().failure().get_output().clone();
     assert!(String::from_utf8_lossy(&glass.stderr).contains("of slide CMU-1-Small-Region.svs;"));
-    let unknown = histokin(&["concepts", "apply", project, "liver"]).assert().failure().get_output().clone();
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: none"));
+    for asked in [["concepts", "apply", project, "liver"], ["query", project, "--concept", "liver"]] {
+        let unknown = histokin(&asked).assert().failure().get_output().clone();
+        assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: none"));
+    }
 }

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex};
 
+use histokin::annotation::AnnotationClass;
+use histokin::concept::{Concept, ConceptStore, ConceptTile};
+use histokin::descriptors::Recipe;
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::model::Crops;
 use histokin::encoder::trainable::Depth;
-use histokin::encoder::{self, DeviceChoice};
+use histokin::encoder::{self, DeviceChoice, EncoderId};
 use histokin::geometry::Level0Rect;
-use histokin::slide;
+use histokin::slide::{self, SlideId};
+use histokin::stain::StainSetting;
 use histokin::tissue::TissueMask;
 use histokin::training::config::{LossKind, Method, Preset, SlidesWithoutFarPairs, TrainingConfig};
 use histokin::training::judged_pairs;
@@ -346,6 +350,56 @@ fn judged_pairs_are_drawn_as_often_as_the_settings_say() {
     let groups = (0..400).map(|index| sampler.group(0, index, 0));
     let judged = groups.filter(|group| group.pairs[0].distance_mm.is_none()).count();
     assert!((150..250).contains(&judged), "{judged}");
+}
+
+#[test]
+fn marks_of_concepts_are_pairs_to_learn_from() {
+    let test_folder = TestFolder::new();
+    let config = config();
+    let slide = prepare(&test_folder.textures(), &config);
+    let id = slide.source.info().id.clone();
+    let mark = |tile: usize, is_same: bool| ConceptTile {
+        slide: Some(id.clone()),
+        at: slide.tiles[tile].center(),
+        is_same,
+        descriptor: vec![0.0, 1.0],
+    };
+    let of_image = ConceptTile { slide: None, ..mark(7, true) };
+    let elsewhere = ConceptTile { slide: Some(SlideId("a slide that is not here".into())), ..mark(8, true) };
+    let recipe = Recipe {
+        encoder_id: EncoderId("any".into()),
+        encoder_name: "any".into(),
+        tiles: config.tiles(),
+        stain: StainSetting::None,
+    };
+    let concept = Concept {
+        name: "Stripes".into(),
+        class: AnnotationClass::named("stripes"),
+        recipe,
+        tiles: vec![mark(0, true), mark(90, false), mark(3, true), of_image, elsewhere, mark(5, true)],
+        direction: vec![0.0, 1.0],
+        threshold: None,
+        estimate: None,
+    };
+    let two = Concept { name: "Two".into(), tiles: vec![mark(0, true), mark(1, true)], ..concept.clone() };
+    let store = ConceptStore::new(test_folder.folder.path().join("concepts"));
+    store.save(&concept).unwrap();
+    store.save(&two).unwrap();
+    let run = Run::create(test_folder.folder.path(), config, Vec::new()).unwrap();
+    // What becomes of them later does not change the run.
+    store.remove("Stripes").unwrap();
+
+    let pair = |one: usize, other: usize, same: bool| {
+        let tiles = [one, other].map(|tile| TileRef { slide: 0, rect: slide.tiles[tile] });
+        JudgedPair { tiles, same }
+    };
+    let expected =
+        [pair(0, 3, true), pair(3, 5, true), pair(5, 0, true), pair(90, 0, false), pair(0, 1, true)];
+    assert_eq!(judged_pairs::read(run.folder(), std::slice::from_ref(&slide)).unwrap(), expected);
+    let damaged = run.folder().join("concept_marks.json");
+    std::fs::write(&damaged, "[").unwrap();
+    let refused = judged_pairs::read(run.folder(), std::slice::from_ref(&slide)).unwrap_err().to_string();
+    assert!(refused.contains("concept_marks.json"), "{refused}");
 }
 
 pub fn histokin(arguments: &[&str]) -> std::process::Output {

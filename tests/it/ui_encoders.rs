@@ -41,6 +41,17 @@ fn a_chosen_file_is_shown_with_what_is_known_of_it_and_then_used() {
     harness.get_by_label_contains("its nearest tiles among");
     harness.get_by_label("vision transformer of 2 blocks of 32 numbers, patches of 16 px");
     harness.get_by_label("64 px at 0.5 µm/px");
+    // What the file leaves open is asked for, with the guess filled in.
+    harness.get_by_label("Add to my encoders…").click();
+    harness.run_steps(3);
+    harness.get_by_label_contains("some is assumed");
+    let heads = harness.get_by_role_and_label(Role::SpinButton, "Attention heads").value();
+    assert_eq!(heads.as_deref(), Some("1"));
+    harness.get_by_role_and_label(Role::SpinButton, "Mean of colours, red");
+    harness.get_by_label("Output: class token");
+    harness.get_by_label("Keep it as it is").click();
+    harness.run_steps(3);
+    assert!(harness.query_by_label_contains("some is assumed").is_none());
     harness.get_by_label("Use for this project").click();
     wait(&mut harness, "the encoder is used", |app| app.session().project().encoder_name() == which);
     let tiles = harness.state().session().project().settings().tiles;

@@ -7,8 +7,14 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use histokin::cli::fit_model::{self, FitModelArgs};
 use histokin::encoder::{self, DeviceChoice, EncoderError};
+use histokin::geometry::Level0Rect;
+use histokin::slide;
 use histokin::stain::StainSetting;
+use histokin::tiling::read_tile;
+use histokin::training::augment::restain;
 use image::RgbImage;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
@@ -172,6 +178,41 @@ fn a_readout_is_fitted_on_a_transformer_and_loads_with_it() {
     assert!(fit_model::run(&copied).unwrap_err().to_string().contains("--copy-weights"));
 }
 
+#[test]
+fn a_readout_that_knows_views_tells_them_apart_less_than_tiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = small("hugging_face_vit.safetensors");
+    let plain = FitModelArgs { name: "plain".into(), ..fit_args(folder.path(), &weights) };
+    let views = FitModelArgs { name: "views".into(), views: 3, ..plain.clone() };
+    let made = [&plain, &views, &views].map(|args| fit_model::run(args).unwrap());
+    assert_eq!((&made[1]["views"], &made[1]["slides"]), (&3.into(), &made[0]["slides"]), "of the same tiles");
+    assert_ne!(made[1]["encoder_id"], made[0]["encoder_id"]);
+    assert_eq!(made[1]["encoder_id"], made[2]["encoder_id"], "views are the same each time");
+    let card = std::fs::read_to_string(folder.path().join("views/card.md")).unwrap();
+    assert!(card.contains("3 varied views of it"), "{card}");
+
+    let slide = slide::open(&asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
+    let rect = |index: i64| Level0Rect::new(200 + index % 4 * 450, 300 + index / 4 * 700, 64, 64);
+    let tiles: Vec<RgbImage> =
+        (0..16).map(|index| read_tile(slide.as_ref(), &rect(index), 64).unwrap()).collect();
+    let mut random = ChaCha8Rng::seed_from_u64(9);
+    let mut stained = tiles.clone();
+    stained.iter_mut().for_each(|tile| restain(tile, 0.35, &mut random));
+    // How far a tile in other colours is from itself, in units of how far it is from the next one.
+    let apart = |name: &str| {
+        let mut encoder = encoder::load(text(&folder.path().join(name)), DeviceChoice::Cpu).unwrap();
+        let [one, other] = [&tiles, &stained].map(|tiles| encoder.encode(tiles).unwrap());
+        let [one, other]: [Vec<&[f32]>; 2] = [one.rows().collect(), other.rows().collect()];
+        let distance =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        let of_views: f32 = one.iter().zip(&other).map(|(a, b)| distance(a, b)).sum();
+        let of_tiles: f32 = one.iter().zip(one.iter().cycle().skip(1)).map(|(a, b)| distance(a, b)).sum();
+        of_views / of_tiles
+    };
+    let (known, unknown) = (apart("views"), apart("plain"));
+    assert!(known < 0.9 * unknown, "{known} {unknown}");
+}
+
 /// Options for a readout of 8 numbers, `fitted` in the folder `models`.
 fn fit_args(models: &Path, weights: &Path) -> FitModelArgs {
     FitModelArgs {
@@ -189,6 +230,7 @@ fn fit_args(models: &Path, weights: &Path) -> FitModelArgs {
         prototypes: false,
         neighbourhoods: true,
         within_um: 100.0,
+        views: 0,
         stain: None,
         stain_switch: false,
         components: 64,
@@ -220,6 +262,7 @@ fn an_added_encoder_has_a_name_until_it_is_removed() {
         |name: &str| listed.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap().clone();
     assert_eq!(of("mine")["origin"], "added by you");
     assert_eq!(of(encoder::DEFAULT)["default"], true);
+    assert!(of(encoder::DEFAULT)["licence"].as_str().unwrap().starts_with("MIT"), "{listed}");
     let shown = json(&["encoders", "show", "mine", "--json"], data.path());
     assert_eq!((&shown["width"], &shown["architecture"]["heads"]), (&32.into(), &4.into()));
 

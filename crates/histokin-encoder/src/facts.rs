@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::backbones::BackboneKind;
 use super::backbones::vit::{VitArchitecture, VitOutput};
 use super::model::{Crops, Location, Model, ModelFile, ModelSummary, locate, sidecar};
+use super::vit_settings::OpenSettings;
 use super::{Described, EncoderError, EncoderSpec};
 use histokin_core::number_format::plain;
 use histokin_core::paths;
@@ -19,6 +20,8 @@ pub struct Examined {
     pub tiles: TileSettings,
     /// Labels and texts, in the order in which they are shown.
     pub facts: Vec<(&'static str, String)>,
+    /// What its weights leave open; `None` unless it is a file of a vision transformer's weights.
+    pub open: Option<OpenSettings>,
 }
 
 /// Reads what is known of the encoder of this name or path. A TorchScript module is run only if the user has allowed
@@ -32,7 +35,7 @@ pub fn examine(which: &str) -> Result<Examined, EncoderError> {
         location => {
             let described = super::described(Model::at(location)?);
             let EncoderSpec { name, tiles, .. } = described.spec.clone();
-            Ok(Examined { name, tiles, facts: facts(&described) })
+            Ok(Examined { name, tiles, facts: facts(&described), open: OpenSettings::of(&described) })
         }
     }
 }
@@ -57,7 +60,7 @@ fn examine_module(path: PathBuf) -> Result<Examined, EncoderError> {
         last,
         ("Module", shown),
     ];
-    Ok(Examined { name, tiles, facts })
+    Ok(Examined { name, tiles, facts, open: None })
 }
 
 /// Returns what is known of an encoder, as labels and texts in the order in which they are shown.

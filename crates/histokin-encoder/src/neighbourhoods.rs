@@ -1,4 +1,5 @@
-//! Fitting a model without training whose descriptors suppress differences between neighbouring tiles.
+//! Fitting a model without training whose descriptors suppress differences between neighbouring tiles, and between views
+//! of the same tile.
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -13,6 +14,9 @@ pub struct SlideTiles {
     pub features: DescriptorBatch,
     /// Position of each tile's centre on the slide, in µm.
     pub middles_um: Vec<[f64; 2]>,
+    /// Pooled features of varied views of the tiles, such as in other colours: for each number of a view, one row per
+    /// tile. Empty if only neighbours are to be known.
+    pub varied: Vec<DescriptorBatch>,
 }
 
 /// Settings of the fit: the extent of a neighbourhood and the shrinkage of its covariance.
@@ -47,6 +51,10 @@ impl NeighbourhoodSettings {
 /// columns of `V` are the first principal components of `y`. Its length carries little information, so
 /// descriptors are scaled to length 1 ([`super::model::Preprocessing::l2_normalise`]).
 ///
+/// If slides have varied views `xᵢᵛ` of their `N` tiles, what differs between views of a tile is removed as well, and
+/// as much of it: with `V = Σ (xᵢᵛ − xᵢ)(xᵢᵛ − xᵢ)ᵀ / N`, `W + (tr W / tr V) · V` takes the place of `W`, and the power is
+/// −1/2, since whitening fully is then better than by half (`docs/encoders-tried.md`).
+///
 /// The fit uses no labels and is deterministic. Slides are added one by one and need not stay in memory.
 #[derive(Debug)]
 pub struct NeighbourhoodFit {
@@ -55,6 +63,9 @@ pub struct NeighbourhoodFit {
     /// Sum over pairs of `(xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ`, `[F, F]`.
     within: Tensor,
     pairs: usize,
+    /// Sum over varied views of `(xᵢᵛ − xᵢ)(xᵢᵛ − xᵢ)ᵀ`, `[F, F]`.
+    between_views: Tensor,
+    views: usize,
 }
 
 impl NeighbourhoodFit {
@@ -65,8 +76,15 @@ impl NeighbourhoodFit {
     /// [`EncoderError::Torch`] if libtorch fails.
     pub fn new(inputs: usize, settings: NeighbourhoodSettings) -> Result<Self, EncoderError> {
         let columns = inputs as i64;
-        let within = Tensor::f_zeros([columns, columns], (Kind::Double, Device::Cpu)).map_err(failed)?;
-        Ok(Self { settings, moments: Moments::new(inputs).map_err(failed)?, within, pairs: 0 })
+        let zeros = || Tensor::f_zeros([columns, columns], (Kind::Double, Device::Cpu)).map_err(failed);
+        Ok(Self {
+            settings,
+            moments: Moments::new(inputs).map_err(failed)?,
+            within: zeros()?,
+            pairs: 0,
+            between_views: zeros()?,
+            views: 0,
+        })
     }
 
     /// Adds the tiles of a slide.
@@ -79,6 +97,11 @@ impl NeighbourhoodFit {
         self.moments.add(&slide.features).map_err(failed)?;
         let sum = differences(&slide.features, &pairs).map_err(failed)?;
         self.within = self.within.f_add(&sum).map_err(failed)?;
+        for varied in &slide.varied {
+            self.views += varied.rows().len();
+            let sum = changes(&slide.features, varied).map_err(failed)?;
+            self.between_views = self.between_views.f_add(&sum).map_err(failed)?;
+        }
         Ok(())
     }
 
@@ -102,8 +125,17 @@ impl NeighbourhoodFit {
     fn decompose(&self) -> Result<Fitted, TchError> {
         let _no_grad = tch::no_grad_guard();
         let inputs = self.moments.inputs;
-        let within = self.within.f_div_scalar(2.0 * self.pairs as f64)?;
-        let map = quarter_root(&within, self.settings.shrinkage)?;
+        let mut unwanted = self.within.f_div_scalar(2.0 * self.pairs as f64)?;
+        let mut power = -0.25;
+        if self.views > 0 {
+            power = -0.5;
+            let [of_pairs, of_views] = [trace(&unwanted)?, trace(&self.between_views)?];
+            // Views that all look the same to the network have nothing to take out.
+            if of_views > 0.0 {
+                unwanted = unwanted.f_add(&self.between_views.f_mul_scalar(of_pairs / of_views)?)?;
+            }
+        }
+        let map = whitening(&unwanted, self.settings.shrinkage, power)?;
         // The map is symmetric.
         let covariance = map.f_matmul(&self.moments.covariance()?)?.f_matmul(&map)?;
         // Eigenvalues are ascending: the components of largest variance come last.
@@ -164,14 +196,25 @@ fn differences(features: &DescriptorBatch, pairs: &[(usize, usize)]) -> Result<T
     Ok(sum)
 }
 
-/// Computes `((1 − s) W + s · (tr W / F) · I)^(−1/4)`.
-fn quarter_root(within: &Tensor, shrinkage: f64) -> Result<Tensor, TchError> {
-    let inputs = within.size()[0];
-    let mean = within.f_trace()?.f_double_value(&[])? / inputs as f64;
+/// Computes `Σ (xᵢᵛ − xᵢ)(xᵢᵛ − xᵢ)ᵀ` over the rows `x` of plain tiles and `xᵛ` of a varied view of each, `[F, F]`.
+fn changes(plain: &DescriptorBatch, varied: &DescriptorBatch) -> Result<Tensor, TchError> {
+    let change = rows(varied)?.f_sub(&rows(plain)?)?;
+    change.f_transpose(0, 1)?.f_matmul(&change)
+}
+
+fn trace(matrix: &Tensor) -> Result<f64, TchError> {
+    matrix.f_trace()?.f_double_value(&[])
+}
+
+/// Computes `((1 − s) W + s · (tr W / F) · I)` to a negative `power`.
+fn whitening(unwanted: &Tensor, shrinkage: f64, power: f64) -> Result<Tensor, TchError> {
+    let inputs = unwanted.size()[0];
+    let mean = trace(unwanted)? / inputs as f64;
     let equal = Tensor::f_eye(inputs, (Kind::Double, Device::Cpu))?.f_mul_scalar(shrinkage * mean)?;
-    let (variances, directions) = within.f_mul_scalar(1.0 - shrinkage)?.f_add(&equal)?.f_linalg_eigh("L")?;
+    let (variances, directions) =
+        unwanted.f_mul_scalar(1.0 - shrinkage)?.f_add(&equal)?.f_linalg_eigh("L")?;
     // The lower bound avoids division by zero if all neighbours are identical.
-    let roots = variances.f_clamp_min(f64::MIN_POSITIVE.sqrt())?.f_pow_tensor_scalar(-0.25)?;
+    let roots = variances.f_clamp_min(f64::MIN_POSITIVE.sqrt())?.f_pow_tensor_scalar(power)?;
     directions.f_mul(&roots)?.f_matmul(&directions.f_transpose(0, 1)?)
 }
 
@@ -194,6 +237,7 @@ mod tests {
                 width: 3,
             },
             middles_um: (0..80).map(|index| [200.0 * index as f64, 0.0]).collect(),
+            varied: Vec::new(),
         };
         vec![slide(0), slide(1)]
     }
@@ -229,6 +273,39 @@ mod tests {
             assert!((found / scale[feature] - 1.0).abs() < 0.02, "{row}: {:?}, {scale:?}", head.weight);
         }
         assert!(scale[0] > scale[1], "the tissue weighs more than what changes within it");
+    }
+
+    /// Adds two varied views to the tiles of `slides`, which change the third feature by 3 and −3.
+    fn with_views(mut slides: Vec<SlideTiles>) -> Vec<SlideTiles> {
+        for slide in &mut slides {
+            slide.varied = [3.0, -3.0]
+                .map(|change| {
+                    let values = slide.features.rows().flat_map(|row| [row[0], row[1], row[2] + change]);
+                    DescriptorBatch { values: values.collect(), width: 3 }
+                })
+                .into();
+        }
+        slides
+    }
+
+    #[test]
+    fn what_differs_between_views_counts_less_and_as_much_as_between_neighbours() {
+        let head = fit_neighbourhood_head(&with_views(slides()), &settings(3)).unwrap().head;
+        let mut unwanted = [14.0 * 100.0, 158.0 * 64.0, 78.0 * 0.04].map(|sum: f64| sum / (2.0 * 158.0));
+        // Views change the third feature alone, by as much as neighbours differ in all three.
+        unwanted[2] += unwanted.iter().sum::<f64>();
+        let mean = unwanted.iter().sum::<f64>() / 3.0;
+        let scale = unwanted.map(|variance| (0.9 * variance + 0.1 * mean).powf(-0.5));
+        for (row, feature) in [(0, 0), (1, 1), (2, 2)] {
+            let found = f64::from(head.weight[row * 3 + feature]);
+            assert!((found / scale[feature] - 1.0).abs() < 0.02, "{row}: {:?}, {scale:?}", head.weight);
+        }
+        let mut still = with_views(slides());
+        for slide in &mut still {
+            slide.varied.fill(slide.features.clone());
+        }
+        let head = fit_neighbourhood_head(&still, &settings(3)).unwrap().head;
+        assert!(head.weight.iter().all(|weight| weight.is_finite()), "views that change nothing");
     }
 
     #[test]

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use super::EncoderError;
 use super::backbones::BackboneKind;
 use super::backbones::vit::VitArchitecture;
 use super::config_json::Published;
 use super::known::{self, KnownEncoder};
-use super::model::{Preprocessing, SelfDescription};
+use super::model::{ModelFile, Preprocessing, SelfDescription};
 use super::vit_weights::VitWeights;
+use super::{Described, EncoderError};
 use histokin_core::stain::StainSetting;
 
 /// A vision transformer as recognised in a file.
@@ -31,6 +31,42 @@ pub struct RecognisedVit {
     pub settings: Vec<String>,
     /// What was assumed, since nothing told it; each with its value.
     pub assumed: Vec<String>,
+}
+
+/// What the weights of a vision transformer do not tell, with what was found or assumed filled in, for a person to correct.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OpenSettings {
+    /// The architecture. Heads, activation and output may be changed; the rest is that of the weights.
+    pub architecture: VitArchitecture,
+    /// Mean of each colour channel (scale 0 to 1).
+    pub mean: [f32; 3],
+    /// Standard deviation of each colour channel.
+    pub std: [f32; 3],
+    /// Edge length of a tile in pixels.
+    pub tile_px: u32,
+    /// Spacing of tiles, in µm per pixel.
+    pub mpp: f64,
+    /// Whether some of it was assumed, since nothing told it.
+    pub is_assumed: bool,
+}
+
+impl OpenSettings {
+    /// Returns those of an encoder; `None` unless it is a file of weights as its publisher has it.
+    pub fn of(described: &Described) -> Option<Self> {
+        let recognised = described.recognised.as_ref()?;
+        let BackboneKind::Vit(architecture) = described.file.backbone else { return None };
+        let Preprocessing { input_mean, input_std, tile_px, mpp, .. } = described.file.preprocessing;
+        let is_assumed = !recognised.assumed.is_empty();
+        Some(Self { architecture, mean: input_mean, std: input_std, tile_px, mpp, is_assumed })
+    }
+
+    /// Makes them those of the description of the same weights.
+    pub fn apply(&self, file: &mut ModelFile) {
+        file.backbone = BackboneKind::Vit(self.architecture);
+        let settings = &mut file.preprocessing;
+        (settings.input_mean, settings.input_std) = (self.mean, self.std);
+        (settings.tile_px, settings.mpp) = (self.tile_px, self.mpp);
+    }
 }
 
 /// Completes what names and shapes tell of the transformer in the file at `path`.
@@ -124,6 +160,26 @@ fn name_of(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_file_leaves_open_is_filled_in_and_can_be_corrected() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vit");
+        let described = crate::describe(folder.join("timm_plain.safetensors").to_str().unwrap()).unwrap();
+        let guess = OpenSettings::of(&described).unwrap();
+        assert!(guess.is_assumed);
+        assert_eq!((guess.architecture.heads, guess.tile_px, guess.mpp), (1, 32, 0.5));
+        let mut file = described.file.clone();
+        guess.apply(&mut file);
+        assert_eq!(file, described.file, "the guess changes nothing");
+        let architecture = VitArchitecture { heads: 4, ..guess.architecture };
+        let corrected = OpenSettings { architecture, mean: [0.5; 3], mpp: 0.25, ..guess };
+        corrected.apply(&mut file);
+        assert_eq!(file.backbone, BackboneKind::Vit(architecture));
+        assert_eq!((file.preprocessing.input_mean, file.preprocessing.mpp), ([0.5; 3], 0.25));
+        assert_eq!(file.preprocessing.input_std, described.file.preprocessing.input_std);
+        let shipped = crate::describe(crate::DEFAULT);
+        assert!(shipped.is_ok_and(|shipped| OpenSettings::of(&shipped).is_none()), "nothing is open");
+    }
 
     #[test]
     fn a_file_named_as_all_are_has_the_name_of_its_folder() {

@@ -40,6 +40,16 @@ pub fn augment(mut tile: RgbImage, settings: &Augmentation, random: &mut ChaCha8
     tile
 }
 
+/// Scales the amount of each stain by 1 − `most` to 1 + `most`, and shifts it by up to 0.04 (natural logarithm of
+/// transmittance), both at random.
+pub fn restain(tile: &mut RgbImage, most: f32, random: &mut ChaCha8Rng) {
+    /// Largest shift, as a decadic optical density.
+    const SHIFT: f32 = 0.04 * std::f32::consts::LOG10_E;
+    let scale = std::array::from_fn(|_| random.random_range(1.0 - most..=1.0 + most));
+    let shift = std::array::from_fn(|_| random.random_range(-SHIFT..=SHIFT));
+    jitter_stains(tile, scale, shift);
+}
+
 /// Optical densities of haematoxylin, eosin and DAB in red, green and blue (Ruifrok and Johnston 2001,
 /// "Quantification of histochemical staining by color deconvolution"), each row of length 1.
 const RGB_FROM_HED: [[f32; 3]; 3] = [[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]];
@@ -116,6 +126,25 @@ mod tests {
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), 8);
+    }
+
+    #[test]
+    fn other_amounts_of_stains_are_within_the_limit() {
+        let densities = |picture: &RgbImage| -> f32 {
+            picture.as_raw().iter().map(|grey| DENSITY[usize::from(*grey)]).sum::<f32>()
+        };
+        let grey = RgbImage::from_pixel(8, 8, image::Rgb([120, 80, 130]));
+        let mut seen = Vec::new();
+        for seed in 0..40 {
+            let mut changed = grey.clone();
+            restain(&mut changed, 0.35, &mut ChaCha8Rng::seed_from_u64(seed));
+            seen.push(densities(&changed) / densities(&grey));
+        }
+        assert!(seen.iter().all(|ratio| (0.4..1.7).contains(ratio)), "{seen:?}");
+        assert!(seen.iter().any(|ratio| *ratio > 1.1) && seen.iter().any(|ratio| *ratio < 0.9), "{seen:?}");
+        let mut white = RgbImage::from_pixel(4, 4, image::Rgb([255; 3]));
+        restain(&mut white, 0.6, &mut ChaCha8Rng::seed_from_u64(1));
+        assert!(white.as_raw().iter().all(|grey| *grey > 220), "glass stays light");
     }
 
     #[test]

@@ -191,7 +191,7 @@ pub struct TrainingConfig {
     pub slide_weighting: SlideWeighting,
     /// Number of slides in a batch; 0 for any.
     pub slides_per_batch: usize,
-    /// Share (0 to 1) of pairs drawn from the user's relevance judgements.
+    /// Share (0 to 1) of pairs drawn from the user's relevance judgements and the marks of concepts.
     #[serde(alias = "marks_share")]
     pub judged_pairs_share: f64,
 

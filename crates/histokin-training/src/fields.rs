@@ -83,7 +83,7 @@ pub const FIELDS: &[FieldHelp] = &[
     ),
     help(
         "judged_pairs_share",
-        "Share (0 to 1) of pairs drawn from your relevance judgements “same” and “different”, if there are any.",
+        "Share (0 to 1) of pairs drawn from your relevance judgements “same” and “different” and from the marks of concepts, if there are any.",
     ),
     help("steps", "Number of training steps; each uses one batch."),
     help("batch", "Number of pairs (or triplets, or tiles with npid) in a batch."),

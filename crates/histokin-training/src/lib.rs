@@ -24,6 +24,7 @@ pub mod augment;
 pub mod card;
 #[cfg(feature = "torch")]
 pub mod checkpoint;
+mod concept_marks;
 pub mod config;
 mod control;
 pub mod fields;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::card::card;
 use super::config::TrainingConfig;
-use super::{FEATURES_FOLDER, TrainingError, Validation, judged_pairs};
+use super::{FEATURES_FOLDER, TrainingError, Validation, concept_marks, judged_pairs};
 use histokin_core::durable;
 use histokin_core::slide::SlideId;
 
@@ -114,12 +114,14 @@ impl Run {
     /// Creates a new run in `project`, under the next free name.
     ///
     /// # Errors
-    /// Returns [`TrainingError::File`] if the folder or a file cannot be written.
+    /// Returns [`TrainingError::File`] if the folder or a file cannot be written, or the project's concepts cannot be
+    /// read.
     pub fn create(
         project: &Path,
         config: TrainingConfig,
         slides: Vec<RunSlide>,
     ) -> Result<Self, TrainingError> {
+        let marks = concept_marks::of_project(project)?;
         let runs = project.join(RUNS_FOLDER);
         let failed = |path: &Path, error: std::io::Error| TrainingError::File {
             path: path.to_owned(),
@@ -147,6 +149,10 @@ impl Run {
                     // Judgements made later would make a resumed run differ from what it was.
                     if let Ok(judged_pairs) = std::fs::read(project.join(judged_pairs::FILE)) {
                         run.write(judged_pairs::FILE, &judged_pairs)?;
+                    }
+                    if !marks.is_empty() {
+                        let text = serde_json::to_string(&marks).expect("text and numbers become JSON");
+                        run.write(concept_marks::FILE, text.as_bytes())?;
                     }
                     run.save()?;
                     return Ok(run);

@@ -12,7 +12,7 @@ use crate::concept::{self, Areas, Concept, PatientAreas, TileArea};
 use crate::index::Snapshot;
 use crate::interchange::write_maps;
 use crate::number_format::counted;
-use crate::pipeline::{Slides, write_areas};
+use crate::pipeline::{NO_CONCEPT, Slides, write_areas, write_class_map};
 use crate::project::Project;
 use crate::query::similarity_map::{MapRequest, Reference, typical_distance};
 use crate::slide::SlideId;
@@ -49,6 +49,10 @@ pub struct ClassMapArgs {
     project: PathBuf,
     /// Names of the concepts [default: all of the project's encoder that have a threshold].
     names: Vec<String>,
+    /// Folder for files of the map: a table of areas (CSV), and the regions of all classes of each slide for QuPath
+    /// (GeoJSON) and ASAP (XML).
+    #[arg(long)]
+    to: Option<PathBuf>,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
@@ -106,17 +110,8 @@ pub fn apply(args: &ApplyArgs) -> anyhow::Result<()> {
 pub fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let applied = Applied::of(&args.apply)?;
     let Applied { project, index, concept, areas, patients } = &applied;
-    let stem = |slide: &SlideId| {
-        let name = PathBuf::from(name(project, slide));
-        name.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-    };
-    let mut slides = Slides::new();
-    for found in areas.iter().filter(|found| found.found.tiles > 0) {
-        match project.open_slide(project.find_slide(&found.slide.0)?) {
-            Ok(source) => _ = slides.insert(found.slide.clone(), source),
-            Err(error) => noteln!("{error}; its regions are written for QuPath only"),
-        }
-    }
+    let stem = |slide: &SlideId| stem(project, slide);
+    let slides = opened(project, areas.iter().filter(|found| found.found.tiles > 0))?;
     let mut files = write_areas(concept, (areas, patients), &slides, stem, &args.to)?;
     let shown = (0..index.sets().len() as u32).collect();
     let reference = Reference::Point(concept.direction.as_slice().into());
@@ -157,36 +152,67 @@ pub fn class_map(args: &ClassMapArgs) -> anyhow::Result<()> {
     }
     let mut slides = Vec::new();
     for set in index.sets() {
-        slides.push((set.header.slide_id.clone(), concept::class_areas(set, &concepts)?));
+        slides.push(concept::class_areas(set, &concepts)?);
     }
-    let none = concepts.len();
-    let label = |class: usize| concepts.get(class).map_or("none of them", |concept| &concept.name);
+    let files = match &args.to {
+        Some(folder) => {
+            let found = slides.iter().flat_map(|areas| areas[..concepts.len()].iter());
+            let opened = opened(&project, found.filter(|found| found.found.tiles > 0))?;
+            write_class_map(&concepts, &slides, &opened, |slide| stem(&project, slide), folder)?
+        }
+        None => Vec::new(),
+    };
     if args.json {
-        let area = |class: usize, area: &TileArea| {
+        let area = |(class, Areas { found, .. }): (usize, &Areas)| {
             json!({
                 "concept": concepts.get(class).map(|concept| &concept.name),
                 "class": concepts.get(class).map(|concept| &concept.class.name),
-                "tiles": area.tiles,
-                "area_mm2": area.mm2,
+                "tiles": found.tiles,
+                "area_mm2": found.mm2,
             })
         };
         let slides: Vec<Value> = slides
             .iter()
-            .map(|(slide, areas)| {
-                let classes: Vec<Value> =
-                    areas.iter().enumerate().map(|(class, one)| area(class, one)).collect();
+            .map(|areas| {
+                let classes: Vec<Value> = areas.iter().enumerate().map(area).collect();
+                let slide = &areas[0].slide;
                 json!({ "slide_id": slide, "slide": name(&project, slide), "classes": classes })
             })
             .collect();
-        return super::super::print_json(&json!({ "slides": slides }));
+        return super::super::print_json(&json!({ "slides": slides, "files": files }));
     }
-    for (slide, areas) in &slides {
-        outln!("{}", name(&project, slide));
-        for class in (0..=none).filter(|class| areas[*class].tiles > 0) {
-            outln!("{:>10.2} mm² {:>8} tiles  {}", areas[class].mm2, areas[class].tiles, label(class));
+    for areas in &slides {
+        outln!("{}", name(&project, &areas[0].slide));
+        for (class, Areas { found, .. }) in areas.iter().enumerate().filter(|(_, one)| one.found.tiles > 0) {
+            let label = concepts.get(class).map_or(NO_CONCEPT, |concept| &concept.name);
+            outln!("{:>10.2} mm² {:>8} tiles  {label}", found.mm2, found.tiles);
         }
     }
+    if let Some(folder) = &args.to {
+        outln!("{} in {}", counted(files.len() as u64, "file"), folder.display());
+    }
     Ok(())
+}
+
+/// Opens the slides on which something was found; reports those that cannot be opened.
+fn opened<'a>(project: &Project, found: impl Iterator<Item = &'a Areas>) -> anyhow::Result<Slides> {
+    let mut slides = Slides::new();
+    for Areas { slide, .. } in found {
+        if slides.contains_key(slide) {
+            continue;
+        }
+        match project.open_slide(project.find_slide(&slide.0)?) {
+            Ok(source) => _ = slides.insert(slide.clone(), source),
+            Err(error) => noteln!("{error}; its regions are written for QuPath only"),
+        }
+    }
+    Ok(slides)
+}
+
+/// File name of a slide without its ending.
+fn stem(project: &Project, slide: &SlideId) -> String {
+    let name = PathBuf::from(name(project, slide));
+    name.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn to_json(applied: &Applied) -> Value {

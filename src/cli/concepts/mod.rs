@@ -132,7 +132,7 @@ fn writable(path: &std::path::Path) -> anyhow::Result<Project> {
 }
 
 /// Returns the concepts of a project; reports damaged ones. Unless the project was claimed, they are left as they are.
-fn load(project: &Project) -> anyhow::Result<LoadedConcepts> {
+pub(super) fn load(project: &Project) -> anyhow::Result<LoadedConcepts> {
     let store = project.concepts();
     let store = if project.shared_claim().is_some() { store } else { store.read_only() };
     let loaded = store.load()?;

@@ -9,6 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 
 use super::FitModelArgs;
+use super::views::{self, read_varied};
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::engine::Engine;
 use crate::encoder::fitting::{Fitted, PcaFit, gather_weights, write_model};
@@ -127,10 +128,13 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     };
     let mut pooled = encoder::load_embedded(file.clone(), &folder, args.device, Engine::Torch)?;
     let (width, device) = (pooled.spec().width, pooled.device());
+    // Apart from the choice of tiles, so that this does not depend on views.
+    let mut random = ChaCha8Rng::seed_from_u64(args.seed);
+    random.set_stream(1);
     let mut each = |add: &mut dyn FnMut(SlideTiles) -> Result<(), EncoderError>| -> anyhow::Result<()> {
         for source in &sources {
             tracing::info!("{}: {} tiles", source.slide.info().name(), source.tiles.len());
-            add(described(source, pooled.as_mut())?)?;
+            add(described(source, pooled.as_mut(), args.views, &mut random)?)?;
         }
         Ok(())
     };
@@ -169,6 +173,7 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         "explained_variance": fitted.explained,
         "device": device,
         "tiles": sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
+        "views": args.views,
         "slides": sources.iter().map(|source| json!({
             "path": paths::shown(&source.slide.info().path),
             "slide_id": source.slide.info().id,
@@ -237,32 +242,45 @@ fn of_same_field(settings: TileSettings, slide: MicronsPerPixel) -> TileSettings
     TileSettings { tile_px: tile_px.max(FEWEST), mpp }
 }
 
-/// What the network says of the chosen tiles of a slide.
-fn described(source: &Source, encoder: &mut dyn Encoder) -> anyhow::Result<SlideTiles> {
+/// What the network says of the chosen tiles of a slide, and of `views` varied views of each.
+fn described(
+    source: &Source,
+    encoder: &mut dyn Encoder,
+    views: u32,
+    random: &mut ChaCha8Rng,
+) -> anyhow::Result<SlideTiles> {
     let EncoderSpec { stain, stain_reference, width, .. } = encoder.spec().clone();
     let normaliser =
         (stain == StainSetting::Lab).then(|| LabNormaliser::new(source.statistics, stain_reference));
-    let mut values = Vec::new();
+    let (slide, edge) = (source.slide.as_ref(), source.grid.tile_px);
+    let mut features = DescriptorBatch { values: Vec::new(), width };
+    let mut varied = vec![features.clone(); views as usize];
     for batch in source.tiles.chunks(BATCH) {
-        let read = |tile: &TileIndex| {
-            let mut picture =
-                read_tile(source.slide.as_ref(), &source.grid.rect(*tile), source.grid.tile_px)?;
+        let plain = |tile: &TileIndex| {
+            let mut picture = read_tile(slide, &source.grid.rect(*tile), edge)?;
             if let Some(normaliser) = &normaliser {
                 normaliser.apply(&mut picture);
             }
             anyhow::Ok(picture)
         };
-        let pictures = batch.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-        values.extend(encoder.encode(&pictures)?.values);
+        let pictures = batch.iter().map(plain).collect::<anyhow::Result<Vec<_>>>()?;
+        features.values.extend(encoder.encode(&pictures)?.values);
+        for (number, varied) in (0..).zip(&mut varied) {
+            let view = |tile: &TileIndex| {
+                read_varied(slide, &source.grid.rect(*tile), edge, normaliser.as_ref(), number, random)
+            };
+            let pictures = batch.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+            varied.values.extend(encoder.encode(&pictures)?.values);
+        }
     }
     // There is one: no grid is laid on a slide without a pixel size.
-    let mpp = source.slide.info().mpp.with_context(|| source.slide.info().path.display().to_string())?;
+    let mpp = slide.info().mpp.with_context(|| slide.info().path.display().to_string())?;
     let middle = |tile: &TileIndex| {
         let middle = source.grid.rect(*tile).center();
         [middle.x * mpp.x(), middle.y * mpp.y()]
     };
     let middles_um = source.tiles.iter().map(middle).collect();
-    Ok(SlideTiles { features: DescriptorBatch { values, width }, middles_um })
+    Ok(SlideTiles { features, middles_um, varied })
 }
 
 /// Returns the mean of the means, and the standard deviation whose square is the mean of the variances. Every
@@ -304,11 +322,17 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         let _ = write!(features, " of views of {px} px at {um_per_px:?} µm/px, concatenated,");
     }
     let reduced = match file.output {
-        HeadOutput::Linear if args.neighbourhoods => format!(
-            "half-whitened by their covariance within neighbourhoods (tiles of a slide nearer than {} µm) and reduced \
-             from {} to {} numbers, scaled to length 1, by a principal component analysis that keeps",
-            args.within_um, fitted.head.inputs, fitted.head.outputs
-        ),
+        HeadOutput::Linear if args.neighbourhoods => {
+            let (whitened, between) = match args.views {
+                0 => ("half-whitened", String::new()),
+                views => ("whitened", format!(" and, counting the same, between {}", varied_views(views))),
+            };
+            format!(
+                "{whitened} by their covariance within neighbourhoods (tiles of a slide nearer than {} µm){between}, and \
+                 reduced from {} to {} numbers, scaled to length 1, by a principal component analysis that keeps",
+                args.within_um, fitted.head.inputs, fitted.head.outputs
+            )
+        }
         HeadOutput::Linear => format!(
             "reduced from {} to {} numbers by a principal component analysis{whitened} that keeps",
             fitted.head.inputs, fitted.head.outputs
@@ -355,6 +379,21 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         );
     }
     text
+}
+
+/// How views of a tile vary, in words.
+fn varied_views(views: u32) -> String {
+    let percent = views::STAIN.map(|share| f64::from(share) * 100.0);
+    format!(
+        "a tile and {views} varied view{} of it (moved by up to {:.0} % of its edge, {:.2} to {:.2} times as large, flipped, \
+         turned, the amounts of stains scaled by up to {:.0} or {:.0} %)",
+        if views == 1 { "" } else { "s" },
+        100.0 * views::MOVE,
+        1.0 / views::SIZE,
+        views::SIZE,
+        percent[0],
+        percent[1],
+    )
 }
 
 #[cfg(test)]

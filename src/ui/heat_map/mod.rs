@@ -222,11 +222,8 @@ impl HeatMap {
                 Some(Reference::Point(concept.direction.as_slice().into()))
             }
             HeatSource::AllConcepts => {
-                let recipe = &index.sets().first()?.header.recipe;
-                let concepts = session.concepts().iter();
-                Some(Reference::Concepts(
-                    concepts.filter(|one| one.threshold_for(recipe).is_ok()).cloned().collect(),
-                ))
+                index.sets().first()?;
+                Some(Reference::Concepts(session.mapped_concepts()))
             }
         }
     }

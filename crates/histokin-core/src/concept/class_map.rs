@@ -1,7 +1,7 @@
 //! Class maps: of several concepts, the one that each tile belongs to.
 
 use super::areas::on_slide;
-use super::{Concept, ConceptError, TileArea};
+use super::{Areas, Concept, ConceptError};
 use crate::descriptors::{DescriptorSet, Row};
 
 /// Returns, for each tile of a set in the order of its rows, the index of the concept that it belongs to; `None` if it
@@ -23,16 +23,16 @@ pub fn class_map(set: &DescriptorSet, concepts: &[&Concept]) -> Result<Vec<Optio
     Ok((0..set.len()).map(of_tile).collect())
 }
 
-/// Returns the tiles and areas of each class on a slide: one entry for each concept, and then one for "none of them".
+/// Returns what each class covers on a slide: one entry for each concept, and then one for "none of them".
 ///
 /// # Errors
 /// As [`class_map`].
-pub fn class_areas(set: &DescriptorSet, concepts: &[&Concept]) -> Result<Vec<TileArea>, ConceptError> {
+pub fn class_areas(set: &DescriptorSet, concepts: &[&Concept]) -> Result<Vec<Areas>, ConceptError> {
     let mut rows: Vec<Vec<Row>> = vec![Vec::new(); concepts.len() + 1];
     for (row, concept) in (0..).map(Row).zip(class_map(set, concepts)?) {
         rows[concept.unwrap_or(concepts.len())].push(row);
     }
-    Ok(rows.into_iter().map(|rows| on_slide(set, rows).found).collect())
+    Ok(rows.into_iter().map(|rows| on_slide(set, rows)).collect())
 }
 
 /// Returns the index of the greatest score; `None` if all are negative.

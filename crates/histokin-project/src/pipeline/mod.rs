@@ -13,7 +13,7 @@ mod selection;
 mod thumbnails;
 
 pub use baseline::{HSV_HISTOGRAM, HsvHistogram};
-pub use concepts::{regions, write_areas};
+pub use concepts::{NO_CONCEPT, write_areas, write_class_map};
 pub use control::EmbedControl;
 pub use embed::{
     EmbedError, EmbedOutcome, EmbedProgress, EmbedRequest, EmbedSettings, EmbedSummary, embed_slide,

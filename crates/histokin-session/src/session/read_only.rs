@@ -17,7 +17,8 @@ impl Session {
                 | ConceptCommand::SetThreshold { .. }
                 | ConceptCommand::Rename { .. }
                 | ConceptCommand::Remove(_)
-                | ConceptCommand::Export(_),
+                | ConceptCommand::Export(_)
+                | ConceptCommand::ExportClassMap,
             ) => "no concept can be kept or exported",
             Command::Matches(MatchCommand::Export | MatchCommand::ExportHeatMap { .. })
             | Command::Evaluation(EvaluationCommand::WriteReport { .. }) => {

@@ -42,6 +42,7 @@ pub(super) fn keep_concepts(store: &ConceptStore, job: ConceptJob, events: &Even
             return events.send(ConceptEvent::Applied(areas));
         }
         ConceptJob::Export { .. } => return export(job, events),
+        ConceptJob::ExportClassMap { .. } => return export_class_map(job, events),
     };
     if let Err(error) = changed {
         events.send(MessageEvent::Error(error.to_string()));
@@ -84,6 +85,26 @@ fn export(job: ConceptJob, events: &EventSender) {
             let text =
                 format!("{}: areas, regions and maps of {} were written", folder.display(), concept.name);
             events.send(MessageEvent::Note(text));
+        }
+        Err(reason) => events.send(MessageEvent::Error(reason)),
+    }
+}
+
+fn export_class_map(job: ConceptJob, events: &EventSender) {
+    let ConceptJob::ExportClassMap { concepts, index, slides, names, reports } = job else { return };
+    let Some(folder) = new_folder(&reports, "class-map") else { return };
+    let name = |slide: &SlideId| names.get(slide).cloned().unwrap_or_else(|| slide.short().to_owned());
+    let written = || -> Result<(), String> {
+        let concepts: Vec<&Concept> = concepts.iter().map(Arc::as_ref).collect();
+        let areas = index.sets().iter().map(|set| concept::class_areas(set, &concepts));
+        let areas = areas.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        pipeline::write_class_map(&concepts, &areas, &slides, name, &folder)
+            .map_err(|error| error.to_string())?;
+        Ok(())
+    };
+    match written() {
+        Ok(()) => {
+            events.send(MessageEvent::Note(format!("{}: the class map was written", folder.display())));
         }
         Err(reason) => events.send(MessageEvent::Error(reason)),
     }

@@ -48,15 +48,18 @@ fn list(project: &Project) -> Vec<ListedEncoder> {
 
 /// Reads what is known of an encoder.
 fn examine(which: &str) -> Result<EncoderOffer, EncoderError> {
-    let Examined { name, tiles, facts } = encoder::facts::examine(which)?;
+    let Examined { name, tiles, facts, open } = encoder::facts::examine(which)?;
     let facts = facts.into_iter().map(|(label, text)| (label.to_owned(), text)).collect();
-    Ok(EncoderOffer { which: which.to_owned(), name, tiles, facts })
+    Ok(EncoderOffer { which: which.to_owned(), name, tiles, facts, open })
 }
 
 fn change(change: &EncoderChange) -> Result<(), EncoderError> {
     match change {
-        EncoderChange::Add { which, name } => {
+        EncoderChange::Add { which, name, open } => {
             let mut file = encoder::describe(which)?.file;
+            if let Some(open) = open {
+                open.apply(&mut file);
+            }
             file.name.clone_from(name);
             user_models::add(&file).map(drop)
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use egui::{Button, Grid, Margin, RichText, Spinner, TextEdit, Ui};
 
 use super::list::{is_in_use, rate};
+use super::open_settings::open_settings_ui;
 use super::preview::preview_ui;
 use super::{Editing, EncodersPage};
 use crate::encoder::user_models::plain_name;
@@ -125,6 +126,7 @@ fn buttons_ui(
                             is";
                 if ui.button("Add to my encoders…").on_hover_text(hint).clicked() {
                     page.edit(Editing::Adding, &offer.which, plain_name(&offer.name));
+                    page.open = offer.open;
                 }
             }
         }
@@ -180,7 +182,10 @@ fn editing_ui(
         let confirm = ui.add_enabled(is_fit, Button::new(verb));
         if is_fit && (confirm.clicked() || enter) {
             requests.command(match page.editing {
-                Editing::Adding => EmbeddingCommand::ChangeEncoders(EncoderChange::Add { which, name }),
+                Editing::Adding => {
+                    let open = page.open.filter(|open| Some(*open) != offer.open).map(Box::new);
+                    EmbeddingCommand::ChangeEncoders(EncoderChange::Add { which, name, open })
+                }
                 Editing::Renaming => {
                     EmbeddingCommand::ChangeEncoders(EncoderChange::Rename { from: which, to: name })
                 }
@@ -195,6 +200,9 @@ fn editing_ui(
         }
         done |= ui.button("Keep it as it is").clicked();
     });
+    if let (Editing::Adding, Some(open)) = (page.editing, &mut page.open) {
+        open_settings_ui(ui, open, palette);
+    }
     if done {
         page.editing = Editing::Nothing;
     }

@@ -3,6 +3,7 @@
 
 mod details;
 mod list;
+mod open_settings;
 mod preview;
 
 use egui::{Frame, Margin, ScrollArea, Ui, UiBuilder, Vec2};
@@ -10,6 +11,7 @@ use egui_material_icons::icons;
 
 use super::comparison::TrialPictures;
 use super::{action_icon_ui, header_ui};
+use crate::encoder::vit_settings::OpenSettings;
 use crate::session::{EncoderChoice, Session};
 use crate::ui::actions::EmbeddingAction;
 use crate::ui::app::Requests;
@@ -32,6 +34,8 @@ pub struct EncodersPage {
     name: String,
     /// The encoder that `editing` is about: a name or path.
     edited: String,
+    /// What the weights of an encoder that is added leave open, as far as the user has corrected it.
+    open: Option<OpenSettings>,
     pictures: PreviewPictures,
     trial: TrialPictures,
 }
@@ -57,6 +61,7 @@ impl EncodersPage {
     /// Begins to do something with the encoder `which`, whose present name is `name`.
     fn edit(&mut self, editing: Editing, which: &str, name: String) {
         (self.editing, self.edited, self.name) = (editing, which.to_owned(), name);
+        self.open = None;
     }
 
     /// Ends what was begun with another encoder than `which`.

@@ -28,6 +28,11 @@ pub fn concepts_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: 
             let hint = actions::entry(SearchAction::ToggleClassMap).hint(ui.ctx());
             let is_several = session.concepts().len() > 1;
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let export = "Write the class map, areas (CSV) and regions (GeoJSON, ASAP XML) of all concepts with a threshold, to the project's folder “reports”";
+                // From right to left.
+                if is_several && link_ui(ui, "Export map", export, palette.accent) {
+                    requests.command(ConceptCommand::ExportClassMap);
+                }
                 if is_several && link_ui(ui, "Class map", &hint, palette.accent) {
                     requests.heat = Some(HeatSource::AllConcepts);
                 }

@@ -46,6 +46,9 @@ pub enum ConceptCommand {
     Apply(String),
     /// Writes areas, regions and similarity maps of a concept to the project's reports.
     Export(String),
+    /// Writes areas and regions of all concepts that have a threshold to the project's reports: to which of them each
+    /// tile belongs.
+    ExportClassMap,
 }
 
 /// A report of the worker that keeps concepts.
@@ -108,6 +111,19 @@ pub enum ConceptJob {
         index: Arc<Snapshot>,
         /// Patients of the slides, as far as they are known.
         patients: HashMap<SlideId, String>,
+        /// Open slides.
+        slides: Slides,
+        /// Names of the slides.
+        names: HashMap<SlideId, String>,
+        /// Folder of the project's reports.
+        reports: PathBuf,
+    },
+    /// Writes a class map to a new folder below `reports`.
+    ExportClassMap {
+        /// Concepts that apply to the index and have a threshold.
+        concepts: Vec<Arc<Concept>>,
+        /// Index with the tiles of all slides.
+        index: Arc<Snapshot>,
         /// Open slides.
         slides: Slides,
         /// Names of the slides.

@@ -9,6 +9,7 @@ pub use commands::{ConceptCommand, ConceptEvent, ConceptJob};
 use super::{HistoryJob, Job, Session};
 use histokin_core::concept::{Areas, Concept, PatientAreas};
 use histokin_core::query::{ShownExample, ShownMark};
+use histokin_project::pipeline::Slides;
 
 /// Where a concept is found.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,18 +103,44 @@ impl Session {
             }
             ConceptCommand::Export(name) => {
                 let Some(concept) = self.concept(&name).cloned() else { return Vec::new() };
-                let slides = self.slides.list.iter();
-                let slides = slides.map(|state| (state.id().clone(), state.source.clone())).collect();
                 vec![self.keep(ConceptJob::Export {
                     concept,
                     index: self.index().clone(),
                     patients: self.patients_by_slide(),
-                    slides,
+                    slides: self.open_sources(),
+                    names: self.slide_stems(),
+                    reports: self.project.root().join("reports"),
+                })]
+            }
+            ConceptCommand::ExportClassMap => {
+                let concepts = self.mapped_concepts();
+                if concepts.is_empty() {
+                    self.messages.error(
+                        "No concept has both a threshold and the encoder of the embedded slides, so that there is no \
+                         class map: mark more tiles, or set a threshold.",
+                    );
+                    return Vec::new();
+                }
+                vec![self.keep(ConceptJob::ExportClassMap {
+                    concepts,
+                    index: self.index().clone(),
+                    slides: self.open_sources(),
                     names: self.slide_stems(),
                     reports: self.project.root().join("reports"),
                 })]
             }
         }
+    }
+
+    /// The concepts that the class map shows: those of the embedded slides' encoder that have a threshold.
+    pub fn mapped_concepts(&self) -> Vec<Arc<Concept>> {
+        let Some(set) = self.index().sets().first() else { return Vec::new() };
+        let applies = |one: &&Arc<Concept>| one.threshold_for(&set.header.recipe).is_ok();
+        self.concepts.list.iter().filter(applies).cloned().collect()
+    }
+
+    fn open_sources(&self) -> Slides {
+        self.slides.list.iter().map(|state| (state.id().clone(), state.source.clone())).collect()
     }
 
     pub(super) fn concept_event(&mut self, event: ConceptEvent) {

@@ -2,10 +2,11 @@
 
 use super::super::{EncoderJob, Job, LoadJob, Session};
 use super::{EncoderChoice, SlideStatus};
+use histokin_encoder::vit_settings::OpenSettings;
 use histokin_project::project::{ListedEncoder, ProjectSettings};
 
 /// A change to the user's encoders.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum EncoderChange {
     /// Adds the encoder of a name or path under a name.
     Add {
@@ -13,6 +14,8 @@ pub enum EncoderChange {
         which: String,
         /// Its name from now on.
         name: String,
+        /// What its weights leave open; `None` for what was found or assumed.
+        open: Option<Box<OpenSettings>>,
     },
     /// Renames an encoder.
     Rename {

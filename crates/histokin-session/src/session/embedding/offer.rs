@@ -4,6 +4,7 @@ use super::super::{EncoderJob, Job, Session};
 use super::EmbeddingState;
 use super::encoder::embedded_again_with;
 use histokin_core::tiling::TileSettings;
+use histokin_encoder::vit_settings::OpenSettings;
 use histokin_project::project::ProjectSettings;
 
 /// An encoder that could be used, with what is known of it.
@@ -17,6 +18,8 @@ pub struct EncoderOffer {
     pub tiles: TileSettings,
     /// What is known of it: labels and texts, in the order in which they are shown.
     pub facts: Vec<(String, String)>,
+    /// What its weights leave open, if anything.
+    pub open: Option<OpenSettings>,
 }
 
 /// The look at an encoder.
@@ -96,7 +99,13 @@ mod tests {
 
     fn offer(which: &str) -> Box<EncoderOffer> {
         let tiles = TileSettings { tile_px: 224, mpp: 0.5 };
-        Box::new(EncoderOffer { which: which.into(), name: "UNI2-h".into(), tiles, facts: Vec::new() })
+        Box::new(EncoderOffer {
+            which: which.into(),
+            name: "UNI2-h".into(),
+            tiles,
+            facts: Vec::new(),
+            open: None,
+        })
     }
 
     #[test]

@@ -193,7 +193,13 @@ mod tests {
         let slide = TestSlide::new(400, 300);
         session.project.add_or_update(slide.info());
         let tiles = TileSettings { tile_px: 256, mpp: 0.5 };
-        let offer = EncoderOffer { which: "other".into(), name: "other".into(), tiles, facts: Vec::new() };
+        let offer = EncoderOffer {
+            which: "other".into(),
+            name: "other".into(),
+            tiles,
+            facts: Vec::new(),
+            open: None,
+        };
         let spec = EncoderSpec {
             id: EncoderId("1".into()),
             name: "other".into(),
