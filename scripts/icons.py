@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""Make the icons of Windows and macOS in packaging/ from packaging/histokin.svg. Needs rsvg-convert (librsvg2-bin)."""
+"""Make the icons of the window, of Windows and of macOS from packaging/histokin.svg. Needs rsvg-convert (librsvg2-bin)."""
 
 import struct
 import subprocess
 from pathlib import Path
 
-PACKAGING = Path(__file__).resolve().parent.parent / "packaging"
+ROOT = Path(__file__).resolve().parent.parent
+WINDOW = 256
 WINDOWS = (16, 24, 32, 48, 64, 256)
 # Apple's names of pictures by their sides in pixels; those for displays with two pixels per point are named apart.
 MACOS = (("ic11", 32), ("ic12", 64), ("ic07", 128), ("ic13", 256), ("ic08", 256), ("ic14", 512), ("ic09", 512), ("ic10", 1024))
 
 
 def drawn(size):
-    command = ["rsvg-convert", "--width", str(size), "--height", str(size), PACKAGING / "histokin.svg"]
+    command = ["rsvg-convert", "--width", str(size), "--height", str(size), ROOT / "packaging/histokin.svg"]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
 
@@ -33,9 +34,9 @@ def macos():
 
 
 def main():
-    for name, content in (("windows/histokin.ico", windows()), ("macos/histokin.icns", macos())):
-        (PACKAGING / name).parent.mkdir(exist_ok=True)
-        (PACKAGING / name).write_bytes(content)
+    (ROOT / "assets/icon.png").write_bytes(drawn(WINDOW))
+    (ROOT / "packaging/windows/histokin.ico").write_bytes(windows())
+    (ROOT / "packaging/macos/histokin.icns").write_bytes(macos())
 
 
 main()
