@@ -71,23 +71,33 @@ def packages(target, features):
     return sorted(of_others, key=lambda one: (one["name"], one["version"]))
 
 
+def licences(source):
+    """Return the licence texts of a crate, of C code that it contains, and of fonts."""
+    is_licence = lambda file: file.name.lower().startswith(LICENCE_NAMES) and file.suffix != ".rs"
+    is_of_font = lambda file: file.parent.name == "fonts" and file.suffix == ".txt"
+    files = sorted((*source.glob("*"), *source.glob("*/*")))
+    return [file.read_bytes() for file in files if file.is_file() and (is_licence(file) or is_of_font(file))]
+
+
 def gather_licences(folder, libraries, target="x86_64-unknown-linux-gnu", features=()):
     """Copy all licence texts, and write a list of crates with their licences.
 
-    `libraries` are the unpacked wheels in third_party/; `target` and `features` say how cargo built the program.
+    Many crates have the same text; each is there once. `libraries` are the unpacked wheels in third_party/; `target` and
+    `features` say how cargo built the program.
     """
-    folder.mkdir()
+    (folder / "crates").mkdir(parents=True)
     shutil.copy(ROOT / "LICENSE", folder / "histokin.txt")
-    lines = ["histokin contains these crates. Their licence texts are in crates/; those of libraries, fonts and weights "
-             "are next to it.", ""]
+    lines = ["histokin contains these crates. The numbers in brackets are those of their licence texts in crates/; the texts of "
+             "libraries, fonts and weights are next to it.", ""]
+    numbers = {}
     for package in packages(target, features):
-        source = Path(package["manifest_path"]).parent
-        name = f"{package['name']}-{package['version']}"
-        lines.append(f"{package['name']} {package['version']}: {package['license'] or 'see its files'}")
-        for file in sorted(source.iterdir()):
-            if file.is_file() and file.name.lower().startswith(LICENCE_NAMES):
-                (folder / "crates" / name).mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, folder / "crates" / name / file.name)
+        texts = licences(Path(package["manifest_path"]).parent)
+        for text in texts:
+            if text not in numbers:
+                numbers[text] = len(numbers) + 1
+                (folder / "crates" / f"{numbers[text]}.txt").write_bytes(text)
+        named = f" ({', '.join(str(numbers[text]) for text in texts)})" if texts else ""
+        lines.append(f"{package['name']} {package['version']}: {package['license'] or 'see its text'}{named}")
     (folder / "crates.txt").write_text("\n".join(lines) + "\n")
     for library in libraries:
         shutil.copytree(ROOT / "third_party" / library / "licenses", folder / Path(library).name)
@@ -125,7 +135,8 @@ def assemble(folder, name):
     shutil.rmtree(folder, ignore_errors=True)
     copy_libraries(folder / "lib", libraries)
     shutil.copy(program, folder / "histokin")
-    subprocess.run(["strip", "--strip-debug", folder / "histokin"], check=True)
+    # Crash reports name the program's own functions; the names of all others would take several times as much room.
+    subprocess.run(["strip", "--strip-all", "--wildcard", "--keep-symbol=*histokin*", folder / "histokin"], check=True)
     set_origin(folder / "histokin", "$ORIGIN/lib")
     if "libtorch" in libraries:
         shutil.copy(torch, folder / "lib")

@@ -55,20 +55,6 @@ def setup():
     )
 
 
-def icon(target):
-    """Make the icon of the bundle from its drawing."""
-    pictures = target.with_suffix(".iconset")
-    pictures.mkdir()
-    for size in (16, 32, 128, 256, 512):
-        for factor, suffix in ((1, ""), (2, "@2x")):
-            side = str(size * factor)
-            picture = pictures / f"icon_{size}x{size}{suffix}.png"
-            subprocess.run(["sips", "-s", "format", "png", "-z", side, side, ROOT / "packaging/histokin.svg", "--out", picture],
-                           check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["iconutil", "-c", "icns", pictures, "-o", target], check=True)
-    shutil.rmtree(pictures)
-
-
 def bundle():
     app = ROOT / "target/macos/histokin.app"
     contents = app / "Contents"
@@ -82,7 +68,7 @@ def bundle():
                 shutil.copy(file, contents / "Frameworks")
     dist.gather_files(contents / "Resources")
     dist.gather_licences(contents / "Resources/licences", ("openslide", "onnxruntime", "libtorch"), "aarch64-apple-darwin")
-    icon(contents / "Resources/histokin.icns")
+    shutil.copy(ROOT / "packaging/macos/histokin.icns", contents / "Resources")
     slides = {"CFBundleTypeName": "Whole-slide image", "CFBundleTypeRole": "Viewer", "LSHandlerRank": "Alternate",
               "CFBundleTypeExtensions": list(ENDINGS)}
     (contents / "Info.plist").write_bytes(plistlib.dumps({

@@ -46,12 +46,19 @@ impl Drivers {
     }
 }
 
+/// The icon of the window. Without one, the window has egui's, and neither Windows nor X takes that of the program or of its
+/// menu entry in its place.
+fn icon() -> egui::IconData {
+    eframe::icon_data::from_png_bytes(include_bytes!("../../assets/icon.png")).unwrap_or_default()
+}
+
 /// Options of the window, to be drawn by `drivers`.
 pub(super) fn native_options(drivers: Drivers) -> eframe::NativeOptions {
     eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title("histokin")
             .with_app_id("histokin")
+            .with_icon(icon())
             .with_inner_size([1440.0, 900.0])
             .with_min_inner_size([720.0, 480.0])
             .with_drag_and_drop(true),
@@ -230,6 +237,14 @@ impl StartClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_window_has_its_own_icon() {
+        let icon = native_options(Drivers::Any).viewport.icon.unwrap();
+        assert_eq!((icon.width, icon.height), (256, 256));
+        let tile = (115 * 256 + 185) * 4;
+        assert_eq!(icon.rgba[tile..tile + 4], [0xe6, 0x82, 0x1e, 0xff], "the tile that was clicked");
+    }
 
     #[test]
     fn opengl_is_tried_where_vulkan_fails_and_alone_when_asked_for() {

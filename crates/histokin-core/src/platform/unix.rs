@@ -286,22 +286,16 @@ pub fn end_with_parent() -> io::Result<()> {
     std::thread::Builder::new().name("parent-watch".to_owned()).spawn(watch).map(drop)
 }
 
-/// The resource limit for the private memory of a process. File mappings are not counted on systems that can tell them
-/// apart.
-#[cfg(target_os = "linux")]
-const MEMORY: libc::__rlimit_resource_t = libc::RLIMIT_DATA;
-/// The resource limit for the address space of a process.
-#[cfg(not(target_os = "linux"))]
-const MEMORY: libc::c_int = libc::RLIMIT_AS;
-
-/// Restricts this process to what decoding needs: at most `memory` bytes of memory, no growing files, no core dumps and
-/// no new privileges.
+/// Restricts this process to what decoding needs: at most `memory` bytes of private memory (on Linux), no growing files, no
+/// core dumps and no new privileges.
 ///
 /// # Errors
 /// Returns the error of the system.
 #[expect(unsafe_code, reason = "limits of a process are set by the C library")]
 pub fn restrict_process(memory: u64) -> io::Result<()> {
-    for (resource, max) in [(MEMORY, memory), (libc::RLIMIT_FSIZE, 0), (libc::RLIMIT_CORE, 0)] {
+    // Since version 12, macOS refuses limits of memory below the about 400 GB of addresses that every process has there.
+    let memory = cfg!(target_os = "linux").then_some((libc::RLIMIT_DATA, memory));
+    for (resource, max) in [(libc::RLIMIT_FSIZE, 0), (libc::RLIMIT_CORE, 0)].into_iter().chain(memory) {
         let limit = libc::rlimit { rlim_cur: max as libc::rlim_t, rlim_max: max as libc::rlim_t };
         // SAFETY: the limit is a valid structure that lives during the call.
         if unsafe { libc::setrlimit(resource, &raw const limit) } != 0 {
