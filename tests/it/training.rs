@@ -365,7 +365,7 @@ fn marks_of_concepts_are_pairs_to_learn_from() {
         descriptor: vec![0.0, 1.0],
     };
     let of_image = ConceptTile { slide: None, ..mark(7, true) };
-    let elsewhere = ConceptTile { slide: Some(SlideId("a slide that is not here".into())), ..mark(8, true) };
+    let elsewhere = ConceptTile { slide: Some(SlideId("elsewhere".into())), ..mark(8, true) };
     let recipe = Recipe {
         encoder_id: EncoderId("any".into()),
         encoder_name: "any".into(),
