@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, DVectorView, SymmetricEigen};
 
-use super::distance::{CODE_AXES, centre};
+use super::distance::centre;
 use super::moments::Moments;
 use crate::descriptors::DescriptorSet;
+
+/// Number of axes: as many as the two layers of [`super::layers`] hold.
+pub const AXES: usize = 62;
 
 /// Number of descriptors in one matrix product.
 pub const BLOCK: usize = 1024;
@@ -20,7 +23,7 @@ const SPARE_AXES: usize = 8;
 /// Number of orthogonal iterations.
 const ROUNDS: usize = 8;
 
-/// Up to [`CODE_AXES`] orthonormal axes in order of variance, and the mean as their origin.
+/// Up to [`AXES`] orthonormal axes in order of variance, and the mean as their origin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Basis {
     mean: DVector<f64>,
@@ -34,7 +37,7 @@ pub struct Basis {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Projected {
     /// Coordinates along the axes; 0 beyond the last one.
-    pub along: [f64; CODE_AXES],
+    pub along: [f64; AXES],
     /// Norm of the component orthogonal to all axes.
     pub residual: f64,
 }
@@ -44,14 +47,14 @@ impl Basis {
     /// when the sample contains non-finite numbers.
     pub fn fit(sets: &[Arc<DescriptorSet>], width: usize) -> Option<Self> {
         let Moments { mean, covariance, .. } = Moments::of_sample(sets, width, 1)?;
-        let (axes, spread) = first_axes(&covariance, CODE_AXES.min(width));
+        let (axes, spread) = first_axes(&covariance, AXES.min(width));
         Some(Self { mean, axes, spread })
     }
 
     /// Restores a basis from the output of [`Basis::numbers`]; `None` if the count of numbers is wrong.
     pub fn from_numbers(numbers: &[f64], width: usize) -> Option<Self> {
         let (head, axes) = numbers.split_at_checked(1 + width)?;
-        let count = CODE_AXES.min(width);
+        let count = AXES.min(width);
         (axes.len() == count * width).then(|| Self {
             mean: DVector::from_column_slice(&head[1..]),
             axes: DMatrix::from_column_slice(count, width, axes),
@@ -92,7 +95,7 @@ impl Basis {
 
 impl Projected {
     fn new(along: DVectorView<'_, f64>, norm_squared: f64) -> Self {
-        let mut coordinates = [0.0; CODE_AXES];
+        let mut coordinates = [0.0; AXES];
         coordinates[..along.len()].copy_from_slice(along.as_slice());
         let outside = norm_squared - along.norm_squared();
         // Rounding may make it negative; NaN stays NaN.
@@ -104,9 +107,9 @@ impl Projected {
         self.along[axes..].iter().map(|value| value * value).sum::<f64>().sqrt().hypot(self.residual)
     }
 
-    /// Returns the largest absolute value among coordinates and residual.
+    /// Returns the distance from the mean, which no coordinate and no norm of several exceeds.
     pub fn reach(&self) -> f64 {
-        self.along.iter().fold(self.residual, |most, value| most.max(value.abs()))
+        self.residual_after(0)
     }
 }
 
@@ -142,14 +145,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn axes_are_orthonormal_and_hold_the_variance(seed in 0u32..1000, width in 1usize..48) {
+        fn axes_are_orthonormal_and_hold_the_variance(seed in 0u32..1000, width in 1usize..80) {
             let value = |row: usize, axis: usize| {
                 let hash = (row as u32 + 7 * seed).wrapping_mul(2_654_435_761).rotate_left(axis as u32 % 31);
                 (f64::from(hash % 1000) / 1000.0 - 0.5) * 0.8f64.powi(axis as i32)
             };
             let rows = DMatrix::from_fn(300, width, value);
             let covariance = rows.transpose() * &rows / 300.0;
-            let count = CODE_AXES.min(width);
+            let count = AXES.min(width);
             let (axes, spread) = first_axes(&covariance, count);
             let identity = &axes * axes.transpose();
             prop_assert!((identity - DMatrix::identity(count, count)).norm() < 1e-12);

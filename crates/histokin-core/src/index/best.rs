@@ -46,6 +46,11 @@ impl Best {
         Self::new(self.count, self.worst_distance())
     }
 
+    /// Returns how many neighbours are wanted.
+    pub fn wanted(&self) -> usize {
+        self.count
+    }
+
     /// Returns the distance beyond which further neighbours are rejected.
     pub fn worst_distance(&self) -> f32 {
         match self.heap.peek() {

@@ -23,9 +23,15 @@ pub fn step(basis: &Basis) -> f64 {
 
 /// Returns the code of a descriptor.
 pub fn encode(projected: &Projected, step: f64) -> Code {
-    let (steps, lost) = whole_steps(&projected.along, 1.0 / step, STEPS);
+    let (steps, lost) = whole_steps(&first_coordinates(projected), 1.0 / step, STEPS);
     // Rounded up to keep the bound valid.
-    Code { steps, residual: projected.residual as f32, error: ((lost * step) as f32).next_up() }
+    let residual = projected.residual_after(CODE_AXES) as f32;
+    Code { steps, residual, error: ((lost * step) as f32).next_up() }
+}
+
+/// Returns the coordinates that codes contain.
+fn first_coordinates(projected: &Projected) -> [f64; CODE_AXES] {
+    std::array::from_fn(|axis| projected.along[axis])
 }
 
 /// A query prepared for comparison with codes.
@@ -41,8 +47,8 @@ impl CodeProbe {
     /// Prepares a projected query for codes with steps of length `step`.
     pub fn new(projected: &Projected, step: f64) -> Self {
         Self {
-            along: projected.along.map(|value| (value / step) as f32),
-            residual: projected.residual as f32,
+            along: first_coordinates(projected).map(|value| (value / step) as f32),
+            residual: projected.residual_after(CODE_AXES) as f32,
             step: step as f32,
         }
     }

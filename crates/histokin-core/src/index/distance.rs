@@ -31,6 +31,8 @@ macro_rules! vectorised {
     };
 }
 
+pub(super) use vectorised;
+
 vectorised! {
     /// Returns the squared Euclidean distance of two descriptors of equal width. The relative rounding error
     /// is below `(width / 16 + 6) × 2⁻²⁴`.
@@ -72,22 +74,23 @@ pub struct Code {
     pub error: f32,
 }
 
-/// Asks the processor to load a code that will be needed soon; does nothing where it cannot be asked.
+/// Asks the processor to load memory that will be needed soon; does nothing where it cannot be asked.
 #[inline(always)]
 #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "prefetching reads nothing"))]
-pub fn prefetch(code: &Code) {
+pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let start = std::ptr::from_ref(code).cast::<i8>();
-        // A code lies on two or three cache lines.
-        for offset in [0, size_of::<Code>() / 2, size_of::<Code>() - 1] {
+        const CACHE_LINE: usize = 64;
+        let start = values.as_ptr().cast::<i8>();
+        let last = size_of_val(values).saturating_sub(1);
+        for offset in (0..last).step_by(CACHE_LINE).chain([last]) {
             // SAFETY: every x86-64 processor has the instruction, which cannot fault for any address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = code;
+    let _ = values;
 }
 
 #[inline(always)]

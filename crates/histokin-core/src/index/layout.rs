@@ -1,7 +1,8 @@
-//! File format of a segment, little-endian: eight bytes `HKINDEX3`, the length of the header as `u64`, the
-//! header as JSON, then at multiples of 64 bytes the numbers of the basis (`f64`), the codes (72 bytes per
-//! tile) and the points of the tree (8 × `f32` per tile), and at the end the CRC-32 of everything before it.
-//! The tree itself is not stored but built from its points, since its layout depends on the version of kiddo.
+//! File format of a segment, little-endian: eight bytes `HKINDEX4`, the length of the header as `u64`, the
+//! header as JSON, then at multiples of 64 bytes the numbers of the basis (`f64`) and two arrays, and at the end
+//! the CRC-32 of everything before it. The arrays are codes (72 bytes per tile) and points of the tree (8 × `f32`
+//! per tile), or, if the header has a scale, first layers (2,048 bytes per 64 tiles) and second layers (32 bytes per
+//! tile). The tree itself is not stored but built from its points, since its layout depends on the version of kiddo.
 //!
 //! A segment can always be rebuilt from the descriptors, so files that do not fit are deleted.
 
@@ -11,11 +12,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
-use super::distance::Code;
-use super::kd_tree::TreePoint;
+use super::layers::Scale;
+use super::segment::Arrays;
 use crate::descriptors::DescriptorSet;
 
-const MAGIC: &[u8; 8] = b"HKINDEX3";
+const MAGIC: &[u8; 8] = b"HKINDEX4";
 
 /// Alignment of the parts, in bytes.
 const ALIGNMENT: usize = 64;
@@ -29,12 +30,12 @@ pub struct Head {
     pub sets: Vec<HeadSet>,
     /// Largest absolute coordinate.
     pub reach: f32,
-    /// Whether no tree is built because it would prune too little.
-    pub is_flat: bool,
-    /// Length of the basis in bytes; the next two are those of codes and points.
+    /// Scale of the layers; without one there are codes and points instead.
+    pub scale: Option<Scale>,
+    /// Length of the basis in bytes; the next two are those of the arrays.
     basis: usize,
-    codes: usize,
-    points: usize,
+    first: usize,
+    second: usize,
 }
 
 /// One set of a segment.
@@ -59,43 +60,38 @@ pub struct Parts<'a> {
     pub head: Head,
     /// Numbers of the basis, as [`Basis::numbers`] returns them.
     pub basis: &'a [f64],
-    /// One code per tile.
-    pub codes: &'a [Code],
-    /// Byte range of the codes.
-    pub codes_at: Range<usize>,
-    /// One point per tile.
-    pub points: &'a [TreePoint],
-    /// Byte range of the points.
-    pub points_at: Range<usize>,
+    /// What the segment compares.
+    pub arrays: Arrays<'a>,
+    /// Byte ranges of the two arrays.
+    pub arrays_at: [Range<usize>; 2],
 }
 
-/// Serialises a segment from its parts; `reach` and `is_flat` are as in [`Head`].
+/// Serialises a segment from its parts; `reach` and `scale` are as in [`Head`].
 pub fn write(
     sets: &[Arc<DescriptorSet>],
     basis: &Basis,
-    (reach, is_flat): (f32, bool),
-    codes: &[Code],
-    points: &[TreePoint],
+    (reach, scale): (f32, Option<Scale>),
+    arrays: Arrays<'_>,
 ) -> Vec<u8> {
     let numbers = basis.numbers();
-    let (basis_bytes, codes): (&[u8], &[u8]) = (bytemuck::cast_slice(&numbers), bytemuck::cast_slice(codes));
-    let points: &[u8] = bytemuck::cast_slice(points);
+    let basis_bytes: &[u8] = bytemuck::cast_slice(&numbers);
+    let [first, second] = arrays.bytes();
     let head = Head {
         width: basis.width(),
         sets: sets.iter().map(|set| HeadSet::of(set)).collect(),
         reach,
-        is_flat,
+        scale,
         basis: basis_bytes.len(),
-        codes: codes.len(),
-        points: points.len(),
+        first: first.len(),
+        second: second.len(),
     };
     let head = serde_json::to_vec(&head).expect("a header is plain numbers and text");
-    let room = 16 + head.len() + basis_bytes.len() + codes.len() + points.len() + 4 * ALIGNMENT + 4;
+    let room = 16 + head.len() + basis_bytes.len() + first.len() + second.len() + 4 * ALIGNMENT + 4;
     let mut bytes = Vec::with_capacity(room);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&(head.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&head);
-    for part in [basis_bytes, codes, points] {
+    for part in [basis_bytes, first, second] {
         bytes.resize(aligned(bytes.len()), 0);
         bytes.extend_from_slice(part);
     }
@@ -129,12 +125,12 @@ pub fn read(bytes: &[u8]) -> Result<Parts<'_>, &'static str> {
         end = start.checked_add(length).filter(|end| *end <= body.len()).ok_or("it is truncated")?;
         Ok::<_, &'static str>(start..end)
     };
-    let (basis, codes_at, points_at) = (part(head.basis)?, part(head.codes)?, part(head.points)?);
-    let odd = |_| "the lengths of its parts are invalid";
-    let basis = bytemuck::try_cast_slice(&body[basis]).map_err(odd)?;
-    let codes = bytemuck::try_cast_slice(&body[codes_at.clone()]).map_err(odd)?;
-    let points = bytemuck::try_cast_slice(&body[points_at.clone()]).map_err(odd)?;
-    Ok(Parts { head, basis, codes, codes_at, points, points_at })
+    let (basis, first, second) = (part(head.basis)?, part(head.first)?, part(head.second)?);
+    let odd = "the lengths of its parts are invalid";
+    let basis = bytemuck::try_cast_slice(&body[basis]).map_err(|_| odd)?;
+    let arrays =
+        Arrays::of_bytes(head.scale.is_some(), &body[first.clone()], &body[second.clone()]).ok_or(odd)?;
+    Ok(Parts { head, basis, arrays, arrays_at: [first, second] })
 }
 
 fn aligned(offset: usize) -> usize {

@@ -4,7 +4,7 @@
 //! consists of sealed segments of finished slides and a tail of the remaining slides:
 //!
 //! ```text
-//! descriptors → basis → codes and k-d tree → segment → snapshot
+//! descriptors → basis → codes and k-d tree, or layers → segment → snapshot
 //! ```
 //!
 //! The tail is searched completely ([`brute_force`], which is also the reference in tests). In a [`segment`],
@@ -19,6 +19,8 @@ mod codes;
 mod distance;
 mod filter;
 mod kd_tree;
+mod layer_loops;
+mod layers;
 mod layout;
 mod moments;
 pub mod segment;

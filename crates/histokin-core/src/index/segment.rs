@@ -1,27 +1,37 @@
 //! A sealed part of the index: the tiles of some finished slides, with a tree and codes over them. It is
 //! immutable; tiles embedded later go into another segment.
 //!
-//! Candidates come from trees (`kd_tree`) or, where the data is so flat that they prune too little
-//! (detected by `flatness` or during the search), from a scan over all codes (`codes`). In both cases a
-//! descriptor is compared if and only if its lower bound is within the current search radius, so the answer
-//! is exact.
+//! Candidates come from trees (`kd_tree`) or, where the search finds that these rule out too few, from a scan over
+//! all codes (`codes`). Data so flat that trees are no use (`flatness`) has layers instead (`layers`), all of which
+//! are compared (`sieve`). In each case a descriptor is compared if and only if its lower bound is within the current
+//! search radius, so the answer is exact.
 
 mod flatness;
+mod sieve;
+mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
-use super::basis::{BLOCK, Basis};
+use super::basis::{BLOCK, Basis, Projected};
 use super::best::Best;
 use super::brute_force::{self, compare, in_pieces};
 use super::codes::{self, CodeProbe};
 use super::distance::{Code, prefetch, squared_distance};
 use super::kd_tree::{self, Candidate, PointTree, TreePoint};
+use super::layer_loops::{BLOCK_TILES, Layer, LayerBlock, PAIRS};
+use super::layers::{self, LayerProbe, Scale};
 use super::{Neighbour, TileFilter, TileRef, layout};
 use crate::descriptors::{DescriptorSet, Row};
+use sieve::{Distances, Sieve};
+use storage::Storage;
+
+pub(super) use storage::Arrays;
 
 /// Maximum width of descriptors that are indexed.
 const WIDEST: usize = 4096;
@@ -35,6 +45,8 @@ const FEWEST_CANDIDATES: usize = 4096;
 /// If a filter accepts less than one in this many tiles, the accepted tiles are scanned instead of using the
 /// tree.
 const SELECTIVE: usize = 4;
+/// If it accepts less than one in this many, their descriptors are compared instead of the layers of all.
+const VERY_SELECTIVE: usize = 32;
 
 /// Interval, in candidates, at which the tree search checks whether restarting with a smaller radius pays
 /// off.
@@ -58,29 +70,7 @@ const TILES_PER_TREE: usize = 1 << 22;
 /// Number of codes compared at once.
 const CODES_AT_ONCE: usize = 64;
 
-/// Codes and points of a segment.
-enum Storage {
-    Built { codes: Vec<Code>, points: Vec<TreePoint> },
-    Mapped { map: memmap2::Mmap, codes: Range<usize>, points: Range<usize> },
-}
-
-impl Storage {
-    fn codes(&self) -> &[Code] {
-        match self {
-            Self::Built { codes, .. } => codes,
-            Self::Mapped { map, codes, .. } => bytemuck::cast_slice(&map[codes.clone()]),
-        }
-    }
-
-    fn points(&self) -> &[TreePoint] {
-        match self {
-            Self::Built { points, .. } => points,
-            Self::Mapped { map, points, .. } => bytemuck::cast_slice(&map[points.clone()]),
-        }
-    }
-}
-
-/// Tree and codes over the tiles of several sets.
+/// Tree and codes, or layers, over the tiles of several sets.
 pub struct Segment {
     sets: Vec<Arc<DescriptorSet>>,
     /// Item number of the first row of each set, and one past the last item.
@@ -89,13 +79,15 @@ pub struct Segment {
     /// Largest absolute coordinate.
     reach: f32,
     storage: Storage,
-    /// Whether no tree is built because it would prune too little.
-    is_flat: bool,
+    /// Scale of the layers; `None` if there are codes and trees instead.
+    scale: Option<Scale>,
     /// Number of tiles of a tree.
     tiles_per_tree: usize,
     /// Built from the points, one for every `tiles_per_tree` tiles; until then, or if that is not possible, the codes are
     /// scanned.
     trees: OnceLock<Option<Vec<PointTree>>>,
+    /// Room for the distances of layers, which a search takes for its time.
+    room: Mutex<Distances>,
 }
 
 /// A query prepared for the search in a segment.
@@ -108,9 +100,14 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Returns the squared bound beyond which no tile can be at `distance` or nearer.
+    /// Returns the bound beyond which no tile can be at `distance` or nearer.
+    fn radius(&self, distance: f32) -> f32 {
+        distance * (1.0 + RELATIVE_SLACK) + self.slack
+    }
+
+    /// Returns the square of [`Self::radius`].
     fn radius_squared(&self, distance: f32) -> f32 {
-        let radius = distance * (1.0 + RELATIVE_SLACK) + self.slack;
+        let radius = self.radius(distance);
         radius * radius
     }
 }
@@ -160,6 +157,23 @@ impl Reached {
     }
 }
 
+/// The largest of several numbers that are not negative.
+#[derive(Default)]
+struct Most(AtomicU32);
+
+impl Most {
+    fn raise_to(&self, number: f32) {
+        // Their bits are ordered as they are. Mostly it is only read, so that the threads do not wait for each other.
+        if self.0.load(Ordering::Relaxed) < number.to_bits() {
+            self.0.fetch_max(number.to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    fn value(self) -> f32 {
+        f32::from_bits(self.0.into_inner())
+    }
+}
+
 /// The tree pruned too little; the matches found so far limit further ones to this distance.
 struct TooMany(f32);
 
@@ -167,6 +181,14 @@ impl Segment {
     /// Indexes all rows of `sets`, which have equal width. `None` if that is not possible: no tiles, more
     /// than 2³² − 1 tiles, non-finite numbers, or descriptors wider than 4096.
     pub fn build(sets: &[Arc<DescriptorSet>]) -> Option<Self> {
+        Self::build_by(sets, flatness::is_flat)
+    }
+
+    /// As [`Self::build`]; `is_flat` decides by a sample of descriptors whether there are layers or trees.
+    fn build_by(
+        sets: &[Arc<DescriptorSet>],
+        is_flat: impl Fn(&[(&[f32], Projected)]) -> bool,
+    ) -> Option<Self> {
         let width = sets.first()?.width();
         let starts = starts(sets)?;
         let len = *starts.last()? as usize;
@@ -174,46 +196,33 @@ impl Segment {
             return None;
         }
         let basis = Basis::fit(sets, width)?;
-        let step = codes::step(&basis);
-        let mut points = vec![TreePoint::default(); len];
-        let mut codes = vec![<Code as bytemuck::Zeroable>::zeroed(); len];
-        let mut parts = Vec::new();
-        let (mut points_left, mut codes_left) = (points.as_mut_slice(), codes.as_mut_slice());
-        for rows in sets.iter().flat_map(|set| set.features().chunks(BLOCK * width)) {
-            let (points, codes);
-            (points, points_left) = points_left.split_at_mut(rows.len() / width);
-            (codes, codes_left) = codes_left.split_at_mut(rows.len() / width);
-            parts.push((rows, points, codes));
+        let sample = flatness::sample(sets, &basis);
+        let (reach, storage, scale);
+        if is_flat(&sample) {
+            let by_sample = Scale::of_sample(sample.iter().map(|(_, projected)| projected));
+            let mut blocks: Vec<LayerBlock> = vec![[[0; 2 * BLOCK_TILES]; PAIRS]; len.div_ceil(BLOCK_TILES)];
+            let mut seconds: Vec<Layer> = vec![Layer::default(); len];
+            let firsts: &mut [Layer] = bytemuck::cast_slice_mut(&mut blocks);
+            let lost = [Most::default(), Most::default()];
+            let encode = |projected: &Projected| {
+                let encoded = by_sample.encode(projected);
+                lost.iter().zip(encoded.lost).for_each(|(most, lost)| most.raise_to(lost));
+                encoded.layers.into()
+            };
+            reach = project_all(sets, &basis, (&mut firsts[..len], &mut seconds), encode)?;
+            layers::arrange(&mut blocks);
+            scale = Some(by_sample.with_lost(lost.map(Most::value)));
+            storage = Storage::Layers { blocks, seconds };
+        } else {
+            let step = codes::step(&basis);
+            let mut codes = vec![<Code as bytemuck::Zeroable>::zeroed(); len];
+            let mut points = vec![TreePoint::default(); len];
+            let encode = |projected: &Projected| (codes::encode(projected, step), TreePoint::new(projected));
+            reach = project_all(sets, &basis, (&mut codes, &mut points), encode)?;
+            scale = None;
+            storage = Storage::Tree { codes, points };
         }
-        let project = |(rows, points, codes): (&[f32], &mut [TreePoint], &mut [Code])| {
-            let (mut reach, mut is_finite) = (0.0f64, true);
-            let mut outputs = points.iter_mut().zip(codes);
-            basis.project_block(rows, |projected| {
-                let (point, code) = outputs.next().expect("a part has one output per row");
-                *point = TreePoint::new(&projected);
-                *code = codes::encode(&projected, step);
-                reach = reach.max(projected.reach());
-                // A single non-finite number makes the norm, and thus the residual, non-finite.
-                is_finite &= projected.residual.is_finite();
-            });
-            is_finite.then_some(reach)
-        };
-        let furthest = |a: Option<f64>, b: Option<f64>| Some(a?.max(b?));
-        let reach = parts.into_par_iter().map(project).reduce(|| Some(0.0), furthest)? as f32;
-        let storage = Storage::Built { codes, points };
-        let sets = sets.to_vec();
-        let mut built = Self {
-            sets,
-            starts,
-            basis,
-            reach,
-            storage,
-            is_flat: false,
-            tiles_per_tree: TILES_PER_TREE,
-            trees: OnceLock::new(),
-        };
-        built.is_flat = flatness::is_flat(&built, built.storage.points());
-        Some(built)
+        Some(Self::with_parts((sets.to_vec(), starts), basis, (reach, scale), storage))
     }
 
     /// Opens the segment in a mapped file; `sets` are the sets in its header, in the same order.
@@ -231,22 +240,23 @@ impl Segment {
             return Err("it belongs to other slides");
         }
         let basis = Basis::from_numbers(parts.basis, parts.head.width).ok_or("its axes are incomplete")?;
-        if parts.codes.len() != len || parts.points.len() != len {
+        if !parts.arrays.are_of(len) {
             return Err("it belongs to other tiles");
         }
-        let (reach, is_flat) = (parts.head.reach, parts.head.is_flat);
-        let (codes, points) = (parts.codes_at, parts.points_at);
-        let storage = Storage::Mapped { map, codes, points };
-        Ok(Self {
-            sets,
-            starts,
-            basis,
-            reach,
-            storage,
-            is_flat,
-            tiles_per_tree: TILES_PER_TREE,
-            trees: OnceLock::new(),
-        })
+        let (reach, scale) = (parts.head.reach, parts.head.scale);
+        let [first, second] = parts.arrays_at;
+        let storage = Storage::Mapped { map, is_flat: scale.is_some(), first, second };
+        Ok(Self::with_parts((sets, starts), basis, (reach, scale), storage))
+    }
+
+    fn with_parts(
+        (sets, starts): (Vec<Arc<DescriptorSet>>, Vec<u32>),
+        basis: Basis,
+        (reach, scale): (f32, Option<Scale>),
+        storage: Storage,
+    ) -> Self {
+        let (trees, room) = (OnceLock::new(), Mutex::default());
+        Self { sets, starts, basis, reach, storage, scale, tiles_per_tree: TILES_PER_TREE, trees, room }
     }
 
     /// Replaces the segment with `mapped`, the same segment mapped from its file, but keeps the trees.
@@ -256,8 +266,7 @@ impl Segment {
 
     /// Returns the content of the segment's file.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let numbers = (self.reach, self.is_flat);
-        layout::write(&self.sets, &self.basis, numbers, self.storage.codes(), self.storage.points())
+        layout::write(&self.sets, &self.basis, (self.reach, self.scale), self.storage.arrays())
     }
 
     /// Has a tree for every `tiles` tiles, so that few of them make several trees.
@@ -268,8 +277,10 @@ impl Segment {
 
     /// Builds the trees unless they exist or the data is flat; concurrent searches scan the codes meanwhile.
     pub fn grow_trees(&self) {
-        let build = || self.storage.points().chunks(self.tiles_per_tree).map(PointTree::build).collect();
-        self.trees.get_or_init(|| if self.is_flat { None } else { build() });
+        self.trees.get_or_init(|| match self.storage.arrays() {
+            Arrays::Tree { points, .. } => points.chunks(self.tiles_per_tree).map(PointTree::build).collect(),
+            Arrays::Layers { .. } => None,
+        });
     }
 
     /// Returns the sets of the segment.
@@ -287,19 +298,19 @@ impl Segment {
         self.len() == 0
     }
 
-    /// Returns the size of the codes in bytes.
+    /// Returns the size of the codes or layers in bytes.
     pub fn code_bytes(&self) -> usize {
-        self.len() * size_of::<Code>()
+        self.storage.arrays().searched_bytes()
     }
 
-    /// Returns the bytes that a search accesses: codes and, if there is one, the tree. Descriptors and the
-    /// points that the tree is built from are not included.
+    /// Returns the bytes that a search accesses: codes and trees, or layers. Descriptors and the points that trees
+    /// are built from are not included.
     pub fn index_bytes(&self) -> usize {
-        let tree = if self.is_flat { 0 } else { self.len() * kd_tree::BYTES_PER_ITEM };
+        let tree = if self.scale.is_some() { 0 } else { self.len() * kd_tree::BYTES_PER_ITEM };
         self.code_bytes() + tree
     }
 
-    /// Returns whether the codes are mapped from a file.
+    /// Returns whether the codes or layers are mapped from a file.
     pub fn is_mapped(&self) -> bool {
         matches!(self.storage, Storage::Mapped { .. })
     }
@@ -330,10 +341,24 @@ impl Segment {
             codes: CodeProbe::new(&projected, step),
             slack: self.reach.max(projected.reach() as f32) * ABSOLUTE_SLACK,
         };
+        let set_indices: Vec<Option<u32>> = (0..self.sets.len()).map(wanted).collect();
+        if let (Some(scale), Arrays::Layers { blocks, seconds }) = (&self.scale, self.storage.arrays()) {
+            if rows * VERY_SELECTIVE < self.len() {
+                let parts = accepted.iter().map(|(local, set_index)| (&*self.sets[*local], *set_index));
+                return brute_force::compare_all(parts, query, filter, best);
+            }
+            let layers = LayerProbe::new(&projected, scale);
+            let (segment, probe, set_indices) = (self, &probe, &set_indices);
+            let sieve = Sieve { segment, probe, layers, blocks, seconds, set_indices, filter };
+            let room = || self.room.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut distances = std::mem::take(&mut *room());
+            let best = sieve.search(&mut distances, best);
+            *room() = distances;
+            return best;
+        }
         let mut best = best;
         let trees = self.trees.get().and_then(Option::as_ref);
         if let Some(trees) = trees.filter(|_| rows * SELECTIVE >= self.len()) {
-            let set_indices: Vec<Option<u32>> = (0..self.sets.len()).map(wanted).collect();
             match self.walk_all(trees, &probe, &set_indices, filter, &best) {
                 Ok(best) => return best,
                 Err(TooMany(limit)) => best = best.limited_to(limit),
@@ -377,7 +402,7 @@ impl Segment {
         filter: &TileFilter,
         (mut best, reached): (Best, &Reached),
     ) -> Result<Best, TooMany> {
-        let codes = &self.storage.codes()[first..];
+        let codes = &self.storage.arrays().codes()[first..];
         let tiles = codes.len().min(self.tiles_per_tree);
         let budget = (tiles / TILES_PER_CANDIDATE).max(FEWEST_CANDIDATES);
         let mut taken = 0;
@@ -413,7 +438,7 @@ impl Segment {
                 }
                 let Some(code) = codes.get(candidate.item as usize) else { return true };
                 if candidate.bound <= within_reach {
-                    prefetch(code);
+                    prefetch(std::slice::from_ref(code));
                     if let Some(oldest) = in_flight.push(candidate) {
                         compare(oldest, &mut within_reach);
                     }
@@ -454,7 +479,7 @@ impl Segment {
     ) {
         let start = self.starts[local] as usize;
         if let Some(mask) = filter.mask(set_index) {
-            let codes = &self.storage.codes()[start..];
+            let codes = &self.storage.arrays().codes()[start..];
             for row in rows.map(Row).filter(|row| mask.contains(*row)) {
                 let within_reach = probe.radius_squared(best.worst_distance());
                 if probe.codes.bound(&codes[row.0 as usize]) <= within_reach {
@@ -463,7 +488,7 @@ impl Segment {
             }
             return;
         }
-        let codes = &self.storage.codes()[start + rows.start as usize..start + rows.end as usize];
+        let codes = &self.storage.arrays().codes()[start + rows.start as usize..start + rows.end as usize];
         let mut bounds = [0.0f32; CODES_AT_ONCE];
         for (block, first) in codes.chunks(CODES_AT_ONCE).zip(rows.clone().step_by(CODES_AT_ONCE)) {
             let bounds = &mut bounds[..block.len()];
@@ -515,6 +540,38 @@ impl Segment {
         let local = self.starts.partition_point(|start| *start <= item) - 1;
         (local, Row(item - self.starts[local]))
     }
+}
+
+/// Projects all rows of `sets` and writes what `encode` makes of each into both outputs. Returns the largest reach;
+/// `None` if there are non-finite numbers.
+fn project_all<A: Send, B: Send>(
+    sets: &[Arc<DescriptorSet>],
+    basis: &Basis,
+    (mut firsts, mut seconds): (&mut [A], &mut [B]),
+    encode: impl Fn(&Projected) -> (A, B) + Sync,
+) -> Option<f32> {
+    let width = basis.width();
+    let mut parts = Vec::new();
+    for rows in sets.iter().flat_map(|set| set.features().chunks(BLOCK * width)) {
+        let (first, second);
+        (first, firsts) = firsts.split_at_mut(rows.len() / width);
+        (second, seconds) = seconds.split_at_mut(rows.len() / width);
+        parts.push((rows, first, second));
+    }
+    let project = |(rows, first, second): (&[f32], &mut [A], &mut [B])| {
+        let (mut reach, mut is_finite) = (0.0f64, true);
+        let mut outputs = first.iter_mut().zip(second);
+        basis.project_block(rows, |projected| {
+            let (first, second) = outputs.next().expect("a part has one output per row");
+            (*first, *second) = encode(&projected);
+            reach = reach.max(projected.reach());
+            // A single non-finite number makes the norm, and thus the residual, non-finite.
+            is_finite &= projected.residual.is_finite();
+        });
+        is_finite.then_some(reach)
+    };
+    let furthest = |a: Option<f64>, b: Option<f64>| Some(a?.max(b?));
+    Some(parts.into_par_iter().map(project).reduce(|| Some(0.0), furthest)? as f32)
 }
 
 /// Returns the first item number of each set, and one past the last item; `None` when `u32` cannot number
