@@ -33,12 +33,14 @@ pub enum ConceptCommand {
         /// Largest distance of a tile that belongs to it.
         distance: Option<f32>,
     },
-    /// Gives a concept another name.
-    Rename {
+    /// Gives a concept another name, another class or both.
+    Change {
         /// Name of the concept.
         name: String,
-        /// The new name.
+        /// Its name from now on.
         to: String,
+        /// Its class from now on.
+        class: AnnotationClass,
     },
     /// Removes a concept.
     Remove(String),
@@ -85,12 +87,14 @@ pub enum ConceptJob {
         /// Largest distance of a tile that belongs to it.
         distance: Option<f32>,
     },
-    /// Saves a concept under another name.
-    Rename {
+    /// Saves a concept with another name, another class or both.
+    Change {
         /// Name of the concept.
         name: String,
-        /// The new name.
+        /// Its name from now on.
         to: String,
+        /// Its class from now on.
+        class: AnnotationClass,
     },
     /// Removes the concept of this name.
     Remove(String),
