@@ -313,4 +313,8 @@ fn a_query_becomes_a_concept_that_is_found_taught_on_changed_and_removed() {
     assert!(test.session.concepts().is_empty());
     let store: ConceptStore = test.session.project().concepts();
     assert!(store.load().unwrap().concepts.is_empty());
+    let not_embedded = query::QueryError::NotEmbedded(test.id(0));
+    test.session.absorb(ConceptEvent::Failed(not_embedded.into()));
+    let told = &test.session.messages().last().unwrap().text;
+    assert!(told.starts_with("slide slide-0.png is not embedded yet"), "{told}");
 }

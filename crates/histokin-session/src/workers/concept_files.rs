@@ -45,7 +45,7 @@ pub(super) fn keep_concepts(store: &ConceptStore, job: ConceptJob, events: &Even
         ConceptJob::ExportClassMap { .. } => return export_class_map(job, events),
     };
     if let Err(error) = changed {
-        events.send(MessageEvent::Error(error.to_string()));
+        events.send(ConceptEvent::Failed(error));
     }
     match store.load() {
         Ok(loaded) => {

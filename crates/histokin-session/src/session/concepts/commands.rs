@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{ConceptAreas, NotApplied};
 use histokin_core::annotation::AnnotationClass;
-use histokin_core::concept::Concept;
+use histokin_core::concept::{Concept, ConceptError};
 use histokin_core::index::Snapshot;
 use histokin_core::query::Query;
 use histokin_core::slide::SlideId;
@@ -57,6 +57,8 @@ pub enum ConceptCommand {
 pub enum ConceptEvent {
     /// The concepts of the project were read, at the start or after a change.
     Loaded(Vec<Concept>),
+    /// A concept was not taught, changed or removed.
+    Failed(ConceptError),
     /// A concept was applied, or could not be.
     Applied(Result<ConceptAreas, NotApplied>),
 }

@@ -168,6 +168,10 @@ impl Session {
                 });
                 self.follow_taught(&before);
             }
+            ConceptEvent::Failed(error) => {
+                let text = error.naming(|slide| self.slides.name(slide));
+                self.messages.error(text);
+            }
             ConceptEvent::Applied(areas) => self.concepts.areas = Some(areas),
         }
     }
