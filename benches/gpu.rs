@@ -3,15 +3,23 @@
 //!     cargo bench --bench gpu                     on cuda:0
 //!     DEVICE=cpu cargo bench --bench gpu          the same lines from the CPU, to try the check itself
 
+#[path = "support/made_descriptors.rs"]
+mod made_descriptors;
 #[path = "support/vit.rs"]
 mod vit;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use histokin::encoder::backbones::{Backbone, BackboneKind};
 use histokin::encoder::engine::Engine;
 use histokin::encoder::{self, DeviceChoice, Encoder};
+use histokin::index::squared_distance;
+use histokin::ui::Card;
+use histokin::workers::similarity_maps::GraphicsComparer;
 use image::RgbImage;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor, nn};
 
 fn main() {
@@ -22,6 +30,7 @@ fn main() {
     agreement(choice);
     speed(choice);
     out_of_memory(choice);
+    heat_map();
 }
 
 /// Returns the default encoder in libtorch, on the CPU as well, so that only the device differs.
@@ -91,6 +100,32 @@ fn out_of_memory(choice: DeviceChoice) {
         Err(error) => format!("FAILED: {error}"),
     };
     println!("{count} tiles of {edge} px at once | {outcome}");
+}
+
+/// Compares a descriptor with those of many tiles on the graphics card, as the heat map does, and with the processor's
+/// distances.
+fn heat_map() {
+    const TILES: usize = 100_000;
+    const ROUNDS: u32 = 20;
+    let Some((mut card, name)) = Card::headless() else {
+        println!("heat map of {TILES} tiles | FAILED: no device for drawing works");
+        return;
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut row = || (0..made_descriptors::WIDTH).map(|_| random.random_range(-1.0..1.0)).collect();
+    let rows: Vec<Vec<f32>> = (0..TILES).map(|_| row()).collect();
+    let set = Arc::new(made_descriptors::set(0, &rows));
+    let mut map = |query: &[f32]| card.squared_distances(query, &[&set]).expect("distances").remove(0);
+    let found = map(&rows[7]);
+    let is_right = |(row, found): (&Vec<f32>, &f32)| {
+        let exact = squared_distance(&rows[7], row);
+        (found - exact).abs() <= 1e-5 * exact
+    };
+    let outcome = if rows.iter().zip(&found).all(is_right) { "as on" } else { "NOT as on" };
+    let begun = Instant::now();
+    (0..ROUNDS).for_each(|round| drop(map(&rows[round as usize])));
+    let ms = begun.elapsed().as_secs_f64() * 1000.0 / f64::from(ROUNDS);
+    println!("heat map of {TILES} tiles, {name} | {ms:.1} ms, {outcome} the processor");
 }
 
 fn tile(seed: u32) -> RgbImage {

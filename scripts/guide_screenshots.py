@@ -33,7 +33,8 @@ OF_SECTIONS = {"training", "report", "class-map"}
 # the page of encoders, the report and the training.
 SECOND_SLIDE = (130, 228)
 ASIDE = (380, 500)
-MATCHES, ENCODERS, ENCODER, PREVIEW = (1376, 22), (180, 68), (415, 273), (1016, 507)
+MATCHES, ENCODERS, ENCODER, PREVIEW = (1376, 22), (180, 68), (415, 373), (981, 489)
+BESIDE_ENCODERS = (500, 790)
 MEASURE = (383, 223)
 # The dialog of the settings.
 SETTINGS_PART = "822x722+289+79"
@@ -117,6 +118,13 @@ class Window:
             self.run("xdotool", "keyup", modifier)
         time.sleep(0.3)
 
+    def show_second_slide(self):
+        """Show the whole second slide."""
+        self.click(*SECOND_SLIDE)
+        self.settle()
+        self.press("0")
+        self.settle()
+
     def drag(self, start, end):
         self.point(*start)
         self.settle(2)
@@ -199,8 +207,7 @@ def take_demonstration(program, folder, wanted):
                    stderr=subprocess.DEVNULL)
     # Each of these begins and ends with one pane on the second slide, and without a query.
     with Window(program, folder, ["--project", project, SLIDES]) as window:
-        window.click(*SECOND_SLIDE)
-        window.settle()
+        window.show_second_slide()
         if "similar-tissue" in wanted:
             window.click(742, 262)
             window.point(*ASIDE)
@@ -213,8 +220,10 @@ def take_demonstration(program, folder, wanted):
             window.point(*ASIDE)
             window.save("teaching")
             window.press("Escape")
+            window.show_second_slide()
         if "tour" in wanted:
             take_tour(window)
+            window.show_second_slide()
         if "heat-map" in wanted:
             window.press("d")
             window.point(760, 600)
@@ -234,7 +243,7 @@ def take_demonstration(program, folder, wanted):
             for place in (ENCODERS, ENCODER, PREVIEW):
                 window.click(*place)
                 window.settle()
-            window.point(*ASIDE)
+            window.point(*BESIDE_ENCODERS)
             window.save("encoders", "-crop", "1076x790+322+44", "+repage", "-resize", "880x")
             window.click(*ENCODERS)
             window.click(*MATCHES)
@@ -244,8 +253,7 @@ def take_demonstration(program, folder, wanted):
             window.press("ctrl+1")
     annotate(program, project, folder)
     with Window(program, folder, ["--project", project, SLIDES]) as window:
-        window.click(*SECOND_SLIDE)
-        window.settle()
+        window.show_second_slide()
         if "annotations" in wanted:
             window.press("F5")
             window.settle()

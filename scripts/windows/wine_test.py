@@ -284,24 +284,45 @@ def check_kill(room):
     return f"{killed} kills"
 
 
-def check_window(room):
-    """The window opens on a slide and draws; its picture is kept."""
-    arguments = ("--project", room.folder / "project", "--log", "info", "--new-window", room.slide())
+@contextlib.contextmanager
+def window_of(room, *arguments):
+    """Open the window and wait until it draws."""
     text = room.folder / "log.txt"
     with open(text, "wb") as log:
-        window = room.windows.start(*arguments, stdout=log, stderr=log)
+        window = room.windows.start("--log", "info", *arguments, stdout=log, stderr=log)
     try:
         painted = lambda: b"first frame painted" in text.read_bytes()
         wait_for("the window paints", lambda: painted() or window.poll() is not None, 180)
         if window.poll() is not None:
             raise AssertionError(text.read_text(errors="replace")[-2000:])
-        time.sleep(20)
-        picture = room.folder / "window.png"
-        subprocess.run(["import", "-window", "root", picture], check=True)
+        yield
     finally:
         window.kill()
         window.wait()
+
+
+def picture_of_display(picture):
+    subprocess.run(["import", "-window", "root", picture], check=True)
     return f"see {picture.relative_to(ROOT)}"
+
+
+def check_window(room):
+    """The window opens on a slide and draws; its picture is kept."""
+    with window_of(room, "--project", room.folder / "project", "--new-window", room.slide()):
+        time.sleep(20)
+        return picture_of_display(room.folder / "window.png")
+
+
+def check_handover(room):
+    """A second start hands its slide to the window that is open, and ends."""
+    with window_of(room, room.slide(0)):
+        second = room.windows.start(room.slide(1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            same(second.wait(60), 0, "exit code of the second start")
+        finally:
+            second.kill()
+        time.sleep(10)
+        return picture_of_display(room.folder / "window.png")
 
 
 def registry(wine, key):
@@ -375,6 +396,9 @@ def main():
         except (AssertionError, subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
             failed += 1
             print(f"{name}: FAILED: {error}", flush=True)
+    # Its desktop would stay for a while, and with it a display that is about to end: no window could be opened on another.
+    server = shutil.which("wineserver") or "/usr/lib/wine/wineserver"
+    subprocess.run([server, "--kill"], env=environment(), check=False)
     return failed
 
 

@@ -72,6 +72,17 @@ impl Card {
         Self { device, queue, pipeline, layout, resident: Vec::new() }
     }
 
+    /// Creates it on a device of its own, a software one if there is no other, with the device's name; needs no window.
+    /// `None` if no device works.
+    pub fn headless() -> Option<(Self, String)> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let adapter =
+            pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).ok()?;
+        let device = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()));
+        let (device, queue) = device.ok()?;
+        Some((Self::new(device, queue), adapter.get_info().name))
+    }
+
     /// Whether comparing on the adapter is faster than on the CPU; not for a software adapter, which itself
     /// runs on the CPU.
     pub fn is_worth_it(adapter: &wgpu::AdapterInfo) -> bool {
@@ -210,16 +221,6 @@ mod tests {
     use crate::stain::StainSetting;
     use crate::tiling::{TileGrid, TileIndex, TileSettings};
 
-    /// Uses any adapter, if need be a software one.
-    fn card() -> Card {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-        let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
-        let adapter = adapter.expect("window tests need an adapter, which may be a software one");
-        let device = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()));
-        let (device, queue) = device.unwrap();
-        Card::new(device, queue)
-    }
-
     fn set(tiles: u32, width: usize) -> Arc<DescriptorSet> {
         let grid = TileGrid {
             tile_px: 224,
@@ -249,7 +250,8 @@ mod tests {
 
     #[test]
     fn the_card_finds_what_the_processor_finds() {
-        let mut card = card();
+        let (mut card, _) =
+            Card::headless().expect("window tests need an adapter, which may be a software one");
         for width in [128, 50, 3] {
             let sets = [set(1, width), set(64, width), set(2001, width)];
             let requests: Vec<&Arc<DescriptorSet>> = sets.iter().collect();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use eframe::egui_wgpu::RenderState;
 use egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions, Vec2};
 
-use card::Card;
+pub use card::Card;
 pub use legend::LegendPlace;
 
 use crate::concept::Concept;
