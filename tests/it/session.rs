@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use histokin::annotation::{Annotation, AnnotationSet, Edit, Shape, read_bytes};
 use histokin::descriptors::DescriptorSet;
 use histokin::encoder::{Encoder, EncoderSpec};
-use histokin::geometry::MicronsPerPixel;
+use histokin::geometry::{Level0Point, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::pipeline;
 use histokin::project::Project;
 use histokin::session::{
-    AnnotationEvent, EmbeddingCommand, EmbeddingEvent, EmbeddingJob, EncoderState, Event, FileTrouble,
-    IndexBuild, IndexEvent, Job, LoadJob, MessageCommand, OpenJob, ScanJob, Session, Severity, SlideCommand,
-    SlideEvent, SlideProgress, SlideStatus, ViewCommand,
+    AnnotationCommand, AnnotationEvent, AnnotationJob, EmbeddingCommand, EmbeddingEvent, EmbeddingJob,
+    EncoderState, Event, FileTrouble, IndexBuild, IndexEvent, Job, LoadJob, Message, MessageCommand, OpenJob,
+    ReadFile, ScanJob, Session, Severity, SlideCommand, SlideEvent, SlideProgress, SlideStatus, ViewCommand,
 };
 use histokin::slide::{self, SlideId, SlideSource};
 use histokin::tiling::TileIndex;
@@ -325,5 +326,37 @@ fn what_the_user_stops_is_told_as_a_note_and_what_fails_as_an_error() {
         test.session.absorb(AnnotationEvent::Imported { slide: slide.clone(), path: path.clone(), file });
         let message = test.session.messages().last().unwrap();
         assert_eq!((message.severity, message.text.contains(text)), (severity, true), "{}", message.text);
+    }
+}
+
+#[test]
+fn an_import_is_stopped_also_after_its_file_was_read_if_it_has_to_wait_once_more() {
+    for is_stopped in [false, true] {
+        let mut test = TestSession::with_slides(1);
+        let (slide, path) = (test.id(0), test.folder.path().join("cells.geojson"));
+        test.session
+            .absorb(AnnotationEvent::Loaded { slide: slide.clone(), loaded: Ok(AnnotationSet::default()) });
+        let jobs =
+            test.session.handle(AnnotationCommand::Import { slide: slide.clone(), path: path.clone() });
+        let Some(Job::Annotations(AnnotationJob::Import { set, stop, .. })) = jobs.into_iter().next() else {
+            panic!("no import")
+        };
+        let drawn = || Annotation::new(Shape::Points(vec![Level0Point::new(1.0, 2.0)]), None);
+        let edit = Edit::Add(vec![drawn()]);
+        test.session.handle(AnnotationCommand::Edit { slide: slide.clone(), edit });
+        if is_stopped {
+            test.session.handle(AnnotationCommand::StopFile(slide.clone()));
+        }
+        // It was read for the annotations as they were before.
+        let cells = r#"[{"type":"Feature","geometry":{"type":"Point","coordinates":[5,6]},"properties":{}}]"#;
+        let file = read_bytes(cells.as_bytes(), &path).unwrap();
+        let read = ReadFile { file, edit: Some((set, Edit::Add(vec![drawn()]))), stop };
+        let file = Ok(Box::new(read));
+        let jobs = test.session.absorb(AnnotationEvent::Imported { slide: slide.clone(), path, file });
+        let waits = matches!(&jobs[..], [Job::Annotations(AnnotationJob::Import { read: Some(_), .. })]);
+        assert_eq!((waits, jobs.is_empty()), (!is_stopped, is_stopped));
+        let is_told = |message: &Message| message.text.contains("Nothing was added");
+        assert_eq!(test.session.messages().iter().any(is_told), is_stopped);
+        assert_eq!(test.session.annotations(&slide).unwrap().set().len(), 1);
     }
 }

@@ -223,7 +223,10 @@ fn keep(test: &mut TestSession, jobs: Vec<Job>) {
                 let concept = store.get(&name).unwrap();
                 store.save(&Concept { threshold: distance, ..concept }).unwrap();
             }
-            ConceptJob::Rename { name, to } => store.rename(&mut store.get(&name).unwrap(), &to).unwrap(),
+            ConceptJob::Change { name, to, class } => {
+                let concept = store.get(&name).unwrap();
+                store.rename(&mut Concept { class, ..concept }, &to).unwrap();
+            }
             ConceptJob::Remove(name) => store.remove(&name).unwrap(),
             ConceptJob::Load
             | ConceptJob::Apply { .. }
@@ -235,7 +238,7 @@ fn keep(test: &mut TestSession, jobs: Vec<Job>) {
 }
 
 #[test]
-fn a_query_becomes_a_concept_that_is_found_taught_on_renamed_and_removed() {
+fn a_query_becomes_a_concept_that_is_found_taught_on_changed_and_removed() {
     let mut test = asked(plain());
     assert!(judge(&mut test, 1, Judgement::Same) && judge(&mut test, 8, Judgement::Different));
     let teach =
@@ -293,13 +296,25 @@ fn a_query_becomes_a_concept_that_is_found_taught_on_renamed_and_removed() {
     assert_eq!(concepts.iter().map(|concept| concept.name.as_str()).collect::<Vec<_>>(), ["Glands"]);
     let jobs = test.session.handle(ConceptCommand::Apply("Glands".to_owned()));
     assert!(matches!(&jobs[..], [Job::History(HistoryJob::Concepts { .. })]));
-    let rename = ConceptCommand::Rename { name: "Glands".to_owned(), to: "Acini".to_owned() };
-    let jobs = test.session.handle(rename);
-    keep(&mut test, jobs);
-    assert!(test.session.concept("Glands").is_none() && test.session.concept("Acini").is_some());
+    let (acinar, serous) = (AnnotationClass::named("Acinar"), AnnotationClass::named("Serous"));
+    for (name, class) in [("Glands", &acinar), ("Acini", &serous)] {
+        let change =
+            ConceptCommand::Change { name: name.to_owned(), to: "Acini".to_owned(), class: class.clone() };
+        let jobs = test.session.handle(change);
+        assert_eq!(jobs.len(), 2, "the concept and the project's classes are saved");
+        keep(&mut test, jobs);
+        let changed = test.session.concept("Acini").unwrap();
+        assert_eq!((&changed.class, changed.threshold, changed.counts()), (class, Some(0.5), [2, 3]));
+        assert!(test.session.project().classes().contains(class));
+    }
+    assert!(test.session.concept("Glands").is_none());
     let jobs = test.session.handle(ConceptCommand::Remove("Acini".to_owned()));
     keep(&mut test, jobs);
     assert!(test.session.concepts().is_empty());
     let store: ConceptStore = test.session.project().concepts();
     assert!(store.load().unwrap().concepts.is_empty());
+    let not_embedded = query::QueryError::NotEmbedded(test.id(0));
+    test.session.absorb(ConceptEvent::Failed(not_embedded.into()));
+    let told = &test.session.messages().last().unwrap().text;
+    assert!(told.starts_with("slide slide-0.png is not embedded yet"), "{told}");
 }

@@ -478,8 +478,10 @@ fn concepts_are_taught_listed_applied_and_exported_on_the_command_line() {
     };
     assert_eq!(outlines(&mapped), outlines(&regions));
     assert!(files.contains(&"CMU-1-Small-Region.xml"), "{files:?}");
+    let classed = json(&["concepts", "rename", project, "liver", "Liver", "--class", "parenchyma", "--json"]);
+    assert_eq!((&classed["name"], &classed["class"]), (&"Liver".into(), &"parenchyma".into()));
     let renamed = json(&["concepts", "rename", project, "liver", "Hepatocytes", "--json"]);
-    assert_eq!(renamed["name"], "Hepatocytes");
+    assert_eq!((&renamed["name"], &renamed["class"]), (&"Hepatocytes".into(), &"parenchyma".into()));
     let set = json(&["concepts", "threshold", project, "Hepatocytes", "0.1", "--json"]);
     assert!((set["threshold"].as_f64().unwrap() - 0.1).abs() < 1e-6);
     let other = folder.path().join("other");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use egui::accesskit::Role;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -364,7 +365,7 @@ fn filters_act_and_are_taken_away() {
 }
 
 #[test]
-fn the_threshold_of_a_concept_is_dragged() {
+fn the_threshold_of_a_concept_is_dragged_and_its_class_changed() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = embedded(folder.path());
     let place = on_screen(&harness, 5);
@@ -391,6 +392,20 @@ fn the_threshold_of_a_concept_is_dragged() {
         let concept = app.session().concept("Liver");
         concept.is_some_and(|concept| concept.threshold.is_some_and(|threshold| threshold > 0.1))
     });
+    harness.get_by_label("change concept").click();
+    harness.run_steps(3);
+    harness.get_by_role_and_label(Role::TextInput, "Class").click();
+    harness.run_steps(3);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.event(Event::Text("parenchyma".to_owned()));
+    harness.run_steps(3);
+    harness.get_by_label("Change").click();
+    wait(&mut harness, "the class is kept", |app| {
+        let concept = app.session().concept("Liver");
+        concept.is_some_and(|concept| concept.class.name == "parenchyma" && concept.threshold.is_some())
+    });
+    let classes = harness.state().session().project().classes();
+    assert!(classes.iter().any(|class| class.name == "parenchyma"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::annotation::AnnotationClass;
 use crate::concept::{Concept, FEWEST_MARKS, LeftOut, LoadedConcepts};
 use crate::number_format::counted;
 use crate::project::Project;
@@ -39,7 +40,7 @@ enum ConceptsCommand {
     ClassMap(apply::ClassMapArgs),
     /// Set or remove the threshold of a concept.
     Threshold(ThresholdArgs),
-    /// Give a concept another name.
+    /// Give a concept another name or another class.
     Rename(RenameArgs),
     /// Remove a concept.
     Remove(NamedArgs),
@@ -73,8 +74,11 @@ struct RenameArgs {
     project: PathBuf,
     /// Name of the concept.
     name: String,
-    /// The new name.
+    /// The new name; the present one, to change the class alone.
     new_name: String,
+    /// Annotation class of what it finds from now on [default: the class that it has].
+    #[arg(long)]
+    class: Option<String>,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
@@ -162,9 +166,15 @@ fn threshold(args: &ThresholdArgs) -> anyhow::Result<()> {
 }
 
 fn rename(args: &RenameArgs) -> anyhow::Result<()> {
-    let project = writable(&args.project)?;
+    let mut project = writable(&args.project)?;
     let mut concept = load(&project)?.find(&args.name)?.clone();
+    if let Some(class) = &args.class {
+        concept.class = AnnotationClass::among(class, &project.classes());
+    }
     project.concepts().rename(&mut concept, &args.new_name)?;
+    if args.class.is_some() && project.add_classes([&concept.class]) {
+        project.save()?;
+    }
     show(&concept, args.json)
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use super::super::index::load_index;
 use super::super::marks::MarkArgs;
 use crate::annotation::AnnotationClass;
-use crate::concept::{Concept, ConceptError};
+use crate::concept::Concept;
 use crate::project::Project;
 use crate::query::builder::{QueryBuilder, SlideGeometry};
 use crate::query::{Judgement, Mark, Query, ShownExample};
@@ -70,12 +70,8 @@ pub fn run(args: &TeachArgs) -> anyhow::Result<()> {
             .with_marks(&index, &query, &patients)
             .map(|taught| Concept { class: class.clone(), ..taught }),
     };
-    let concept = concept.map_err(|problem| match problem {
-        ConceptError::Query(problem) => {
-            anyhow!(problem.naming(|slide| super::super::slide_name(&project, slide)))
-        }
-        problem => problem.into(),
-    })?;
+    let concept = concept
+        .map_err(|problem| anyhow!(problem.naming(|slide| super::super::slide_name(&project, slide))))?;
     project.concepts().save(&concept)?;
     if project.add_classes([&class]) {
         project.save()?;

@@ -1,4 +1,4 @@
-//! The dialog that names a concept.
+//! The dialog that gives a concept its name and its class.
 
 use egui::{Margin, RichText, TextEdit, Ui};
 
@@ -15,17 +15,27 @@ use crate::ui::theme::Palette;
 pub struct ConceptForm {
     name: String,
     class: String,
-    /// Current name of the concept that is renamed.
-    renamed: Option<String>,
+    /// Present name and class of the concept that is changed.
+    changed: Option<(String, AnnotationClass)>,
 }
 
 impl ConceptForm {
-    /// Returns the form that renames a concept.
-    pub fn rename(concept: &Concept) -> Self {
+    /// Returns the form that changes a concept.
+    pub fn change(concept: &Concept) -> Self {
         Self {
             name: concept.name.clone(),
             class: concept.class.name.clone(),
-            renamed: Some(concept.name.clone()),
+            changed: Some((concept.name.clone(), concept.class.clone())),
+        }
+    }
+
+    /// Returns the class that was entered, which is that of the concept's `name` if there was none.
+    fn class(&self, name: &str, known: &[AnnotationClass]) -> AnnotationClass {
+        let wanted = if self.class.trim().is_empty() { name } else { self.class.trim() };
+        match &self.changed {
+            // A concept of another project may have a class that this one does not have.
+            Some((_, class)) if class.name == wanted => class.clone(),
+            _ => AnnotationClass::among(wanted, known),
         }
     }
 }
@@ -39,7 +49,7 @@ pub fn concept_ui(
     requests: &mut Requests,
 ) -> bool {
     dialog_width(ui, 440.0);
-    let title = if form.renamed.is_some() { "Rename concept" } else { "Save as concept" };
+    let title = if form.changed.is_some() { "Change concept" } else { "Save as concept" };
     title_ui(ui, title, palette);
     let field = |ui: &mut Ui, name: &str, edit: TextEdit<'_>| {
         let label = ui.label(RichText::new(name).color(palette.text));
@@ -50,15 +60,18 @@ pub fn concept_ui(
         response.request_focus();
     }
     let name = form.name.trim().to_owned();
-    if form.renamed.is_none() {
-        ui.add_space(6.0);
-        field(ui, "Class", TextEdit::singleline(&mut form.class).hint_text("same as the name"));
-        let text = "The marks and what they teach are kept with the project. Regions that the concept finds get this class.";
-        ui.label(RichText::new(text).small().color(palette.weak));
-    }
+    ui.add_space(6.0);
+    field(ui, "Class", TextEdit::singleline(&mut form.class).hint_text("same as the name"));
+    let text = match &form.changed {
+        Some(_) => "Regions that the concept finds from now on get this class.",
+        None => {
+            "The marks and what they teach are kept with the project. Regions that the concept finds get this class."
+        }
+    };
+    ui.label(RichText::new(text).small().color(palette.weak));
     let is_known = session.concept(&name).is_some();
-    let is_taken = is_known && form.renamed.is_some() && form.renamed.as_deref() != Some(name.as_str());
-    if is_known && form.renamed.is_none() {
+    let is_taken = is_known && form.changed.as_ref().is_some_and(|(present, _)| *present != name);
+    if is_known && form.changed.is_none() {
         let is_asked = session.asked_concept().is_some_and(|concept| concept.name == name);
         let text = match is_asked {
             true => format!("Adds to the marks of the concept {name}."),
@@ -70,15 +83,12 @@ pub fn concept_ui(
         ui.label(RichText::new("There is a concept of this name already.").small().color(palette.error));
     }
     let is_name = name.chars().any(char::is_alphanumeric) && name.chars().count() <= 100;
-    let label = if form.renamed.is_some() { "Rename" } else { "Save" };
-    confirm_ui(ui, label, is_name && !is_taken, palette, || match &form.renamed {
-        Some(known) => {
-            requests.command(ConceptCommand::Rename { name: known.clone(), to: name.clone() });
-        }
-        None => {
-            let wanted = if form.class.trim().is_empty() { name.as_str() } else { form.class.trim() };
-            let class = AnnotationClass::among(wanted, &session.project().classes());
-            requests.command(ConceptCommand::Teach { name: name.clone(), class });
-        }
+    let label = if form.changed.is_some() { "Change" } else { "Save" };
+    confirm_ui(ui, label, is_name && !is_taken, palette, || {
+        let (to, class) = (name.clone(), form.class(&name, &session.project().classes()));
+        requests.command(match &form.changed {
+            Some((name, _)) => ConceptCommand::Change { name: name.clone(), to, class },
+            None => ConceptCommand::Teach { name: to, class },
+        });
     })
 }

@@ -126,6 +126,16 @@ pub enum ConceptError {
     },
 }
 
+impl ConceptError {
+    /// Returns the message with the `name` of a slide in place of its ID, as [`QueryError::naming`].
+    pub fn naming(&self, name: impl Fn(&SlideId) -> String) -> String {
+        match self {
+            Self::Query(problem) => problem.naming(name),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl Concept {
     /// Makes a concept of a query on `index`, with the direction of its examples and marks and the threshold that
     /// these give. `patients` are those of the slides, as far as they are known.

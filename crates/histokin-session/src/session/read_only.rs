@@ -15,7 +15,7 @@ impl Session {
             Command::Concepts(
                 ConceptCommand::Teach { .. }
                 | ConceptCommand::SetThreshold { .. }
-                | ConceptCommand::Rename { .. }
+                | ConceptCommand::Change { .. }
                 | ConceptCommand::Remove(_)
                 | ConceptCommand::Export(_)
                 | ConceptCommand::ExportClassMap,

@@ -295,7 +295,11 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
                 progress.tell(share);
                 !stop.load(Ordering::Relaxed) && !queue.is_closed()
             };
-            let read = read.map_or_else(|| import(&path, &info, &go_on, events), |file| Ok(*file));
+            let read = match read {
+                None => import(&path, &info, &go_on, events),
+                Some(_) if !go_on(0.0) => Err(AnnotationError::Stopped { path: path.clone() }),
+                Some(file) => Ok(*file),
+            };
             let file = read.and_then(|mut file| {
                 let has_many = [&file.set, &*set].iter().any(|set| !set.detections().is_empty());
                 let edit = has_many.then(|| file.edit_for(&set)).map(|edit| (set, edit));
@@ -307,7 +311,7 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
                     };
                     disk.save_in_advance((&store, &info.id), set, whole, &go_on)?;
                 }
-                Ok(Box::new(ReadFile { file, edit }))
+                Ok(Box::new(ReadFile { file, edit, stop: stop.clone() }))
             });
             let file = file.map_err(FileTrouble::from);
             drop(claim);
@@ -376,4 +380,42 @@ fn import(
     file.place_on(info, None);
     file.cut_camelyon16_holes();
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use histokin_core::annotation::read_bytes;
+    use histokin_core::slide::SlideSource;
+    use histokin_core::slide::test_slide::TestSlide;
+
+    use super::*;
+    use crate::session::FileTrouble;
+
+    #[test]
+    fn an_import_that_was_stopped_while_it_waited_adds_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cells.geojson");
+        let cells = r#"[{"type":"Feature","geometry":{"type":"Point","coordinates":[5,6]},"properties":{}}]"#;
+        let (sender, received) = crossbeam_channel::unbounded();
+        let events = EventSender { events: sender, waker: Arc::new(|| {}) };
+        let info = TestSlide::new(100, 100).info().clone();
+        for is_stopped in [false, true] {
+            let job = AnnotationJob::Import {
+                info: Box::new(info.clone()),
+                path: path.clone(),
+                read: Some(Box::new(read_bytes(cells.as_bytes(), &path).unwrap())),
+                set: Arc::default(),
+                store: AnnotationStore::new(folder.path().to_owned()),
+                claim: None,
+                stop: Arc::new(is_stopped.into()),
+            };
+            perform(job, &mut Disk::default(), &AnnotationQueue::default(), &events);
+            let Event::Annotations(AnnotationEvent::Imported { file, .. }) = received.try_recv().unwrap()
+            else {
+                panic!("another event")
+            };
+            assert_eq!(matches!(file, Err(FileTrouble::Stopped)), is_stopped);
+            assert_eq!(file.is_ok(), !is_stopped);
+        }
+    }
 }

@@ -32,8 +32,8 @@ pub(super) fn keep_concepts(store: &ConceptStore, job: ConceptJob, events: &Even
         ConceptJob::SetThreshold { name, distance } => {
             store.get(&name).and_then(|concept| store.save(&Concept { threshold: distance, ..concept }))
         }
-        ConceptJob::Rename { name, to } => {
-            store.get(&name).and_then(|mut concept| store.rename(&mut concept, &to))
+        ConceptJob::Change { name, to, class } => {
+            store.get(&name).and_then(|concept| store.rename(&mut Concept { class, ..concept }, &to))
         }
         ConceptJob::Remove(name) => store.remove(&name),
         ConceptJob::Apply { concept, index, patients } => {
@@ -45,7 +45,7 @@ pub(super) fn keep_concepts(store: &ConceptStore, job: ConceptJob, events: &Even
         ConceptJob::ExportClassMap { .. } => return export_class_map(job, events),
     };
     if let Err(error) = changed {
-        events.send(MessageEvent::Error(error.to_string()));
+        events.send(ConceptEvent::Failed(error));
     }
     match store.load() {
         Ok(loaded) => {

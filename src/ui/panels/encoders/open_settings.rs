@@ -35,23 +35,26 @@ pub fn open_settings_ui(ui: &mut Ui, open: &mut OpenSettings, palette: &Palette)
     };
     ui.label(RichText::new(text).small().color(palette.weak));
     Grid::new("what the weights leave open").num_columns(2).spacing([16.0, 5.0]).show(ui, |ui| {
-        let mut row = |name: &str, add: &mut dyn FnMut(&mut Ui)| {
-            ui.label(RichText::new(name).color(palette.weak));
+        let mut row = |name: &str, hint: &str, add: &mut dyn FnMut(&mut Ui)| {
+            ui.label(RichText::new(name).color(palette.weak)).on_hover_text(hint);
             ui.horizontal(add);
             ui.end_row();
         };
-        row("Attention heads", &mut |ui| {
+        let hint = "Number of attention heads in each block. The width of the network is a multiple of it";
+        row("Attention heads", hint, &mut |ui| {
             let most = open.architecture.width.max(1);
             ui.add(number_field(&mut open.architecture.heads).range(1..=most))
                 .accessible_name("Attention heads");
         });
-        // Of a gate every library's activation is the SiLU.
+        // All libraries use the SiLU in gated networks.
         if !open.architecture.gated {
-            row("Activation", &mut |ui| {
+            let hint = "Function between the two linear layers at the end of each block";
+            row("Activation", hint, &mut |ui| {
                 choice_ui(ui, "Activation", &mut open.architecture.activation, &ACTIVATIONS);
             });
         }
-        row("Output", &mut |ui| {
+        let hint = "What of the network's output becomes the descriptor of a tile";
+        row("Output", hint, &mut |ui| {
             let architecture = &mut open.architecture;
             let is_there = |output: VitOutput| match output {
                 VitOutput::Mean => true,
@@ -64,14 +67,16 @@ pub fn open_settings_ui(ui: &mut Ui, open: &mut OpenSettings, palette: &Palette)
         for (name, values, least) in
             [("Mean of colours", &mut open.mean, 0.0), ("Standard deviation", &mut open.std, 0.001)]
         {
-            row(name, &mut |ui| {
+            let hint = "Red, green and blue, on a scale of 0 to 1, as they were normalised when the network was trained";
+            row(name, hint, &mut |ui| {
                 for (value, colour) in values.iter_mut().zip(["red", "green", "blue"]) {
                     let field = number_field(value).range(least..=1.0).speed(0.001).max_decimals(6);
                     ui.add(field).accessible_name(format!("{name}, {colour}"));
                 }
             });
         }
-        row("Tiles", &mut |ui| {
+        let hint = "Edge of a tile in pixels, and its spacing, as the network was trained with";
+        row("Tiles", hint, &mut |ui| {
             ui.add(number_field(&mut open.tile_px).range(8..=4096).suffix(" px"))
                 .accessible_name("Tile size");
             let spacing = number_field(&mut open.mpp).range(0.05..=20.0).speed(0.005).suffix(" µm/px");

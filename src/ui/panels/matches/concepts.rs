@@ -65,9 +65,9 @@ fn concept_ui(ui: &mut Ui, session: &Session, concept: &Concept, palette: &Palet
                 if remove.on_hover_text("Remove this concept").clicked() {
                     requests.command(ConceptCommand::Remove(name()));
                 }
-                let rename = icon_button(ui, icons::ICON_EDIT, "rename concept", palette.weak);
-                if rename.on_hover_text("Rename this concept").clicked() {
-                    requests.dialog = Some(Dialog::Concept(ConceptForm::rename(concept)));
+                let change = icon_button(ui, icons::ICON_EDIT, "change concept", palette.weak);
+                if change.on_hover_text("Change the name or the class of this concept").clicked() {
+                    requests.dialog = Some(Dialog::Concept(ConceptForm::change(concept)));
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     line_ui(ui, RichText::new(&concept.name).family(theme::bold()).color(palette.strong));

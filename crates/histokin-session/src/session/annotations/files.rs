@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::super::{Job, Session};
 use super::{AnnotationCommand, AnnotationJob, FileTrouble, Loading, ReadFile};
@@ -56,11 +57,14 @@ impl Session {
     }
 
     pub(super) fn imported(&mut self, slide: SlideId, path: &Path, read: ReadFile) -> Vec<Job> {
-        let ReadFile { mut file, edit } = read;
+        let ReadFile { mut file, edit, stop } = read;
         let is_current = |base: &Arc<AnnotationSet>| {
             self.annotations(&slide).is_some_and(|known| Arc::ptr_eq(&known.set, base))
         };
         if edit.as_ref().is_some_and(|(base, _)| !is_current(base)) {
+            if stop.load(Ordering::Relaxed) {
+                return self.not_imported(&slide, path, FileTrouble::Stopped);
+            }
             // The annotations were edited in the meantime. Adding many takes too long to do it here.
             return self.import(&slide, path.to_owned(), Some(Box::new(file)));
         }
@@ -81,6 +85,20 @@ impl Session {
         let done = format!("{name}: {count} annotations read ({}).", file.format.name());
         self.messages.note(with_notes(done, &file.notes));
         jobs
+    }
+
+    /// Tells that a file was not read, and forgets what has been read of it.
+    pub(super) fn not_imported(&mut self, slide: &SlideId, path: &Path, trouble: FileTrouble) -> Vec<Job> {
+        let annotations = self.annotations.slides.get_mut(slide);
+        let had_parts = annotations.is_some_and(|annotations| annotations.forget_parts());
+        let trouble = match trouble {
+            FileTrouble::Failed(reason) if had_parts => {
+                FileTrouble::Failed(format!("{reason}. None of its detections were added"))
+            }
+            other => other,
+        };
+        self.not_done(path, trouble, "Import stopped. Nothing was added.");
+        Vec::new()
     }
 
     /// Imports annotation files onto the slide in view; returns the other paths and the jobs.

@@ -361,18 +361,7 @@ impl Session {
                 }
                 match file {
                     Ok(file) => self.imported(slide, &path, *file),
-                    Err(trouble) => {
-                        let annotations = self.annotations.slides.get_mut(&slide);
-                        let had_parts = annotations.is_some_and(|annotations| annotations.forget_parts());
-                        let trouble = match trouble {
-                            FileTrouble::Failed(reason) if had_parts => {
-                                FileTrouble::Failed(format!("{reason}. None of its detections were added"))
-                            }
-                            other => other,
-                        };
-                        self.not_done(&path, trouble, "Import stopped. Nothing was added.");
-                        Vec::new()
-                    }
+                    Err(trouble) => self.not_imported(&slide, &path, trouble),
                 }
             }
             AnnotationEvent::Counted { slide, counts } => {

@@ -81,6 +81,8 @@ pub struct ReadFile {
     /// If the file or the slide has many detections: the annotations of the slide, and the edit that adds the file
     /// to them.
     pub edit: Option<(Arc<AnnotationSet>, Edit)>,
+    /// Whether the user has stopped the import, also after the file was read.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// What is known of many detections.

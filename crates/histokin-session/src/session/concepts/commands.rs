@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{ConceptAreas, NotApplied};
 use histokin_core::annotation::AnnotationClass;
-use histokin_core::concept::Concept;
+use histokin_core::concept::{Concept, ConceptError};
 use histokin_core::index::Snapshot;
 use histokin_core::query::Query;
 use histokin_core::slide::SlideId;
@@ -33,12 +33,14 @@ pub enum ConceptCommand {
         /// Largest distance of a tile that belongs to it.
         distance: Option<f32>,
     },
-    /// Gives a concept another name.
-    Rename {
+    /// Gives a concept another name, another class or both.
+    Change {
         /// Name of the concept.
         name: String,
-        /// The new name.
+        /// Its name from now on.
         to: String,
+        /// Its class from now on.
+        class: AnnotationClass,
     },
     /// Removes a concept.
     Remove(String),
@@ -55,6 +57,8 @@ pub enum ConceptCommand {
 pub enum ConceptEvent {
     /// The concepts of the project were read, at the start or after a change.
     Loaded(Vec<Concept>),
+    /// A concept was not taught, changed or removed.
+    Failed(ConceptError),
     /// A concept was applied, or could not be.
     Applied(Result<ConceptAreas, NotApplied>),
 }
@@ -85,12 +89,14 @@ pub enum ConceptJob {
         /// Largest distance of a tile that belongs to it.
         distance: Option<f32>,
     },
-    /// Saves a concept under another name.
-    Rename {
+    /// Saves a concept with another name, another class or both.
+    Change {
         /// Name of the concept.
         name: String,
-        /// The new name.
+        /// Its name from now on.
         to: String,
+        /// Its class from now on.
+        class: AnnotationClass,
     },
     /// Removes the concept of this name.
     Remove(String),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 pub use commands::{ConceptCommand, ConceptEvent, ConceptJob};
 
 use super::{HistoryJob, Job, Session};
+use histokin_core::annotation::AnnotationClass;
 use histokin_core::concept::{Areas, Concept, PatientAreas};
 use histokin_core::query::{ShownExample, ShownMark};
 use histokin_project::pipeline::Slides;
@@ -73,6 +74,15 @@ impl Session {
         Job::History(HistoryJob::Concepts { store: self.project.concepts(), job: Box::new(job) })
     }
 
+    /// Returns the jobs of keeping a concept whose class the project may not have yet.
+    fn keep_with_class(&mut self, job: ConceptJob, class: &AnnotationClass) -> Vec<Job> {
+        let mut jobs = vec![self.keep(job)];
+        if self.project.add_classes([class]) {
+            jobs.push(self.save_project());
+        }
+        jobs
+    }
+
     pub(super) fn concept_command(&mut self, command: ConceptCommand) -> Vec<Job> {
         match command {
             ConceptCommand::Teach { name, class } => {
@@ -80,18 +90,17 @@ impl Session {
                 let known = self.asked_concept().cloned();
                 let (index, patients) = (self.index().clone(), self.patients_by_slide());
                 let teach = ConceptJob::Teach { name, class: class.clone(), index, query, known, patients };
-                let mut jobs = vec![self.keep(teach)];
-                if self.project.add_classes([&class]) {
-                    jobs.push(self.save_project());
-                }
-                jobs
+                self.keep_with_class(teach, &class)
             }
             ConceptCommand::Find(name) => self.find_concept(&name),
             ConceptCommand::GoOnTeaching(name) => self.go_on_teaching(&name),
             ConceptCommand::SetThreshold { name, distance } => {
                 vec![self.keep(ConceptJob::SetThreshold { name, distance })]
             }
-            ConceptCommand::Rename { name, to } => vec![self.keep(ConceptJob::Rename { name, to })],
+            ConceptCommand::Change { name, to, class } => {
+                let change = ConceptJob::Change { name, to, class: class.clone() };
+                self.keep_with_class(change, &class)
+            }
             ConceptCommand::Remove(name) => {
                 self.concepts.areas = None;
                 vec![self.keep(ConceptJob::Remove(name))]
@@ -158,6 +167,10 @@ impl Session {
                     before.is_some() && before == self.concepts.list.iter().find(applied)
                 });
                 self.follow_taught(&before);
+            }
+            ConceptEvent::Failed(error) => {
+                let text = error.naming(|slide| self.slides.name(slide));
+                self.messages.error(text);
             }
             ConceptEvent::Applied(areas) => self.concepts.areas = Some(areas),
         }
