@@ -121,8 +121,9 @@ impl<'a> Layout<'a> {
 
 fn of_tiff<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String> {
     // The largest image, even if it is flagged as a reduced version, since there is none larger. Tiled images
-    // are preferred, because associated images are stored in strips.
-    let rank = |page: &Page| (page.tile.is_some(), page.area(), !page.is_reduced());
+    // are preferred, because associated images are stored in strips. OpenSlide compares widths: where a damaged file states
+    // another height, both have to show the same image.
+    let rank = |page: &Page| (page.tile.is_some(), page.width, page.height, !page.is_reduced());
     let larger = |best: &'a Page, page: &'a Page| if rank(page) > rank(best) { page } else { best };
     let pictures = pages.iter().filter(|page| !page.is_mask());
     let main = pictures.reduce(larger).or(pages.first()).ok_or("it contains no image")?;
