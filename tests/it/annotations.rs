@@ -403,7 +403,7 @@ fn files_are_imported_once_and_exported_for_both_programs() {
     .unwrap();
     for _ in 0..2 {
         running.annotate(|slide| AnnotationCommand::Import { slide, path: foreign.clone() });
-        running.until_told("foreign.json: 1 annotations read");
+        running.until_told("foreign.json: 1 annotation read");
         running.until("it is there", |session| {
             session.annotations(session.active().unwrap().id()).unwrap().set().len() == 2
         });

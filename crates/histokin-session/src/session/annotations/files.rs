@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::super::{Job, Session};
 use super::{AnnotationCommand, AnnotationJob, FileTrouble, Loading, ReadFile};
 use histokin_core::annotation::{AnnotationFile, AnnotationSet};
+use histokin_core::number_format::counted;
 use histokin_core::slide::SlideId;
 
 impl Session {
@@ -72,7 +73,7 @@ impl Session {
             annotations.forget_parts();
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let count = file.set.len();
+        let count = counted(file.set.len() as u64, "annotation");
         let mut jobs = self.add_classes_of(&file.set);
         jobs.extend(self.edit_annotations(&slide, |history, set, selection| {
             let edit = edit.map_or_else(|| file.edit_for(set), |(_, edit)| edit);
@@ -82,7 +83,7 @@ impl Session {
             selection.clear();
             changed
         }));
-        let done = format!("{name}: {count} annotations read ({}).", file.format.name());
+        let done = format!("{name}: {count} read ({}).", file.format.name());
         self.messages.note(with_notes(done, &file.notes));
         jobs
     }
