@@ -270,7 +270,7 @@ fn number_format_of_this_process() {
     harness.get_by_label_contains("0,499 µm/px");
     harness.get_by_label("Embedding and memory").click();
     harness.run_steps(3);
-    let typed = |harness: &mut Harness<'_, App>, text: &str| {
+    let keeps = |harness: &mut Harness<'_, App>, text: &str, expected: &str| {
         harness.get_by_role_and_label(Role::SpinButton, "Resolution").click();
         harness.run_steps(3);
         press(harness, Modifiers::COMMAND, Key::A);
@@ -278,12 +278,16 @@ fn number_format_of_this_process() {
         harness.run_steps(2);
         press(harness, Modifiers::NONE, Key::Enter);
         harness.state_mut().remember();
-        std::fs::read_to_string(folder.path().join("window.toml")).unwrap()
+        // A thread writes the file.
+        (0..400).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(25));
+            let kept = std::fs::read_to_string(folder.path().join("window.toml"));
+            kept.is_ok_and(|kept| kept.contains(expected))
+        })
     };
-    assert!(typed(&mut harness, "0,75").contains("mpp = 0.75"));
-    assert!(typed(&mut harness, "0.25").contains("mpp = 0.25"), "no separator of thousands stands there");
-    let kept = typed(&mut harness, "2");
-    assert!(kept.contains("number_style = \"point-comma\""), "{kept}");
+    assert!(keeps(&mut harness, "0,75", "mpp = 0.75"));
+    assert!(keeps(&mut harness, "0.25", "mpp = 0.25"), "no separator of thousands stands there");
+    assert!(keeps(&mut harness, "2", "number_style = \"point-comma\""));
     harness.get_by_role_and_label(Role::Button, "View").click();
     harness.run_steps(3);
     harness.get_by_label("reset number format").click();
