@@ -46,8 +46,8 @@ fn descriptors(kind: Kind, seed: u64, count: usize, width: usize) -> Vec<Vec<f32
                     .zip(&centres[number % 15])
                     .for_each(|(value, centre)| *value = 0.2 * *value + centre);
             }
-            Kind::Repeated if number % 2 == 0 => row.fill(0.25),
-            Kind::Outliers if number % 50 == 0 => row[number % width] *= 1e4,
+            Kind::Repeated if number.is_multiple_of(2) => row.fill(0.25),
+            Kind::Outliers if number.is_multiple_of(50) => row[number % width] *= 1e4,
             Kind::Repeated | Kind::Outliers => {}
         }
         row
