@@ -15,7 +15,7 @@ use histokin::encoder::backbones::{Backbone, BackboneKind};
 use histokin::encoder::engine::Engine;
 use histokin::encoder::{self, DeviceChoice, Encoder};
 use histokin::index::squared_distance;
-use histokin::ui::Card;
+use histokin::ui::GraphicsCard;
 use histokin::workers::similarity_maps::GraphicsComparer;
 use image::RgbImage;
 use rand::{RngExt, SeedableRng};
@@ -107,7 +107,7 @@ fn out_of_memory(choice: DeviceChoice) {
 fn heat_map() {
     const TILES: usize = 100_000;
     const ROUNDS: u32 = 20;
-    let Some((mut card, name)) = Card::headless() else {
+    let Some((mut card, name)) = GraphicsCard::headless() else {
         println!("heat map of {TILES} tiles | FAILED: no device for drawing works");
         return;
     };

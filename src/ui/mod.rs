@@ -36,7 +36,7 @@ use crate::encoder::DeviceChoice;
 use crate::project::Project;
 
 pub use app::App;
-pub use heat_map::Card;
+pub use heat_map::GraphicsCard;
 use settings::Settings;
 pub use shutdown::ShutdownRequest;
 pub use slide_view::camera::Camera;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use histokin::descriptors::{DescriptorHeader, DescriptorSet, Recipe};
+use histokin::descriptors::made::made_set;
+use histokin::descriptors::{DescriptorSet, Recipe};
 use histokin::encoder::{DescriptorBatch, Encoder, EncoderError, EncoderId, EncoderSpec};
-use histokin::slide::SlideId;
 use histokin::stain::{LabStatistics, StainSetting};
-use histokin::tiling::{TileGrid, TileIndex, TileSettings};
+use histokin::tiling::TileSettings;
 use image::RgbImage;
 
 /// A recipe of the test encoder.
@@ -21,17 +21,7 @@ pub fn recipe() -> Recipe {
 
 /// A set of `rows` on a grid 100 tiles wide, the first tiles of it.
 pub fn set(slide: &str, width: usize, rows: &[Vec<f32>]) -> Arc<DescriptorSet> {
-    let grid = TileGrid {
-        tile_px: 224,
-        tile_level0: 224,
-        tile_level0_y: 224,
-        effective_mpp: 1.0,
-        columns: 100,
-        rows: (rows.len() as u32).div_ceil(100).max(1),
-    };
-    let header = DescriptorHeader::new(SlideId(slide.repeat(8)), recipe(), width, &grid, rows.len() as u32);
-    let rows: Vec<(TileIndex, &[f32])> = (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
-    Arc::new(DescriptorSet::from_rows(header, &rows, 0))
+    made_set(slide, recipe(), width, rows)
 }
 
 /// Describes a tile by the mean colour of its four quarters: twelve numbers.

@@ -16,7 +16,7 @@ const GROUP: u32 = 64;
 const MOST_RESIDENT: u64 = 1 << 30;
 
 /// Compares descriptors on the GPU.
-pub struct Card {
+pub struct GraphicsCard {
     device: wgpu::Device,
     queue: wgpu::Queue,
     pipeline: wgpu::ComputePipeline,
@@ -36,7 +36,7 @@ struct Resident {
     answer: wgpu::Buffer,
 }
 
-impl Card {
+impl GraphicsCard {
     /// Creates the compute pipeline.
     pub fn new(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let buffer = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
@@ -159,7 +159,7 @@ impl Card {
     }
 }
 
-impl GraphicsComparer for Card {
+impl GraphicsComparer for GraphicsCard {
     fn prepare(&mut self, sets: &[&Arc<DescriptorSet>]) -> bool {
         let all = sets.iter().all(|set| self.prepare(set));
         // Sets uploaded last may have evicted earlier ones of this call.
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn the_card_finds_what_the_processor_finds() {
         let (mut card, _) =
-            Card::headless().expect("window tests need an adapter, which may be a software one");
+            GraphicsCard::headless().expect("window tests need an adapter, which may be a software one");
         for width in [128, 50, 3] {
             let sets = [set(1, width), set(64, width), set(2001, width)];
             let requests: Vec<&Arc<DescriptorSet>> = sets.iter().collect();

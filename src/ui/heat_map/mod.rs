@@ -9,7 +9,7 @@ use std::sync::Arc;
 use eframe::egui_wgpu::RenderState;
 use egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions, Vec2};
 
-pub use card::Card;
+pub use card::GraphicsCard;
 pub use legend::LegendPlace;
 
 use crate::concept::Concept;
@@ -107,8 +107,9 @@ impl HeatMap {
     /// # Errors
     /// If the thread cannot be started.
     pub fn start(waker: Waker, gpu: &RenderState) -> std::io::Result<Self> {
-        let card = Card::is_worth_it(&gpu.adapter.get_info())
-            .then(|| Box::new(Card::new(gpu.device.clone(), gpu.queue.clone())) as Box<dyn GraphicsComparer>);
+        let card = GraphicsCard::is_worth_it(&gpu.adapter.get_info()).then(|| {
+            Box::new(GraphicsCard::new(gpu.device.clone(), gpu.queue.clone())) as Box<dyn GraphicsComparer>
+        });
         Ok(Self {
             worker: SimilarityMapWorker::start(waker, card)?,
             is_on: false,

@@ -2,6 +2,8 @@
 
 mod encoder_id;
 mod journal;
+#[cfg(any(test, feature = "test-support"))]
+pub mod made;
 mod store;
 
 use std::path::PathBuf;

@@ -5,12 +5,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::descriptors::{DescriptorHeader, EncoderId, Recipe};
+use crate::descriptors::made::made_set;
+use crate::descriptors::{EncoderId, Recipe};
 use crate::geometry::MicronsPerPixel;
 use crate::index::{Exclusion, IndexCache, RowMask, Snapshot};
-use crate::slide::SlideId;
 use crate::stain::StainSetting;
-use crate::tiling::{TileGrid, TileIndex, TileSettings};
+use crate::tiling::TileSettings;
 
 /// What descriptors look like.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,18 +62,7 @@ fn set(slide: &str, rows: &[Vec<f32>]) -> Arc<DescriptorSet> {
         tiles: TileSettings::default(),
         stain: StainSetting::None,
     };
-    let grid = TileGrid {
-        tile_px: 224,
-        tile_level0: 224,
-        tile_level0_y: 224,
-        effective_mpp: 1.0,
-        columns: 100,
-        rows: (rows.len() as u32).div_ceil(100).max(1),
-    };
-    let header =
-        DescriptorHeader::new(SlideId(slide.repeat(8)), recipe, rows[0].len(), &grid, rows.len() as u32);
-    let rows: Vec<(TileIndex, &[f32])> = (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
-    Arc::new(DescriptorSet::from_rows(header, &rows, 0))
+    made_set(slide, recipe, rows[0].len(), rows)
 }
 
 /// A third of the rows, one row, and the rest.
