@@ -11,6 +11,7 @@ mod encoders;
 mod file;
 mod format;
 mod listing;
+mod local_encoder;
 mod lock;
 mod noted;
 mod password;
@@ -31,6 +32,7 @@ use histokin_core::slide::computed;
 use histokin_core::stain::StainSetting;
 use histokin_core::{durable, paths, untrusted};
 use histokin_encoder::{self as encoder, EncoderSpec};
+use local_encoder::LocalEncoder;
 
 use crate::pipeline::ThumbnailCache;
 pub use access::{Claim, ReadOnly};
@@ -70,6 +72,7 @@ pub struct Project {
     access: Access,
     /// Format and text of the file, if it was written by an older program.
     older: Option<(u32, Arc<str>)>,
+    local_encoder: LocalEncoder,
 }
 
 /// Error of opening or using a project. Messages name the file and, if there is one, the remedy.
@@ -168,8 +171,12 @@ impl Project {
             false => Access::Unclaimed,
         };
         let older = (found < FORMAT).then(|| (found, text.into()));
-        let mut project = Self { root: absolute(root)?, file, noted: Vec::new(), access, older };
+        let local_encoder = LocalEncoder::default();
+        let mut project =
+            Self { root: absolute(root)?, file, noted: Vec::new(), access, older, local_encoder };
         project.add_noted()?;
+        // Looked up here, so that no window has to wait for the folder later.
+        project.encoder_name();
         Ok(project)
     }
 
@@ -191,8 +198,11 @@ impl Project {
         let classes = AnnotationClass::defaults();
         let file = ProjectFile { format: FORMAT, settings, classes, ..ProjectFile::default() };
         let access = Access::Unclaimed;
-        let project = Self { root: absolute(root)?, file, noted: Vec::new(), access, older: None };
+        let local_encoder = LocalEncoder::default();
+        let project =
+            Self { root: absolute(root)?, file, noted: Vec::new(), access, older: None, local_encoder };
         project.save()?;
+        project.encoder_name();
         Ok(project)
     }
 
@@ -273,8 +283,7 @@ impl Project {
     /// has moved.
     pub fn encoder_name(&self) -> String {
         let Some(name) = &self.file.settings.encoder else { return encoder::FIRST_DEFAULT.to_owned() };
-        let local = self.root.join(name);
-        if local.is_file() { local.to_string_lossy().into_owned() } else { name.clone() }
+        self.local_encoder.resolve(&self.root, name)
     }
 
     /// Returns the recipe of this project's descriptors with the given encoder. Imported descriptors use the
