@@ -10,7 +10,7 @@ use egui_kittest::kittest::Queryable;
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::LevelRect;
 use histokin::project::Project;
-use histokin::session::{SlideCommand, SlideStatus};
+use histokin::session::{SlideAnnotations, SlideCommand, SlideStatus};
 use histokin::ui::{App, WindowOptions};
 use image::RgbaImage;
 
@@ -45,14 +45,34 @@ pub fn wait<State>(harness: &mut Harness<'_, State>, what: &str, done: impl Fn(&
     harness.run_steps(4);
 }
 
+/// Whether all tiles in view are there and the slide's annotations have been read: before, none can be drawn.
+pub fn is_complete(app: &App) -> bool {
+    let slide = app.session().active().map(|slide| slide.id());
+    let annotations = slide.and_then(|slide| app.session().annotations(slide));
+    app.field().is_some() && app.is_sharp() && annotations.is_some_and(SlideAnnotations::is_loaded)
+}
+
 pub fn wait_until_sharp(harness: &mut Harness<'_, App>) {
     harness.run_steps(3);
-    wait(harness, "all tiles in view are there", |app| app.field().is_some() && app.is_sharp());
+    wait(harness, "all tiles in view are there", is_complete);
+}
+
+/// What is on the screen. The harness waits 10 s for the driver, which draws on the processor and may need more beside
+/// other tests.
+pub fn picture<State>(harness: &mut Harness<'_, State>) -> RgbaImage {
+    let mut tries = 0;
+    loop {
+        match harness.render() {
+            Ok(picture) => return picture,
+            Err(reason) if reason.contains("timed out") && tries < 12 => tries += 1,
+            Err(reason) => panic!("nothing was drawn: {reason}"),
+        }
+    }
 }
 
 pub fn canvas<State>(harness: &mut Harness<'_, State>) -> RgbaImage {
     let rect = harness.get_by_label("slide canvas").rect();
-    let window = harness.render().expect("a picture");
+    let window = picture(harness);
     let px = |points: f32| points.round() as u32;
     image::imageops::crop_imm(&window, px(rect.left()), px(rect.top()), px(rect.width()), px(rect.height()))
         .to_image()

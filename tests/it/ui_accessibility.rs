@@ -11,7 +11,7 @@ use histokin::session::SlideStatus;
 use histokin::ui::App;
 
 use crate::support::asset;
-use crate::ui::{SLIDE, wait, window};
+use crate::ui::{SLIDE, picture, wait, window};
 
 /// Roles of controls that do something.
 const CONTROLS: [Role; 13] = [
@@ -168,7 +168,7 @@ fn the_tab_key_reaches_every_control_and_shows_where_it_is() {
 
     // The ring is drawn around the control, and goes when the pointer is used.
     let accent = |harness: &mut Harness<'_, App>, rect: Rect| {
-        let picture = harness.render().unwrap();
+        let picture = picture(harness);
         let along =
             (rect.left().ceil() as u32 + 4..rect.right() as u32 - 4).map(|x| (x, rect.top() as u32 - 1));
         along.filter(|(x, y)| picture.get_pixel(*x, *y).0[..3] == [0x2E, 0xC4, 0xB6]).count()

@@ -18,7 +18,7 @@ use histokin::training::config::TrainingConfig;
 use histokin::ui::{App, Handover, ShutdownRequest, Window, WindowOptions};
 
 use crate::support::asset;
-use crate::ui::{SLIDE, canvas, wait};
+use crate::ui::{SLIDE, canvas, is_complete, picture, wait};
 
 /// The window as the program opens it, and the device that draws it.
 fn open(
@@ -49,9 +49,7 @@ fn app<'a>(harness: &'a Harness<'_, Window>) -> &'a App {
 
 fn wait_until_sharp(harness: &mut Harness<'_, Window>) {
     harness.run_steps(3);
-    wait(harness, "all tiles in view are there", |window| {
-        window.app().is_some_and(|app| app.field().is_some() && app.is_sharp())
-    });
+    wait(harness, "all tiles in view are there", |window| window.app().is_some_and(is_complete));
 }
 
 #[test]
@@ -169,7 +167,7 @@ fn what_the_driver_refuses_to_draw_is_told_once_and_the_window_lives_on() {
     }
     assert_eq!(harness.query_all_by_label_contains(told).count(), 1);
     assert!(harness.query_by_label("Copy report").is_some());
-    harness.render().expect("the window is drawn");
+    picture(&mut harness);
     harness.get_by_label("dismiss").click();
     harness.run_steps(3);
     assert!(harness.query_by_label_contains(told).is_none());

@@ -9,7 +9,7 @@ use histokin::ui::App;
 use image::RgbaImage;
 
 use crate::support::asset;
-use crate::ui::{SLIDE, wait, window};
+use crate::ui::{SLIDE, picture, wait, window};
 
 /// Letters are drawn by the processor, but their edges are blended by whatever draws the window: some pixels may differ.
 fn compare(picture: &RgbaImage, name: &str) {
@@ -19,7 +19,7 @@ fn compare(picture: &RgbaImage, name: &str) {
 
 /// The part of the window at `left`, `top` (points), of `size`.
 fn part(harness: &mut Harness<'_, App>, (left, top): (u32, u32), (width, height): (u32, u32)) -> RgbaImage {
-    let window = harness.render().expect("a picture");
+    let window = picture(harness);
     image::imageops::crop_imm(&window, left, top, width, height).to_image()
 }
 

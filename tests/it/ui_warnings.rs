@@ -11,7 +11,7 @@ use histokin::annotation::{Annotation, Bounds, Edit, Shape};
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::{LOCK_FILE, Project};
-use histokin::session::AnnotationCommand;
+use histokin::session::{AnnotationCommand, SlideAnnotations};
 use histokin::ui::{App, WindowOptions};
 
 use crate::support::asset;
@@ -90,7 +90,8 @@ fn with_unsaved(root: &Path) -> Harness<'static, App> {
     let mut harness = window(root, vec![asset(SLIDE)]);
     wait(&mut harness, "the slide and its annotations are read", |app| {
         let slide = app.session().active();
-        slide.is_some_and(|slide| app.session().annotations(slide.id()).is_some())
+        let annotations = slide.and_then(|slide| app.session().annotations(slide.id()));
+        annotations.is_some_and(SlideAnnotations::is_loaded)
     });
     fs::remove_dir(root.join("annotations")).unwrap();
     fs::write(root.join("annotations"), "in the way").unwrap();
