@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::support::{asset, fixture};
+use crate::support::{asset, fixture, interruptible_program};
 
 fn histokin(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
@@ -328,7 +328,7 @@ fn embedding_that_is_asked_to_end_says_how_to_go_on() {
     // Many tiles, one by one.
     std::fs::write(folder.path().join("tiny.pt.toml"), "tile_px = 64\nmpp = 0.5\n").unwrap();
     let embed = || {
-        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_histokin"));
+        let mut process = interruptible_program();
         process.args(["embed", text(&project), text(&slide), "--encoder", text(&encoder), "--batch", "1"]);
         process.args(["--device", "cpu", "--trust-torchscript"]).env("HOME", folder.path());
         process.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()

@@ -25,7 +25,7 @@ use histokin::training::slides::TrainingSlide;
 use histokin::training::{Control, Outcome, Progress, Setup, TrainingError, train};
 use image::{Rgb, RgbImage};
 
-use crate::support::write_pyramid;
+use crate::support::{interruptible_program, write_pyramid};
 
 pub const UM: f64 = 8.0;
 
@@ -470,7 +470,7 @@ fn ctrl_c_keeps_a_checkpoint_and_the_run_goes_on_from_there() {
     let project = test_folder.folder.path().join("project");
     let settings = test_folder.folder.path().join("settings.toml");
     std::fs::write(&settings, TrainingConfig { steps: 100_000, ..config() }.to_toml()).unwrap();
-    let mut running = Command::new(env!("CARGO_BIN_EXE_histokin"))
+    let mut running = interruptible_program()
         .args([
             "train",
             project.to_str().unwrap(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::asset;
+use crate::support::{asset, interruptible_program};
 
 /// A virtual display of one's own; the server ends with this. It picks a free number by itself, so that tests side by
 /// side never meet on one.
@@ -36,7 +36,10 @@ impl Display {
 
     /// A program that draws on this display, without the settings of a Wayland session.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        self.shows(Command::new(program))
+    }
+
+    fn shows(&self, mut command: Command) -> Command {
         command.env("DISPLAY", &self.name).env_remove("WAYLAND_DISPLAY");
         command
     }
@@ -62,7 +65,7 @@ impl Window {
         let display = Display::open()?;
         let said = project.join("said.txt");
         let program = display
-            .command(env!("CARGO_BIN_EXE_histokin"))
+            .shows(interruptible_program())
             .arg("--project")
             .arg(project)
             .arg(asset("slides"))

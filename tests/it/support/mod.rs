@@ -10,10 +10,18 @@ pub mod tiff_bones;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use image::RgbImage;
 use tiff::encoder::{Rational, TiffEncoder};
 use tiff::tags::{CompressionMethod, PhotometricInterpretation, ResolutionUnit, Tag};
+
+/// The program, which ends at SIGINT even where the tests run in a shell's background, whose processes ignore that signal.
+pub fn interruptible_program() -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,HUP", env!("CARGO_BIN_EXE_histokin")]);
+    command
+}
 
 /// A file that ships with the program.
 pub fn asset(name: &str) -> PathBuf {
