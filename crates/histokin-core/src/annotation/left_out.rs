@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::number_format::grouped;
+
 /// Maximum number of omissions that are described; all are counted.
 const DESCRIBED: usize = 20;
 
@@ -63,9 +65,9 @@ impl Omissions {
         let named = named.collect::<Vec<_>>().join("; ");
         let more = match self.count.saturating_sub(NAMED) {
             0 => String::new(),
-            more => format!("; and {more} more"),
+            more => format!("; and {} more", grouped(more as u64)),
         };
-        Some(format!("{} {what}: {named}{more}.", self.count))
+        Some(format!("{} {what}: {named}{more}.", grouped(self.count as u64)))
     }
 }
 
@@ -86,7 +88,7 @@ mod tests {
     fn all_are_counted_and_the_first_are_named() {
         let mut omissions = Omissions::default();
         assert_eq!(omissions.sentence("object was left out", "objects were left out"), None);
-        for number in 1..=1000 {
+        for number in 1..=2000 {
             omissions.add(|| LeftOut {
                 object: format!("object {number}"),
                 id: (number == 1).then(|| "a".to_owned()),
@@ -94,11 +96,11 @@ mod tests {
                 reason: "no number".to_owned(),
             });
         }
-        assert_eq!((omissions.count, omissions.first.len()), (1000, DESCRIBED));
+        assert_eq!((omissions.count, omissions.first.len()), (2000, DESCRIBED));
         assert_eq!(
             omissions.sentence("object was left out", "objects were left out").unwrap(),
-            "1000 objects were left out: object 1 (id a), line 7: no number; object 2, line 7: no number; \
-             object 3, line 7: no number; and 997 more."
+            "2\u{202F}000 objects were left out: object 1 (id a), line 7: no number; object 2, line 7: no number; \
+             object 3, line 7: no number; and 1\u{202F}997 more."
         );
     }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::annotation::{Annotation, AnnotationSet, Group, ObjectKind, Shape};
 use crate::geometry::Level0Point;
+use crate::number_format::grouped;
 
 /// Colour of the group of holes.
 const HOLE_COLOR: &str = "#000000";
@@ -107,7 +108,10 @@ fn left_out(set: &AnnotationSet) -> Vec<String> {
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("Annotations that lose their {what}, since ASAP cannot store it: {count}."))
+    .map(|(count, what)| {
+        let count = grouped(count as u64);
+        format!("Annotations that lose their {what}, since ASAP cannot store it: {count}.")
+    })
     .collect()
 }
 

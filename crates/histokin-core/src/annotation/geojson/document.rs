@@ -17,6 +17,7 @@ use crate::annotation::left_out::LeftOut;
 use crate::annotation::watch::{Part, Watch};
 use crate::annotation::{Group, identity};
 use crate::geometry::Level0Point;
+use crate::number_format::grouped;
 
 /// Maximum nesting depth of collections and arrays.
 const DEEPEST_COLLECTION: usize = 8;
@@ -390,7 +391,7 @@ impl<'r, 'a, 's> Gathered<'r, 'a, 's> {
         if let Some(error) = self.first_error.filter(|_| self.inserter.count() == 0) {
             return Err(match self.read.left_out.count {
                 1 => error,
-                count => error.within(format!("none of its {count} objects can be read")),
+                count => error.within(format!("none of its {} objects can be read", grouped(count as u64))),
             });
         }
         Ok(Gathering { read: self.read, inserter: self.inserter })
