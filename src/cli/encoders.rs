@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::backbones::vit::{VitActivation, VitOutput};
-use crate::encoder::facts::{examine, network, summary};
+use crate::encoder::facts::{examine, summary};
 use crate::encoder::model::{About, ModelFile};
 use crate::encoder::onnx::{self, Exported};
 use crate::encoder::vit_settings::RecognisedVit;
@@ -201,12 +201,20 @@ fn listed(model: &ModelSummary) -> Value {
     paths::put(&mut entry, "folder", &model.folder);
     if let Some(file) = &model.file {
         put_about(&mut entry, &file.about);
-        entry["network"] = network(file).into();
+        entry["network"] = network_key(file).into();
         entry["features"] = file.feature_width().into();
         entry["tile_px"] = file.preprocessing.tile_px.into();
         entry["mpp"] = file.preprocessing.mpp.into();
     }
     entry
+}
+
+/// Returns the network for programs: by the name of `model.toml`, and of a vision transformer its size.
+fn network_key(file: &ModelFile) -> String {
+    match file.backbone {
+        BackboneKind::Vit(architecture) => architecture.in_words(),
+        other => other.name().to_owned(),
+    }
 }
 
 fn origin(model: &ModelSummary) -> &'static str {
@@ -234,7 +242,7 @@ fn add(args: &AddArgs) -> anyhow::Result<()> {
     } else if args.heads.is_some() || args.activation.is_some() || args.output.is_some() {
         anyhow::bail!(
             "--heads, --activation and --output are for vision transformers; {which} is {}",
-            file.backbone
+            file.backbone.shown_name()
         );
     }
     let settings = &mut file.preprocessing;
@@ -262,7 +270,7 @@ fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
     let settings = &file.preprocessing;
     let mut shown = json!({
         "name": file.name,
-        "network": network(file),
+        "network": network_key(file),
         "features": file.feature_width(),
         "tile_px": settings.tile_px,
         "mpp": settings.mpp,

@@ -95,7 +95,7 @@ fn networks_that_do_not_run_here_are_refused_by_their_kind() {
     let names = ["patch_embed.proj.weight", "layers.0.blocks.0.attn.relative_position_bias_table"];
     write(&path, &[], &names);
     let text = refusal(&path).to_string();
-    for part in ["Swin", "resnet50", "torch.jit.save", "histokin import"] {
+    for part in ["Swin", "ResNet-50", "torch.jit.save", "histokin import"] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::backbones::BackboneKind;
-use super::backbones::vit::{VitArchitecture, VitOutput};
+use super::backbones::vit::VitOutput;
 use super::model::{Crops, Location, Model, ModelFile, ModelSummary, locate, sidecar};
 use super::vit_settings::OpenSettings;
 use super::{Described, EncoderError, EncoderSpec};
@@ -114,11 +114,12 @@ fn tiles_text(TileSettings { tile_px, mpp }: TileSettings) -> String {
 
 /// Returns the network in a few words.
 pub fn network(file: &ModelFile) -> String {
+    let name = file.backbone.shown_name();
     match file.backbone {
-        BackboneKind::Vit(VitArchitecture { patch_px, width, depth, .. }) => {
-            format!("vision transformer of {depth} blocks of {width} numbers, patches of {patch_px} px")
+        BackboneKind::Vit(architecture) if name != architecture.in_words() => {
+            format!("{name}, {}", architecture.in_words())
         }
-        other => other.to_string(),
+        _ => name,
     }
 }
 
@@ -145,6 +146,25 @@ fn features(file: &ModelFile) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbones::vit::VitArchitecture;
+
+    #[test]
+    fn networks_have_the_names_by_which_people_know_them() {
+        let published = BackboneKind::PUBLISHED.map(BackboneKind::shown_name);
+        assert_eq!(published, ["ResNet-18", "ResNet-34", "ResNet-50", "MobileNetV2", "EfficientNet-Lite0"]);
+        let base = VitArchitecture::base();
+        let of = |width, depth, patch_px| VitArchitecture { width, depth, patch_px, ..base };
+        let named = [of(384, 12, 14), base, of(1024, 24, 16), of(1280, 32, 14), of(1536, 40, 14)];
+        let named = named.map(|architecture| BackboneKind::Vit(architecture).shown_name());
+        assert_eq!(named, ["ViT-S/14", "ViT-B/16", "ViT-L/16", "ViT-H/14", "ViT-g/14"]);
+        let other = BackboneKind::Vit(of(1536, 24, 14)).shown_name();
+        assert_eq!(other, "vision transformer of 24 blocks of 1536 numbers, patches of 14 px");
+        let shipped = crate::describe(crate::DEFAULT).unwrap().file;
+        assert_eq!(network(&shipped), "MobileNetV2");
+        let file = ModelFile { backbone: BackboneKind::Vit(base), ..shipped };
+        let expected = "ViT-B/16, vision transformer of 12 blocks of 768 numbers, patches of 16 px";
+        assert_eq!(network(&file), expected);
+    }
 
     #[test]
     fn a_module_that_was_not_allowed_is_shown_without_running_it() {

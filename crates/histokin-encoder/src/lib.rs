@@ -315,7 +315,7 @@ pub enum EncoderError {
     /// Adapters were to be trained in a network that is no vision transformer.
     NotAdaptable {
         /// Name of the network.
-        backbone: &'static str,
+        backbone: String,
     },
     #[error("the device {device} cannot be used: {reason}")]
     /// The requested device is not available or does not work.

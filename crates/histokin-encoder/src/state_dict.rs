@@ -122,7 +122,7 @@ fn foreign_kind<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'st
 
 /// Returns the networks whose weights can be used, as a list for display.
 fn known_networks() -> String {
-    let convolutional = BackboneKind::PUBLISHED.map(BackboneKind::name).join(", ");
+    let convolutional = BackboneKind::PUBLISHED.map(BackboneKind::shown_name).join(", ");
     format!(
         "{convolutional} as torchvision names them, and of vision transformers as timm, transformers, DINOv2 and open_clip \
          name them"

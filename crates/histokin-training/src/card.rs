@@ -17,7 +17,7 @@ pub fn card(run: &Run) -> String {
     let _ = writeln!(
         text,
         "{} with {how}: tiles of {} px at {} µm/px, near below {} mm, far beyond {} mm, seed {}. histokin {} on {}.\n",
-        config.backbone,
+        config.backbone.shown_name(),
         config.tile_px,
         config.mpp,
         config.near_mm,

@@ -51,7 +51,7 @@ impl BackboneKind {
     pub const PUBLISHED: [Self; 5] =
         [Self::Resnet18, Self::Resnet34, Self::Resnet50, Self::MobilenetV2, Self::EfficientnetLite0];
 
-    /// Returns the name used in `model.toml` and on the command line.
+    /// Returns the name used in `model.toml`, in JSON and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Resnet18 => "resnet18",
@@ -62,6 +62,21 @@ impl BackboneKind {
             Self::Tiny => "tiny",
             Self::Vit(_) => "vit",
         }
+    }
+
+    /// Returns the name by which people know it, such as MobileNetV2 or ViT-S/14. Files, JSON and options have
+    /// [`Self::name`].
+    pub fn shown_name(self) -> String {
+        let known = match self {
+            Self::Resnet18 => "ResNet-18",
+            Self::Resnet34 => "ResNet-34",
+            Self::Resnet50 => "ResNet-50",
+            Self::MobilenetV2 => "MobileNetV2",
+            Self::EfficientnetLite0 => "EfficientNet-Lite0",
+            Self::Tiny => "Tiny",
+            Self::Vit(architecture) => return architecture.shown_name(),
+        };
+        known.to_owned()
     }
 
     /// Returns the number of pooled features.

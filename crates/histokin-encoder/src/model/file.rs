@@ -124,7 +124,7 @@ impl ModelFile {
             return Err(format!(
                 "blocks are {:?}; {} has the blocks 0 to {}, to be named in ascending order",
                 self.blocks,
-                self.backbone,
+                self.backbone.shown_name(),
                 count - 1
             ));
         }

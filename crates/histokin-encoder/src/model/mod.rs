@@ -329,7 +329,10 @@ fn shortest_decimal(number: f32) -> String {
 fn head_width(files: &WeightFiles, file: &ModelFile) -> Result<usize, EncoderError> {
     let wrong = |name: &str, shape: &[usize], wanted: String| EncoderError::File {
         path: files.path().to_owned(),
-        reason: format!("{name} is {shape:?}; these features of {} need {wanted}", file.backbone),
+        reason: format!(
+            "{name} is {shape:?}; these features of {} need {wanted}",
+            file.backbone.shown_name()
+        ),
     };
     if let Some(hidden) = file.hidden {
         let name = "head.hidden.weight";

@@ -70,7 +70,11 @@ impl TrainableNetwork {
         {
             return Err(EncoderError::Mismatch {
                 path: model.weights.path().to_owned(),
-                differences: format!("they are those of {}, not of {}", model.file.backbone, plan.backbone),
+                differences: format!(
+                    "they are those of {}, not of {}",
+                    model.file.backbone.shown_name(),
+                    plan.backbone.shown_name()
+                ),
             });
         }
         let torch = |error: TchError| EncoderError::torch("building the network", &error);
@@ -78,7 +82,9 @@ impl TrainableNetwork {
         let mut backbone = plan.backbone.build(&store.root()).map_err(torch)?;
         let is_adapted = match plan.depth {
             Depth::Lora(rank) if backbone.adapt(&store.root(), rank).map_err(torch)? => true,
-            Depth::Lora(_) => return Err(EncoderError::NotAdaptable { backbone: plan.backbone.name() }),
+            Depth::Lora(_) => {
+                return Err(EncoderError::NotAdaptable { backbone: plan.backbone.shown_name() });
+            }
             Depth::Head | Depth::Last(_) | Depth::All => false,
         };
         let description = describe(plan, given.as_ref())?;
@@ -386,9 +392,10 @@ fn published_weights(kind: BackboneKind) -> Result<PathBuf, EncoderError> {
     places.clone().flat_map(files).find(|path| path.is_file()).ok_or_else(|| EncoderError::File {
         path: places.next_back().unwrap_or_default().join(format!("{kind}.safetensors")),
         reason: format!(
-            "ImageNet weights of {kind} are not here. `make setup` fetches those of mobilenet_v2 and \
-             efficientnet_lite0; those of a ResNet come from torchvision: name the file as the starting \
-             weights (--init FILE.pth), or begin with --init random"
+            "ImageNet weights of {} are not here. `make setup` fetches those of MobileNetV2 and \
+             EfficientNet-Lite0; those of a ResNet come from torchvision: name the file as the starting \
+             weights (--init FILE.pth), or begin with --init random",
+            kind.shown_name()
         ),
     })
 }

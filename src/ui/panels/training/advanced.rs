@@ -106,11 +106,13 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
             (DeviceChoice::CudaHalf(0), "CUDA, mixed precision"),
         ];
         described_ui(ui, "Device", meaning, |ui| choice_ui(ui, "device", &mut panel.device, &devices));
-        let backbones: Vec<(BackboneKind, &str)> = BackboneKind::PUBLISHED
+        let backbones: Vec<(BackboneKind, String)> = BackboneKind::PUBLISHED
             .into_iter()
             .chain([BackboneKind::Tiny])
-            .map(|kind| (kind, kind.name()))
+            .map(|kind| (kind, kind.shown_name()))
             .collect();
+        let backbones: Vec<(BackboneKind, &str)> =
+            backbones.iter().map(|(kind, name)| (*kind, name.as_str())).collect();
         field_ui(ui, "Network", "backbone", |ui| choice_ui(ui, "backbone", &mut config.backbone, &backbones));
         field_ui(ui, "Start from", "init", |ui| {
             ui.horizontal(|ui| {

@@ -154,7 +154,9 @@ fn recipe(run: &RunView) -> String {
     let slides = if learned == 1 { "slide" } else { "slides" };
     format!(
         "{how} · {} · {} px at {} µm/px · {learned} {slides}",
-        config.backbone, config.tile_px, config.mpp
+        config.backbone.shown_name(),
+        config.tile_px,
+        config.mpp
     )
 }
 

@@ -127,6 +127,28 @@ pub enum VitOutput {
 }
 
 impl VitArchitecture {
+    /// Returns the name by which people know it, such as ViT-S/14: its size (Dosovitskiy et al. 2021, Touvron et al. 2021,
+    /// Zhai et al. 2022, Oquab et al. 2023) and the edge length of its patches. Of other sizes, it tells width and depth.
+    pub(crate) fn shown_name(&self) -> String {
+        let size = match (self.width, self.depth) {
+            (192, 12) => "Ti",
+            (384, 12) => "S",
+            (768, 12) => "B",
+            (1024, 24) => "L",
+            (1280, 32) => "H",
+            (1408 | 1536, 40) => "g",
+            (1664, 48) => "G",
+            _ => return self.in_words(),
+        };
+        format!("ViT-{size}/{}", self.patch_px)
+    }
+
+    /// Returns its size in words.
+    pub fn in_words(&self) -> String {
+        let Self { patch_px, width, depth, .. } = self;
+        format!("vision transformer of {depth} blocks of {width} numbers, patches of {patch_px} px")
+    }
+
     /// Returns the length of a descriptor.
     pub fn outputs(&self) -> usize {
         match (self.output, self.projection) {

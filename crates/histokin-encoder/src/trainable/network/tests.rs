@@ -73,7 +73,7 @@ fn a_written_network_is_an_encoder_and_a_start() {
     assert!(TrainableNetwork::new(&wider).is_ok());
     let other = NetworkPlan { backbone: BackboneKind::Resnet18, ..wider };
     let text = TrainableNetwork::new(&other).err().unwrap().to_string();
-    assert!(text.contains("tiny") && text.contains("resnet18"), "{text}");
+    assert!(text.contains("Tiny") && text.contains("ResNet-18"), "{text}");
 }
 
 #[test]
