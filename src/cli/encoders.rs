@@ -292,6 +292,7 @@ fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
         shown["settings_from"] = json!(found.settings);
         shown["same_shapes"] = json!(found.similar);
         if let Some(known) = found.known {
+            shown["is_published_file"] = found.is_published_file.into();
             shown["unconfirmed"] = json!(known.unconfirmed);
         }
     }

@@ -86,6 +86,8 @@ fn facts(Described { file, spec, recognised }: &Described) -> Vec<(&'static str,
     add("Licence", about.licence.clone());
     add("Commercial use", about.commercial.map(|commercial| commercial.to_string()).unwrap_or_default());
     if let Some(found) = recognised {
+        let exact = "the file is exactly the one published (SHA-256)";
+        add("Recognised by", if found.is_published_file { exact.to_owned() } else { String::new() });
         add("Not confirmed", found.known.map(|known| known.unconfirmed.join("; ")).unwrap_or_default());
         add("Parameters named as by", found.naming.to_owned());
         add("Settings from", found.settings.join(", "));

@@ -16,6 +16,15 @@ const LONGEST_LIST: u64 = 1 << 20;
 /// Maximum number of files in the list; the oldest entries are dropped.
 const MOST_FILES: usize = 200;
 
+/// What a digest is computed of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Digested {
+    /// The content after its length.
+    LengthAndContent,
+    /// The file alone, as published hashes are.
+    File,
+}
+
 /// Returns the digest of the file at `path`: the kept one if the file has not changed since, otherwise what
 /// `compute` returns.
 ///
@@ -23,9 +32,10 @@ const MOST_FILES: usize = 200;
 /// Any error of `compute`.
 pub(super) fn kept(
     path: &Path,
+    what: Digested,
     compute: impl FnOnce() -> Result<String, EncoderError>,
 ) -> Result<String, EncoderError> {
-    match (list(), entry_of(path)) {
+    match (list(), entry_of(path, what)) {
         (Some(list), Some(entry)) => kept_in(&list, &entry, compute),
         _ => compute(),
     }
@@ -53,13 +63,15 @@ fn kept_in(
     Ok(digest)
 }
 
-/// Returns what identifies the present state of a large file: its size, time of change and path, in one line.
-fn entry_of(path: &Path) -> Option<String> {
+/// Returns what identifies the present state of a large file and what is digested of it: its size, time of change and
+/// path, in one line.
+fn entry_of(path: &Path, what: Digested) -> Option<String> {
     let path = fs::canonicalize(path).ok()?;
     let metadata = fs::metadata(&path).ok().filter(|metadata| metadata.len() >= LARGE)?;
     let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
     let path = path.to_str().filter(|path| !path.contains('\n'))?;
-    Some(format!("{} {changed} {path}", metadata.len()))
+    let what = if what == Digested::File { "file " } else { "" };
+    Some(format!("{} {changed} {what}{path}", metadata.len()))
 }
 
 fn list() -> Option<PathBuf> {
@@ -97,6 +109,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("small");
         fs::write(&path, "small").unwrap();
-        assert_eq!(entry_of(&path), None);
+        assert_eq!(entry_of(&path, Digested::File), None);
+    }
+
+    #[test]
+    fn both_digests_of_a_file_are_kept_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large");
+        fs::File::create(&path).unwrap().set_len(LARGE).unwrap();
+        let [content, file] =
+            [Digested::LengthAndContent, Digested::File].map(|what| entry_of(&path, what).unwrap());
+        // An entry is the end of a line.
+        assert!(!file.ends_with(&content) && !content.ends_with(&file));
+        let list = folder.path().join("list");
+        assert_eq!(kept_in(&list, &file, || Ok("1".repeat(64))).unwrap(), "1".repeat(64));
+        assert_eq!(kept_in(&list, &content, || Ok("2".repeat(64))).unwrap(), "2".repeat(64));
+        assert_eq!(kept_in(&list, &file, || Ok("3".repeat(64))).unwrap(), "1".repeat(64));
+        assert_eq!(kept_in(&list, &content, || Ok("4".repeat(64))).unwrap(), "2".repeat(64));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::EncoderError;
 use super::backbones::vit::names::Layout;
 use super::backbones::vit::{VitActivation, VitArchitecture, VitOutput};
 
@@ -24,6 +25,9 @@ pub struct KnownEncoder {
     /// Whether shapes and naming alone tell it from other encoders.
     #[serde(default)]
     distinct: bool,
+    /// SHA-256 of its published files, each whole in one file, as hexadecimal digits.
+    #[serde(default)]
+    sha256: Vec<String>,
     /// Number of attention heads.
     pub heads: usize,
     /// Activation function of the perceptron.
@@ -108,12 +112,13 @@ impl Signature {
     }
 }
 
+#[derive(Deserialize)]
+struct Table {
+    encoder: Vec<KnownEncoder>,
+}
+
 /// Returns all known encoders.
 pub fn known() -> &'static [KnownEncoder] {
-    #[derive(Deserialize)]
-    struct Table {
-        encoder: Vec<KnownEncoder>,
-    }
     static TABLE: LazyLock<Vec<KnownEncoder>> = LazyLock::new(|| {
         let table: Table = toml::from_str(include_str!("../../../models/known.toml"))
             .expect("a test reads the table that is compiled in");
@@ -122,30 +127,64 @@ pub fn known() -> &'static [KnownEncoder] {
     &TABLE
 }
 
-/// Returns the known encoder whose weights have this architecture and naming and lie at `path`, if it can be told
-/// from others of the same shapes.
-pub fn recognise(found: &VitArchitecture, layout: Layout, path: &Path) -> Option<&'static KnownEncoder> {
+/// An encoder that was recognised.
+#[derive(Debug, Clone, Copy)]
+pub struct Recognised {
+    /// The encoder.
+    pub encoder: &'static KnownEncoder,
+    /// Whether the file is exactly a published one; otherwise shapes, naming and the path tell what it is.
+    pub is_exact: bool,
+}
+
+/// Returns the encoder of `table` whose weights have this architecture and naming and lie at `path`, if it can be told
+/// from others of the same shapes. `digest` computes the SHA-256 of the file and returns `None` of weights in several
+/// files; it is called only if there are files of these shapes to compare with.
+///
+/// # Errors
+/// Any error of `digest`.
+pub fn recognise(
+    table: &'static [KnownEncoder],
+    found: &VitArchitecture,
+    layout: Layout,
+    path: &Path,
+    digest: impl FnOnce() -> Result<Option<String>, EncoderError>,
+) -> Result<Option<Recognised>, EncoderError> {
+    let fitting = || fitting(table, found, layout);
+    if fitting().any(|known| !known.sha256.is_empty())
+        && let Some(digest) = digest()?
+        && let Some(encoder) = fitting()
+            .find(|known| known.sha256.iter().any(|published| published.eq_ignore_ascii_case(&digest)))
+    {
+        return Ok(Some(Recognised { encoder, is_exact: true }));
+    }
     let words = words(path);
-    let fitting = || {
-        known().iter().filter(|known| {
-            known.shape.fits(found) && (known.layouts.is_empty() || known.layouts.contains(&layout))
-        })
-    };
     let named = |known: &KnownEncoder| {
         known.names.iter().any(|name| {
             let name: Vec<&str> = name.split(' ').collect();
             words.windows(name.len()).any(|window| window.iter().eq(&name))
         })
     };
-    fitting().find(|known| named(known)).or_else(|| fitting().find(|known| known.distinct))
+    let encoder = fitting().find(|known| named(known)).or_else(|| fitting().find(|known| known.distinct));
+    Ok(encoder.map(|encoder| Recognised { encoder, is_exact: false }))
 }
 
-/// Returns the names of the known encoders that have this architecture and naming.
-pub fn of_same_shape(found: &VitArchitecture, layout: Layout) -> Vec<&'static str> {
-    let fitting = known().iter().filter(|known| {
+/// Returns the names of the encoders of `table` that have this architecture and naming.
+pub fn of_same_shape(
+    table: &'static [KnownEncoder],
+    found: &VitArchitecture,
+    layout: Layout,
+) -> Vec<&'static str> {
+    fitting(table, found, layout).map(|known| known.name.as_str()).collect()
+}
+
+fn fitting<'a>(
+    table: &'static [KnownEncoder],
+    found: &'a VitArchitecture,
+    layout: Layout,
+) -> impl Iterator<Item = &'static KnownEncoder> + 'a {
+    table.iter().filter(move |known| {
         known.shape.fits(found) && (known.layouts.is_empty() || known.layouts.contains(&layout))
-    });
-    fitting.map(|known| known.name.as_str()).collect()
+    })
 }
 
 /// Returns the words in lower case of a file's name and of the folders right above it: Hugging Face's folders hold
@@ -187,6 +226,12 @@ mod tests {
         )
     }
 
+    /// The encoder of the table of these shapes at this path, without its hash.
+    fn by_path(found: &VitArchitecture, layout: Layout, path: &str) -> Option<&'static KnownEncoder> {
+        let recognised = recognise(known(), found, layout, Path::new(path), || Ok(None)).unwrap();
+        recognised.map(|recognised| recognised.encoder)
+    }
+
     #[test]
     fn the_parameters_of_known_encoders_are_those_that_the_libraries_give_them() {
         let mut checked = 0;
@@ -196,7 +241,7 @@ mod tests {
             assert_eq!(architecture.shapes(), renamed, "{}", known.name);
             let file =
                 format!("models--{}/snapshots/0a1b/model.safetensors", known.names[0].replace(' ', "-"));
-            let recognised = recognise(&architecture, layout, Path::new(&file)).map(|found| &found.name);
+            let recognised = by_path(&architecture, layout, &file).map(|found| &found.name);
             assert_eq!(recognised, Some(&known.name));
             let guessed = (architecture.heads, architecture.activation);
             assert_eq!(guessed, (known.heads, known.activation), "the guess for {}", known.name);
@@ -209,15 +254,14 @@ mod tests {
     fn an_encoder_is_recognised_without_its_name_only_where_its_shapes_are_its_own() {
         let by_shape = |name: &str| {
             let (architecture, layout, _) = architecture(&shapes_of(name).unwrap());
-            recognise(&architecture, layout, Path::new("downloads/pytorch_model.bin"))
-                .map(|found| found.name.as_str())
+            by_path(&architecture, layout, "downloads/pytorch_model.bin").map(|found| found.name.as_str())
         };
         assert_eq!(by_shape("UNI2-h"), Some("UNI2-h"));
         assert_eq!(by_shape("Virchow2"), Some("Virchow2"));
         assert_eq!(by_shape("Kaiko ViT-S-16"), None);
         let (small, layout, _) = architecture(&shapes_of("Kaiko ViT-S-16").unwrap());
-        assert_eq!(of_same_shape(&small, layout), ["Kaiko ViT-S-16", "Lunit ViT-S-16"]);
-        let lunit = recognise(&small, layout, Path::new("dino_vit_small_patch16_ep200.torch")).unwrap();
+        assert_eq!(of_same_shape(known(), &small, layout), ["Kaiko ViT-S-16", "Lunit ViT-S-16"]);
+        let lunit = by_path(&small, layout, "dino_vit_small_patch16_ep200.torch").unwrap();
         assert_eq!(lunit.name, "Lunit ViT-S-16");
     }
 
@@ -228,7 +272,49 @@ mod tests {
             ["h", "optimus", "1", "model", "bin"]
         );
         let (large, layout, _) = architecture(&shapes_of("UNI").unwrap());
-        let named = |path: &str| recognise(&large, layout, Path::new(path)).is_some();
+        let named = |path: &str| by_path(&large, layout, path).is_some();
         assert!(named("MahmoodLab/uni/pytorch_model.bin") && !named("university/pytorch_model.bin"));
+    }
+    #[test]
+    fn a_published_file_is_told_by_its_hash_and_others_of_its_shapes_as_before() {
+        let digits = |digit: &str| digit.repeat(64);
+        let row = |name: &str, words: &str, sha256: &str| {
+            format!(
+                "[[encoder]]\nname = \"{name}\"\nnames = [\"{words}\"]\n{sha256}\nheads = 6\nactivation = \"gelu\"\n\
+                 shape = {{ patch_px = 16, width = 384, depth = 12, hidden = 1536, grid = 14 }}\noutput = \"class\"\n\
+                 mean = [0, 0, 0]\nstd = [1, 1, 1]\npurpose = \"\"\nsource = \"\"\nlicence = \"\"\ncommercial = \"yes\"\n\
+                 checked = \"\"\n"
+            )
+        };
+        let with_hash = row("A", "first", &format!("sha256 = [\"{}\", \"{}\"]", digits("B"), digits("a")));
+        let table =
+            |rows: &str| -> &'static [KnownEncoder] { toml::from_str::<Table>(rows).unwrap().encoder.leak() };
+        let (small, layout, _) = architecture(&shapes_of("Kaiko ViT-S-16").unwrap());
+        let found = |table, path: &str, digest: &str| {
+            let digest = || Ok(Some(digest.to_owned()));
+            let found = recognise(table, &small, layout, Path::new(path), digest).unwrap();
+            found.map(|found| (found.encoder.name.as_str(), found.is_exact))
+        };
+        let both = table(&(with_hash + &row("B", "second", "")));
+        // Whatever the path says.
+        assert_eq!(found(both, "second/model.bin", &digits("b")), Some(("A", true)));
+        assert_eq!(found(both, "model.bin", &digits("A")), Some(("A", true)));
+        assert_eq!(found(both, "first/model.bin", &digits("c")), Some(("A", false)));
+        assert_eq!(found(both, "second/model.bin", &digits("c")), Some(("B", false)));
+        assert_eq!(found(both, "model.bin", &digits("c")), None);
+        // Nothing to compare with: a file of several GB is not read.
+        let without = table(&row("B", "second", ""));
+        let unread = || panic!("the file is read");
+        let found = recognise(without, &small, layout, Path::new("second/model.bin"), unread).unwrap();
+        assert!(found.is_some_and(|found| !found.is_exact));
+    }
+
+    #[test]
+    fn hashes_in_the_table_are_of_64_digits() {
+        for known in known() {
+            let is_hash =
+                |text: &String| text.len() == 64 && text.chars().all(|digit| digit.is_ascii_hexdigit());
+            assert!(known.sha256.iter().all(is_hash), "{}: {:?}", known.name, known.sha256);
+        }
     }
 }

@@ -25,6 +25,8 @@ pub struct RecognisedVit {
     pub preprocessing: Preprocessing,
     /// The known encoder that it is, if it can be told.
     pub known: Option<&'static KnownEncoder>,
+    /// Whether the file is exactly one that this encoder was published in.
+    pub is_published_file: bool,
     /// Names of known encoders with the same shapes, where several have them.
     pub similar: Vec<&'static str>,
     /// File names of the settings beside it that were used.
@@ -74,9 +76,19 @@ impl OpenSettings {
 /// # Errors
 /// [`EncoderError`] if the architecture cannot be read, or the settings beside the file do not fit it.
 pub(super) fn complete(path: &Path, weights: &VitWeights) -> Result<RecognisedVit, EncoderError> {
+    complete_from(known::known(), path, weights)
+}
+
+/// [`complete`], with the known encoders in `table`.
+fn complete_from(
+    table: &'static [KnownEncoder],
+    path: &Path,
+    weights: &VitWeights,
+) -> Result<RecognisedVit, EncoderError> {
     let mut architecture = weights.architecture()?;
     let layout = weights.found().layout;
-    let known = known::recognise(&architecture, layout, path);
+    let recognised = known::recognise(table, &architecture, layout, path, || weights.sha256())?;
+    let known = recognised.map(|recognised| recognised.encoder);
     let published = Published::beside(path);
     let mut assumed = Vec::new();
     let mut settle = |what: &str, value: String, is_told: bool| {
@@ -117,14 +129,16 @@ pub(super) fn complete(path: &Path, weights: &VitWeights) -> Result<RecognisedVi
         ..Preprocessing::default()
     };
     architecture.check().map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?;
-    let similar = known::of_same_shape(&architecture, layout);
+    let similar = known::of_same_shape(table, &architecture, layout);
+    let is_published_file = recognised.is_some_and(|recognised| recognised.is_exact);
     Ok(RecognisedVit {
         name: known.map_or_else(|| name_of(path), |known| known.name.clone()),
         naming: layout.name(),
         architecture,
         preprocessing,
         known,
-        similar: if similar.len() > 1 { similar } else { Vec::new() },
+        is_published_file,
+        similar: if similar.len() > 1 && !is_published_file { similar } else { Vec::new() },
         settings: published.files,
         assumed,
     })
@@ -160,6 +174,8 @@ fn name_of(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weight_files::WeightFiles;
+    use sha2::{Digest, Sha256};
 
     #[test]
     fn what_a_file_leaves_open_is_filled_in_and_can_be_corrected() {
@@ -179,6 +195,31 @@ mod tests {
         assert_eq!(file.preprocessing.input_std, described.file.preprocessing.input_std);
         let shipped = crate::describe(crate::DEFAULT);
         assert!(shipped.is_ok_and(|shipped| OpenSettings::of(&shipped).is_none()), "nothing is open");
+    }
+
+    #[test]
+    fn a_file_whose_hash_is_in_the_table_is_recognised_for_certain() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vit");
+        let path = folder.join("timm_plain.safetensors");
+        let hash = histokin_core::descriptors::hex(&Sha256::digest(std::fs::read(&path).unwrap()));
+        let files = WeightFiles::read(&path).unwrap();
+        let weights = VitWeights::find(&files).unwrap().unwrap();
+        let VitArchitecture { patch_px, width, depth, hidden, grid, layer_scale, .. } =
+            weights.architecture().unwrap();
+        let complete = |hash: &str| {
+            let table = format!(
+                "name = \"Made\"\nnames = [\"made\"]\nsha256 = [\"{hash}\"]\nheads = 4\nactivation = \"gelu\"\n\
+                 output = \"class\"\nmean = [0, 0, 0]\nstd = [1, 1, 1]\npurpose = \"\"\nsource = \"\"\nlicence = \"\"\n\
+                 commercial = \"yes\"\nchecked = \"\"\n[shape]\npatch_px = {patch_px}\nwidth = {width}\ndepth = {depth}\n\
+                 hidden = {hidden}\ngrid = {grid}\nlayer_scale = {layer_scale}\n"
+            );
+            complete_from(vec![toml::from_str(&table).unwrap()].leak(), &path, &weights).unwrap()
+        };
+        let exact = complete(&hash);
+        assert_eq!((exact.name.as_str(), exact.is_published_file), ("Made", true));
+        assert_eq!(exact.architecture.heads, 4, "settings are those of the table");
+        let other = complete(&"0".repeat(64));
+        assert_eq!((other.name.as_str(), other.is_published_file), ("timm_plain", false));
     }
 
     #[test]

@@ -63,6 +63,14 @@ impl<'a> VitWeights<'a> {
         &self.found
     }
 
+    /// Returns the SHA-256 of the file as published; `None` of several parts.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if it cannot be read.
+    pub fn sha256(&self) -> Result<Option<String>, EncoderError> {
+        self.files.sha256()
+    }
+
     /// Returns the architecture, as far as names and shapes tell, completed by defaults.
     ///
     /// # Errors

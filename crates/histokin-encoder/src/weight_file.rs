@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 
+use super::EncoderError;
+use super::file_digest::{self, Digested};
 use super::weights::{self, MOST_BYTES};
-use super::{EncoderError, file_digest};
 use histokin_core::untrusted;
 
 /// Maximum size of a header, in bytes; published networks have less than 1 MiB.
@@ -135,9 +136,33 @@ impl WeightFile {
     /// # Errors
     /// [`EncoderError::File`] if the content cannot be read.
     pub fn digest(&self) -> Result<String, EncoderError> {
-        file_digest::kept(&self.path, || {
+        file_digest::kept(&self.path, Digested::LengthAndContent, || {
             let mut hash = Sha256::new();
             self.pass_on(|piece| hash.update(piece))?;
+            Ok(histokin_core::descriptors::hex(&hash.finalize()))
+        })
+    }
+
+    /// Returns the SHA-256 of the file as it lies on the disk. Of a large file it is kept, too.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if it cannot be read.
+    pub fn sha256(&self) -> Result<String, EncoderError> {
+        file_digest::kept(&self.path, Digested::File, || {
+            let mut hash = Sha256::new();
+            let read = |hash: &mut Sha256| {
+                let mut file = untrusted::open(&self.path)?;
+                let mut piece = vec![0; PIECE];
+                loop {
+                    match file.read(&mut piece) {
+                        Ok(0) => return Ok(()),
+                        Ok(count) => hash.update(&piece[..count]),
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            };
+            read(&mut hash).map_err(|error| self.failed(&error))?;
             Ok(histokin_core::descriptors::hex(&hash.finalize()))
         })
     }

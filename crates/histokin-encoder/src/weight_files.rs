@@ -136,6 +136,17 @@ impl WeightFiles {
         self.files.iter().map(WeightFile::digest).collect()
     }
 
+    /// Returns the SHA-256 of the file; `None` of several parts.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if it cannot be read.
+    pub fn sha256(&self) -> Result<Option<String>, EncoderError> {
+        match &self.files[..] {
+            [one] => one.sha256().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Returns the names of all tensors, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.tensors.keys().map(String::as_str)
