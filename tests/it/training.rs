@@ -501,6 +501,43 @@ fn ctrl_c_keeps_a_checkpoint_and_the_run_goes_on_from_there() {
 }
 
 #[test]
+fn a_vision_transformer_learns_to_tell_each_tile_from_all_others() {
+    let folder = TestFolder::new();
+    let path = folder.slide("many-colours.tif", &many_colours(), Some(UM));
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("crates/histokin-encoder/tests/fixtures/vit/timm_plain.safetensors");
+    let weights = weights.to_str().unwrap();
+    let tile = || RgbImage::from_fn(64, 64, |x, y| Rgb([(3 * x) as u8, (2 * y) as u8, 150]));
+    for depth in [Depth::Lora(4), Depth::All] {
+        // As of the other networks: few and large tiles, each seen several times.
+        let mut config = TrainingConfig {
+            method: Method::Npid,
+            init: weights.to_owned(),
+            depth,
+            tile_px: 64,
+            batch: 16,
+            temperature: 0.2,
+            steps: 60,
+            ..config()
+        };
+        config.settle().unwrap();
+        assert!(matches!(config.backbone, BackboneKind::Vit(_)));
+        let setup = setup(&folder, &config, &[&path], &[]);
+        let model = setup.model.to_str().unwrap().to_owned();
+        let outcome = run(setup).unwrap();
+        let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        assert!(losses.iter().all(|loss| loss.is_finite()), "{depth:?}: {losses:?}");
+        assert!(mean(&losses[50..]) < mean(&losses[..10]), "{depth:?}: {losses:?}");
+        // What came of it is an encoder with the head that it learned.
+        let mut encoder = encoder::load(&model, DeviceChoice::Cpu).unwrap();
+        assert_eq!((&encoder.spec().id, encoder.spec().width), (&outcome.encoder.unwrap().0, 16));
+        let values = encoder.encode(&[tile(), RgbImage::new(64, 64)]).unwrap().values;
+        assert!(values.iter().all(|value| value.is_finite()) && values[..16] != values[16..], "{values:?}");
+    }
+}
+
+#[test]
 fn a_vision_transformer_learns_by_adapters_and_an_interruption_changes_nothing() {
     let folder = TestFolder::new();
     let path = folder.textures();
