@@ -20,6 +20,7 @@ pub mod pyramid;
 mod raw_tiles;
 mod reduced;
 mod reconnecting;
+mod scratch;
 mod strips;
 mod tile_grid;
 #[cfg(any(test, feature = "test-support"))]

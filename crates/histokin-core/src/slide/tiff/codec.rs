@@ -1,5 +1,6 @@
 //! Decompression of tiles and strips, by TIFF's tag Compression.
 
+use std::cell::RefCell;
 use std::io::Read;
 
 use flate2::{Decompress, FlushDecompress};
@@ -130,40 +131,48 @@ impl Codec {
         }
     }
 
-    /// Decompresses a stream to exactly `length` plain bytes.
+    /// Decompresses a stream to exactly as many plain bytes as `out` has.
     ///
     /// # Errors
     /// A message, when the stream is damaged or too short.
-    pub fn unpack(&self, mut bytes: Vec<u8>, length: usize) -> Result<Vec<u8>, String> {
+    pub fn unpack(&self, bytes: &[u8], out: &mut [u8]) -> Result<(), String> {
         let damaged = |reason: &str| format!("one of its tiles is damaged: {reason}");
-        let unpacked = match self {
-            Self::Lzw => unpack_lzw(&bytes, length),
-            Self::Deflate => unpack_deflate(&bytes, length),
-            Self::Zstd => unpack_zstd(&bytes, length).map_err(|error| error.to_string()),
-            Self::PackBits => Ok(unpack_bits(&bytes, length)),
+        let written = match self {
+            Self::Lzw => unpack_lzw(bytes, out),
+            Self::Deflate => unpack_deflate(bytes, out),
+            Self::Zstd => unpack_zstd(bytes, out).map_err(|error| error.to_string()),
+            Self::PackBits => Ok(unpack_bits(bytes, out)),
             _ => {
-                bytes.truncate(length);
-                Ok(bytes)
+                let length = bytes.len().min(out.len());
+                out[..length].copy_from_slice(&bytes[..length]);
+                Ok(length)
             }
         };
-        let unpacked = unpacked.map_err(|reason| damaged(&reason))?;
-        if unpacked.len() < length { Err(damaged("its bytes end too early")) } else { Ok(unpacked) }
+        let written = written.map_err(|reason| damaged(&reason))?;
+        if written < out.len() { Err(damaged("its bytes end too early")) } else { Ok(()) }
     }
 }
 
-fn unpack_lzw(bytes: &[u8], length: usize) -> Result<Vec<u8>, String> {
+thread_local! {
+    /// The decoders of this thread, reused for their tables.
+    static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+    static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+// Each of these writes the beginning of `out` and returns the number of bytes written.
+
+fn unpack_lzw(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
     // Before TIFF 6.0, codes began with their lowest bit; such streams begin with the clear code in that
     // order.
     let is_old = bytes.first() == Some(&0) && bytes.get(1).is_some_and(|byte| byte & 1 == 1);
-    if is_old { unpack_old_lzw(bytes, length) } else { lzw::unpack(bytes, length) }
+    if is_old { unpack_old_lzw(bytes, out) } else { lzw::unpack(bytes, out) }
 }
 
-fn unpack_old_lzw(bytes: &[u8], length: usize) -> Result<Vec<u8>, String> {
+fn unpack_old_lzw(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
     use weezl::{BitOrder, LzwStatus, decode::Configuration};
     let mut decoder = Configuration::new(BitOrder::Lsb, 8).with_yield_on_full_buffer(true).build();
-    let mut out = vec![0; length];
     let (mut read, mut written) = (0, 0);
-    while written < length {
+    while written < out.len() {
         let step = decoder.decode_bytes(&bytes[read..], &mut out[written..]);
         read += step.consumed_in;
         written += step.consumed_out;
@@ -173,66 +182,74 @@ fn unpack_old_lzw(bytes: &[u8], length: usize) -> Result<Vec<u8>, String> {
             Err(error) => return Err(error.to_string()),
         }
     }
-    out.truncate(written);
-    Ok(out)
+    Ok(written)
 }
 
 /// Decodes with libdeflate, which is the quickest decoder but accepts only intact streams of at most this length. Any
 /// other stream is decoded by zlib's rules, which ignore what follows the last byte that is needed.
-fn unpack_deflate(bytes: &[u8], length: usize) -> Result<Vec<u8>, String> {
-    let mut out = vec![0; length];
-    if let Ok(written) = Decompressor::new().zlib_decompress(bytes, &mut out) {
-        out.truncate(written);
-        return Ok(out);
+fn unpack_deflate(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
+    if let Ok(written) = INFLATE.with_borrow_mut(|decoder| decoder.zlib_decompress(bytes, out)) {
+        return Ok(written);
     }
     let mut stream = Decompress::new(true);
-    let result = stream.decompress(bytes, &mut out, FlushDecompress::Finish);
+    let result = stream.decompress(bytes, out, FlushDecompress::Finish);
     let written = stream.total_out() as usize;
-    if written < length {
+    if written < out.len() {
         result.map_err(|error| error.to_string())?;
     }
-    out.truncate(written);
-    Ok(out)
+    Ok(written)
 }
 
-/// Ignores what follows the last byte that is needed, such as the padding of a last strip.
-fn unpack_zstd(bytes: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
+/// Decodes a stream of at most this length at once, which is quicker. Of any other stream, what follows the last byte that is
+/// needed is ignored, such as the padding of a last strip.
+fn unpack_zstd(bytes: &[u8], out: &mut [u8]) -> std::io::Result<usize> {
+    let at_once = ZSTD.with_borrow_mut(|cached| {
+        let mut decoder = cached.take().map_or_else(zstd::bulk::Decompressor::new, Ok)?;
+        let written = decoder.decompress_to_buffer(bytes, out)?;
+        // A decoder that failed is not reused.
+        *cached = Some(decoder);
+        Ok::<usize, std::io::Error>(written)
+    });
+    if at_once.is_ok() {
+        return at_once;
+    }
     let mut stream = zstd::stream::read::Decoder::with_buffer(bytes)?;
-    let mut out = vec![0; length];
     let mut written = 0;
-    while written < length {
+    while written < out.len() {
         match stream.read(&mut out[written..])? {
             0 => break,
             read => written += read,
         }
     }
-    out.truncate(written);
-    Ok(out)
+    Ok(written)
 }
 
 /// Run-length decoding: TIFF 6.0, section 9.
-fn unpack_bits(mut bytes: &[u8], length: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(length);
+fn unpack_bits(mut bytes: &[u8], out: &mut [u8]) -> usize {
+    let mut written = 0;
     while let [head, rest @ ..] = bytes
-        && out.len() < length
+        && written < out.len()
     {
-        let room = length - out.len();
+        let room = &mut out[written..];
         match head.cast_signed() {
             -128 => bytes = rest,
             head @ 0.. => {
                 let (run, after) = rest.split_at(rest.len().min(usize::from(head.unsigned_abs()) + 1));
-                out.extend_from_slice(&run[..run.len().min(room)]);
+                let count = run.len().min(room.len());
+                room[..count].copy_from_slice(&run[..count]);
+                written += count;
                 bytes = after;
             }
             head => {
                 let [value, after @ ..] = rest else { break };
-                let count = (usize::from(head.unsigned_abs()) + 1).min(room);
-                out.resize(out.len() + count, *value);
+                let count = (usize::from(head.unsigned_abs()) + 1).min(room.len());
+                room[..count].fill(*value);
+                written += count;
                 bytes = after;
             }
         }
     }
-    out
+    written
 }
 
 fn webp(bytes: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
@@ -335,10 +352,13 @@ mod tests {
         let mut whole =
             [0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0xaa, 0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0x22].to_vec();
         whole.extend([0xaa; 10]);
-        let unpacked = Codec::PackBits.unpack(packed.to_vec(), whole.len()).unwrap();
-        assert_eq!(unpacked, whole);
-        assert!(Codec::PackBits.unpack(packed[..5].to_vec(), whole.len()).is_err());
-        assert_eq!(Codec::PackBits.unpack(packed.to_vec(), 4).unwrap(), whole[..4]);
+        let unpack = |packed: &[u8], length: usize| {
+            let mut unpacked = vec![0; length];
+            Codec::PackBits.unpack(packed, &mut unpacked).map(|()| unpacked)
+        };
+        assert_eq!(unpack(&packed, whole.len()).unwrap(), whole);
+        assert!(unpack(&packed[..5], whole.len()).is_err());
+        assert_eq!(unpack(&packed, 4).unwrap(), whole[..4]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! copied from there. This takes half the time of a decoder for streams of unknown length, such as weezl, which has to
 //! keep the strings itself.
 
+use super::super::scratch;
+
 /// Clears the table; smaller codes stand for single bytes.
 const CLEAR: usize = 256;
 
@@ -26,14 +28,23 @@ struct Span {
     length: u32,
 }
 
-/// Decodes `length` bytes, at most 1 GiB, or fewer if the stream ends early; ignores the rest of the stream.
+/// Decodes the bytes of `out`, at most 1 GiB, or fewer if the stream ends early; ignores the rest of the stream. Returns how
+/// many were decoded.
 ///
 /// # Errors
 /// A message, when the stream has a code without a string.
-pub(super) fn unpack(bytes: &[u8], length: usize) -> Result<Vec<u8>, String> {
+pub(super) fn unpack(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
     // The strings of a single byte lie behind the output, so that they need no distinction, which would often be
     // predicted wrongly. A block that begins with one of them must not leave the memory.
-    let mut out = vec![0; length + CLEAR + BLOCK];
+    scratch::with(out.len() + CLEAR + BLOCK, |memory| {
+        let written = decode(bytes, memory, out.len())?;
+        out[..written].copy_from_slice(&memory[..written]);
+        Ok(written)
+    })
+}
+
+/// Decodes up to `length` bytes to the beginning of `out`, which has [`CLEAR`] and [`BLOCK`] bytes more.
+fn decode(bytes: &[u8], out: &mut [u8], length: usize) -> Result<usize, String> {
     let mut strings = [Span::default(); 1 << MAX_BITS];
     for (byte, string) in strings[..CLEAR].iter_mut().enumerate() {
         out[length + byte] = byte as u8;
@@ -83,8 +94,7 @@ pub(super) fn unpack(bytes: &[u8], length: usize) -> Result<Vec<u8>, String> {
         previous = Some(Span { start: written as u32, length: count as u32 });
         written = end;
     }
-    out.truncate(written);
-    Ok(out)
+    Ok(written)
 }
 
 /// Codes of changing lengths, highest bit first.
@@ -141,7 +151,8 @@ mod tests {
     }
 
     fn by_us(bytes: &[u8], length: usize) -> Option<Vec<u8>> {
-        unpack(bytes, length).ok().filter(|out| out.len() == length)
+        let mut out = vec![0; length];
+        unpack(bytes, &mut out).ok().filter(|written| *written == length).map(|_| out)
     }
 
     #[test]

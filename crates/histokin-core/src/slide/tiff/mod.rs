@@ -3,8 +3,8 @@
 //!
 //! `directory` reads tags; `page` extracts the description of an image from a directory; `layout` (with `ome`
 //! and `qptiff`) determines which images are the levels and channels of the slide; `raster` finds and decodes
-//! tiles and strips with `codec` and `jpeg`; `samples` unpacks their values; `colours` and `channels` convert
-//! these to RGBA. File contents are untrusted: counts, offsets and unpacked sizes are checked before memory
+//! tiles and strips with `codec` and `jpeg`; `samples` unpacks their values; `colours` (with `opaque`) and
+//! `channels` convert these to RGBA. File contents are untrusted: counts, offsets and unpacked sizes are checked before memory
 //! is allocated.
 
 mod channels;
@@ -19,6 +19,7 @@ mod lzw;
 #[cfg(test)]
 pub(super) mod made;
 mod ome;
+mod opaque;
 pub(super) mod page;
 mod qptiff;
 pub(super) mod raster;

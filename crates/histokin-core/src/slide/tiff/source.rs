@@ -146,6 +146,19 @@ impl TiffSource {
         }
     }
 
+    /// Whether a tile or strip can be decoded straight to where it is shown as a whole. Large ones are decoded elsewhere, one at
+    /// a time.
+    fn can_draw(&self, level: &TiffLevel, chunk: usize) -> bool {
+        let raster = &level.rasters[0];
+        let (width, height) = (raster.grid.tile_width, raster.rows_of(chunk));
+        let shown = raster.grid.region(0, chunk);
+        matches!(&self.pixels, Pixels::Colours(rendering) if rendering.is_plain_rgb())
+            && raster.has_plain_rows()
+            && (shown.width, shown.height) == (width, height)
+            && u64::from(width) * u64::from(height) <= LARGE_CHUNK
+            && !raster.is_missing(chunk)
+    }
+
     /// Draws the part of a tile or strip inside `part` onto the canvas of `region`.
     fn draw(
         &self,
@@ -162,21 +175,25 @@ impl TiffSource {
         let (left, top) = (visible.x.max(part.x), visible.y.max(part.y));
         let right = end(visible.x, visible.width).min(end(part.x, part.width));
         let bottom = end(visible.y, visible.height).min(end(part.y, part.height));
+        let (skipped, length) = ((left - visible.x) as usize * 4, (right - left) as usize * 4);
+        let (x, y) = ((left - region.x) as usize, (top - region.y) as usize);
+        let pitch = canvas.width() as usize * 4;
+        let canvas = canvas.as_flat_samples_mut().samples;
+        let is_whole = (right - left, bottom - top) == (visible.width.into(), visible.height.into());
         let key = u64::from(region.level) << 48 | chunk as u64;
         let pixels = match self.memory_cache.get::<Vec<u8>>(key) {
             Some(pixels) => pixels,
+            None if is_whole && self.can_draw(level, chunk) => {
+                return level.rasters[0].draw(file, chunk, &mut canvas[y * pitch + x * 4..], pitch);
+            }
             None => {
                 let pixels = std::sync::Arc::new(self.chunk(level, chunk, file)?);
-                if (right - left, bottom - top) != (visible.width.into(), visible.height.into()) {
+                if !is_whole {
                     self.memory_cache.insert(key, pixels.len(), pixels.clone());
                 }
                 pixels
             }
         };
-        let (skipped, length) = ((left - visible.x) as usize * 4, (right - left) as usize * 4);
-        let (x, y) = ((left - region.x) as usize, (top - region.y) as usize);
-        let pitch = canvas.width() as usize * 4;
-        let canvas = canvas.as_flat_samples_mut().samples;
         let lines = pixels
             .chunks_exact(level.rasters[0].grid.tile_width as usize * 4)
             .skip((top - visible.y) as usize);
