@@ -117,18 +117,6 @@ impl<R: Read + Seek> Elements<R> {
         Ok(String::from_utf8_lossy(&value).trim_matches(['\0', ' ']).to_owned())
     }
 
-    /// Reads a value that is one whole number of 16 or 32 bits.
-    ///
-    /// # Errors
-    /// When it is none, or not whole.
-    pub fn number(&mut self, element: &Element) -> io::Result<u32> {
-        match *self.bytes(element, 4)? {
-            [b0, b1] => Ok(u16::from_le_bytes([b0, b1]).into()),
-            [b0, b1, b2, b3] => Ok(u32::from_le_bytes([b0, b1, b2, b3])),
-            _ => Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
-
     /// Reads a value of at most `most` bytes.
     ///
     /// # Errors
@@ -164,8 +152,11 @@ impl<R: Read + Seek> Elements<R> {
         }
     }
 
-    /// Returns the source, after the element that was read or skipped last.
-    pub fn into_source(self) -> R {
-        self.source
+    /// Offset in the file, after what was read or skipped last.
+    ///
+    /// # Errors
+    /// When the source cannot tell.
+    pub fn position(&mut self) -> io::Result<u64> {
+        self.source.stream_position()
     }
 }

@@ -9,15 +9,11 @@ use std::io::{Read, Seek, SeekFrom};
 use super::super::tiff::jpeg::Components;
 use super::super::tiff::raster::Location;
 use super::super::tile_grid::TileGrid;
-use super::elements::{END_OF_SEQUENCE, Element, Elements, ITEM, Tag, has_prefix};
+use super::elements::{END_OF_SEQUENCE, ITEM, Tag};
+use super::header::Header;
 
 /// Transfer syntax of baseline JPEGs of 8 bits.
 const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
-
-const CONCATENATION: Tag = (0x0020, 0x9161);
-const PLACES_OF_FRAMES: Tag = (0x5200, 0x9230);
-const EXTENDED_OFFSETS: Tag = (0x7fe0, 0x0001);
-const PIXEL_DATA: Tag = (0x7fe0, 0x0010);
 
 /// Bytes of an item's tag and length.
 const ITEM_HEADER: u64 = 8;
@@ -38,47 +34,29 @@ pub(in crate::slide) struct Frames {
     items: Vec<Location>,
 }
 
-/// What an instance states before its pixel data.
-#[derive(Default)]
-struct Stated {
-    is_volume: bool,
-    is_full: bool,
-    samples: u32,
-    photometric: String,
-    frames: usize,
-    tile: (u32, u32),
-    level: (u32, u32),
-    focal_planes: Option<u32>,
-    offsets: Option<Vec<u64>>,
-}
-
 impl Frames {
-    /// Reads where the tiles of an instance of `size` bytes are.
+    /// Reads where the tiles of an instance of `size` bytes with this header are.
     ///
     /// # Errors
     /// A message, when it does not hold a level in plain JPEG tiles, or is damaged.
-    pub fn of(mut source: impl Read + Seek, size: u64) -> Result<Self, String> {
-        let damaged = |error: std::io::Error| format!("its elements are damaged: {error}");
-        if !has_prefix(&mut source) {
-            return Err("it is no DICOM file".to_owned());
-        }
-        let mut elements = Elements::begin(source).map_err(damaged)?;
-        if elements.syntax() != JPEG_BASELINE {
+    pub fn of(header: &Header, mut source: impl Read + Seek, size: u64) -> Result<Self, String> {
+        if header.syntax != JPEG_BASELINE {
             return Err("its tiles are no baseline JPEGs".to_owned());
         }
-        let mut stated = Stated::default();
-        loop {
-            let element = elements.next().map_err(damaged)?;
-            match element.tag {
-                PIXEL_DATA if element.length.is_none() => break,
-                CONCATENATION | PLACES_OF_FRAMES | PIXEL_DATA => {
-                    return Err("its tiles are not stored one after the other in one file".to_owned());
-                }
-                _ => stated.take(&mut elements, &element, size).map_err(damaged)?,
-            }
+        if let Some(damage) = &header.damage {
+            return Err(format!("its elements are damaged: {damage}"));
         }
-        let (grid, components) = stated.layout()?;
-        let items = items(&mut elements.into_source(), stated.frames, stated.offsets, size)?;
+        let fragments = header.fragments.ok_or("its tiles are not stored one after the other in one file")?;
+        let (grid, components) = layout(header)?;
+        let offsets = match header.offset_table {
+            Some((start, length)) => {
+                source.seek(SeekFrom::Start(start)).map_err(|error| error.to_string())?;
+                Some(extended_offsets(&mut source, length, header.frames, size)?)
+            }
+            None => None,
+        };
+        source.seek(SeekFrom::Start(fragments)).map_err(|error| error.to_string())?;
+        let items = items(&mut source, header.frames, offsets, size)?;
         Ok(Self { grid, components, items })
     }
 
@@ -107,59 +85,43 @@ impl Frames {
     }
 }
 
-impl Stated {
-    /// Keeps the value of an element if it is needed, and skips it otherwise.
-    fn take<R: Read + Seek>(
-        &mut self,
-        elements: &mut Elements<R>,
-        element: &Element,
-        size: u64,
-    ) -> std::io::Result<()> {
-        match element.tag {
-            (0x0008, 0x0008) => self.is_volume = elements.text(element)?.contains("VOLUME"),
-            (0x0020, 0x9311) => self.is_full = elements.text(element)? == "TILED_FULL",
-            (0x0028, 0x0002) => self.samples = elements.number(element)?,
-            (0x0028, 0x0004) => self.photometric = elements.text(element)?,
-            (0x0028, 0x0008) => self.frames = elements.text(element)?.parse().unwrap_or(0),
-            (0x0028, 0x0010) => self.tile.1 = elements.number(element)?,
-            (0x0028, 0x0011) => self.tile.0 = elements.number(element)?,
-            (0x0048, 0x0006) => self.level.0 = elements.number(element)?,
-            (0x0048, 0x0007) => self.level.1 = elements.number(element)?,
-            (0x0048, 0x0303) => self.focal_planes = Some(elements.number(element)?),
-            EXTENDED_OFFSETS => {
-                // Elements are sorted by tag, so the number of frames is known.
-                let bytes = elements.bytes(element, most_frames(size).min(self.frames as u64) * 8)?;
-                self.offsets =
-                    Some(bytes.as_chunks().0.iter().map(|offset| u64::from_le_bytes(*offset)).collect());
-            }
-            _ => elements.skip(element)?,
-        }
-        Ok(())
+/// Returns the grid of tiles and the meaning of their samples.
+fn layout(header: &Header) -> Result<(TileGrid, Components), String> {
+    let components = match header.photometric.as_str() {
+        "YBR_FULL_422" => Components::YCbCr,
+        "RGB" => Components::Rgb,
+        _ => return Err("its samples are neither RGB nor YCbCr".to_owned()),
+    };
+    let is_full = header.organization == "TILED_FULL" && header.focal_planes.unwrap_or(1) == 1;
+    if !header.is_volume() || !is_full || header.samples != 3 {
+        return Err("it is not a level in a full grid of colour tiles".to_owned());
     }
+    let ((width, height), (tile_width, tile_height)) = (header.level, header.tile);
+    if [width, height, tile_width, tile_height].contains(&0) {
+        return Err("it does not state its size".to_owned());
+    }
+    let grid = TileGrid { width, height, tile_width, tile_height };
+    // Several optical paths have more.
+    if u64::from(width.div_ceil(tile_width)) * u64::from(height.div_ceil(tile_height)) != header.frames as u64
+    {
+        return Err("it does not have one frame for each tile".to_owned());
+    }
+    Ok((grid, components))
+}
 
-    /// Returns the grid of tiles and the meaning of their samples.
-    fn layout(&self) -> Result<(TileGrid, Components), String> {
-        let components = match self.photometric.as_str() {
-            "YBR_FULL_422" => Components::YCbCr,
-            "RGB" => Components::Rgb,
-            _ => return Err("its samples are neither RGB nor YCbCr".to_owned()),
-        };
-        if !self.is_volume || !self.is_full || self.samples != 3 || self.focal_planes.unwrap_or(1) != 1 {
-            return Err("it is not a level in a full grid of colour tiles".to_owned());
-        }
-        let [width, height, tile_width, tile_height] = [self.level.0, self.level.1, self.tile.0, self.tile.1];
-        if [width, height, tile_width, tile_height].contains(&0) {
-            return Err("it does not state its size".to_owned());
-        }
-        let grid = TileGrid { width, height, tile_width, tile_height };
-        // Several optical paths have more.
-        if u64::from(width.div_ceil(tile_width)) * u64::from(height.div_ceil(tile_height))
-            != self.frames as u64
-        {
-            return Err("it does not have one frame for each tile".to_owned());
-        }
-        Ok((grid, components))
+/// Reads the table of offsets before the pixel data, of `length` bytes.
+fn extended_offsets(
+    source: &mut impl Read,
+    length: u32,
+    frames: usize,
+    size: u64,
+) -> Result<Vec<u64>, String> {
+    if u64::from(length) > most_frames(size).min(frames as u64) * 8 {
+        return Err("its table of offsets has more entries than frames".to_owned());
     }
+    let mut bytes = vec![0; length as usize];
+    source.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes.as_chunks().0.iter().map(|offset| u64::from_le_bytes(*offset)).collect())
 }
 
 /// Maximum number of frames that an instance of `size` bytes can contain.
@@ -267,13 +229,21 @@ fn header(source: &mut impl Read) -> Result<(Tag, u32), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::elements::has_prefix;
     use super::super::made::{MadeDicom, Table};
     use super::*;
     use proptest::prelude::*;
     use std::io::Cursor;
 
     fn of(bytes: &[u8]) -> Result<Frames, String> {
-        Frames::of(Cursor::new(bytes), bytes.len() as u64)
+        of_size(bytes, bytes.len() as u64)
+    }
+
+    fn of_size(bytes: &[u8], size: u64) -> Result<Frames, String> {
+        let mut source = Cursor::new(bytes);
+        assert!(has_prefix(&mut source));
+        let header = Header::read(&mut source);
+        Frames::of(&header, source, size)
     }
 
     #[test]
@@ -312,7 +282,7 @@ mod tests {
         let message = of(&bytes).unwrap().stream(&mut Cursor::new(&bytes), 0).unwrap_err();
         assert!(message.contains("several parts"), "{message}");
         let cut = made().bytes();
-        for length in (0..cut.len() - 8).step_by(7) {
+        for length in (132..cut.len() - 8).step_by(7) {
             assert!(of(&cut[..length]).is_err(), "{length} bytes");
         }
     }
@@ -324,8 +294,8 @@ mod tests {
         let at = bytes.windows(head.len()).position(|part| part == head).unwrap() + head.len();
         bytes[at..at + 4].copy_from_slice(&0xffff_fff0_u32.to_le_bytes());
         // As large as a sparse file may be.
-        let message = Frames::of(Cursor::new(&bytes), 1 << 40).unwrap_err();
-        assert!(message.contains("invalid data"), "refused before it is read: {message}");
+        let message = of_size(&bytes, 1 << 40).unwrap_err();
+        assert!(message.contains("table of offsets") || message.contains("damaged"), "{message}");
     }
 
     proptest! {

@@ -2,25 +2,18 @@
 //!
 //! A slide is a series of instances, with one file for each level, the label and the overview; OpenSlide opens all of
 //! it from any of these files. File names carry no information: archives export names such as `IM000001`.
-//! `elements` reads data sets, `frames` finds the tiles of a level.
+//! `elements` reads data sets, `header` keeps what is needed of them, `frames` finds the tiles of a level.
 
 pub(super) mod elements;
 pub(super) mod frames;
+pub(super) mod header;
 #[cfg(test)]
 pub(super) mod made;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use crate::untrusted;
-use elements::{Elements, Tag, has_prefix};
-
-/// SOP class of whole-slide images (VL Whole Slide Microscopy Image Storage).
-const WHOLE_SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
-
-const SOP_CLASS: Tag = (0x0008, 0x0016);
-const SERIES: Tag = (0x0020, 0x000e);
+use header::Header;
 
 /// What a DICOM file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +31,7 @@ pub enum Instance {
 
 /// Determines what the file at `path` is; `None` if it is not a DICOM file.
 pub fn instance(path: &Path) -> Option<Instance> {
-    let mut file = BufReader::new(untrusted::open(path).ok()?);
-    has_prefix(&mut file).then(|| identify(file).unwrap_or(Instance::Unknown))
+    Header::of(path).map(|header| header.instance())
 }
 
 /// Returns the DICOM slides among the files of `folder`: the files of each series, sorted by name.
@@ -72,46 +64,27 @@ pub(super) fn files_of_slide(path: &Path) -> Vec<PathBuf> {
     files.iter().filter_map(|file| Some(path.with_file_name(file.file_name()?))).collect()
 }
 
-/// Reads the elements after the prefix until the series is known.
-fn identify(source: impl Read + Seek) -> io::Result<Instance> {
-    let mut elements = Elements::begin(source)?;
-    let mut class = String::new();
-    loop {
-        let element = elements.next()?;
-        match element.tag {
-            SOP_CLASS => {
-                class = elements.text(&element)?;
-                if class != WHOLE_SLIDE {
-                    return Ok(Instance::Other);
-                }
-            }
-            SERIES => {
-                let series = elements.text(&element)?;
-                let is_slide = class == WHOLE_SLIDE && !series.is_empty();
-                return Ok(if is_slide { Instance::Slide { series } } else { Instance::Unknown });
-            }
-            // Elements are sorted by tag.
-            tag if tag > SERIES => return Ok(Instance::Unknown),
-            _ => elements.skip(&element)?,
-        }
-    }
-}
-
 /// Runs the parser on the bytes of a file, for fuzzing.
 #[cfg(feature = "test-support")]
 pub fn fuzz_dicom(file: &[u8]) {
-    let mut source = io::Cursor::new(file);
-    if has_prefix(&mut source) {
-        let _ = identify(&mut source);
+    let mut source = std::io::Cursor::new(file);
+    if elements::has_prefix(&mut source) {
+        let header = Header::read(&mut source);
+        let _ = (header.instance(), header.pixels());
+        let _ = frames::Frames::of(&header, source, file.len() as u64);
     }
-    let _ = frames::Frames::of(io::Cursor::new(file), file.len() as u64);
 }
 
 #[cfg(test)]
 mod tests {
+    use super::elements::{Tag, has_prefix};
     use super::*;
     use proptest::prelude::*;
+    use std::io::Cursor;
 
+    const WHOLE_SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
+    const SOP_CLASS: Tag = (0x0008, 0x0016);
+    const SERIES: Tag = (0x0020, 0x000e);
     const EXPLICIT: &str = "1.2.840.10008.1.2.1";
     const IMPLICIT: &str = "1.2.840.10008.1.2";
     const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -170,6 +143,11 @@ mod tests {
         assert_eq!(instance(&at("report.dcm")), Some(Instance::Other));
         assert_eq!(instance(&at("big-endian.dcm")), Some(Instance::Unknown));
         assert_eq!(instance(&at("note.txt")), None);
+        // A header is read once, but not kept for another file of this name.
+        let header = || Header::of(&at("IM1")).unwrap();
+        assert!(std::sync::Arc::ptr_eq(&header(), &header()));
+        std::fs::write(at("note.txt"), file(EXPLICIT, WHOLE_SLIDE, "1.2.7")).unwrap();
+        assert_eq!(instance(&at("note.txt")), Some(Instance::Slide { series: "1.2.7".to_owned() }));
     }
 
     proptest! {
@@ -185,10 +163,10 @@ mod tests {
                 bytes[at] = byte;
             }
             bytes.truncate(length.index(bytes.len() + 1));
-            let mut source = io::Cursor::new(bytes);
-            // It must return a result or an error, not panic.
+            let mut source = Cursor::new(bytes);
+            // It must not panic.
             if has_prefix(&mut source) {
-                let _ = identify(source);
+                let _ = Header::read(source).instance();
             }
         }
     }

@@ -18,6 +18,7 @@ use turbojpeg::ScalingFactor;
 
 use super::dicom;
 use super::dicom::frames::Frames;
+use super::dicom::header::Header;
 use super::openslide::OpenSlideSource;
 use super::reconnecting::Stamp;
 use super::reduced::read_in_parts;
@@ -152,7 +153,8 @@ fn dicom_levels(info: &SlideInfo) -> Vec<Option<RawLevel>> {
     let files = dicom::files_of_slide(&info.path);
     let frames = files.iter().filter_map(|path| {
         let read = TileFile::open(path).and_then(|(file, source)| {
-            let frames = Frames::of(BufReader::new(source), file.stamp.size)?;
+            let header = Header::of(path).ok_or("it is no DICOM file")?;
+            let frames = Frames::of(&header, BufReader::new(source), file.stamp.size)?;
             Ok((file, Arc::new(frames)))
         });
         read.inspect_err(|reason| tracing::debug!(path = %path.display(), reason, "not read directly")).ok()
