@@ -36,7 +36,7 @@ pub enum RankBy {
     #[default]
     Direction,
     /// The direction in which all examples and marks stand out most from how all tiles vary (a linear discriminant).
-    /// It finds more in patients that have marks already, and less in others.
+    /// It finds less in patients without marks; whether it finds more in the others depends on the encoder.
     Discriminant,
     /// The nearest positive example or mark; tiles at least as near to a negative one are left out.
     Nearest,

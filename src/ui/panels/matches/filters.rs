@@ -62,9 +62,9 @@ pub fn filters_ui(
             ui.spacing_mut().slider_width = FIELD;
             ui.add(Slider::new(&mut settings.diversity, 0.0..=0.9).show_value(false));
         });
-        let hint = "After marks, compare tiles with the direction of all marks; with their linear discriminant, which finds more in \
-                    patients with marks and less in others; or with the nearest example or marked area only, so that judgements of \
-                    matches do not change the ranking";
+        let hint = "After marks, compare tiles with the direction of all marks, which is best in patients without marks; with their \
+                    linear discriminant, which with tissue-views finds no more; or with the nearest example or marked area only, so \
+                    that judgements of matches do not change the ranking";
         setting_ui(ui, "Rank by", hint, palette, |ui| {
             let name = |rank_by: RankBy| match rank_by {
                 RankBy::Direction => "all marks",
