@@ -33,13 +33,28 @@ def restained(tile, rng, scale, shift=0.04):
     return np.clip(np.exp(-moved) * 256 - 1, 0, 255).astype(np.uint8)
 
 
-def varied(field, x, y, number, rng, size=EDGE):
+def drawn(field, x, y, rng, size=EDGE):
+    """Draw a varied view of a tile of a field: return its corner, its edge, how often it is turned, and whether flipped."""
     edge, most = int(size * np.exp(rng.uniform(-1, 1) * np.log(4 / 3))), 10 * size // EDGE
     moved = np.array([x, y]) + size // 2 - edge // 2 + rng.integers(-most, most + 1, 2)
     left, top = np.clip(moved, 0, len(field) - edge)
-    tile = Image.fromarray(field[top : top + edge, left : left + edge]).resize((size, size), Image.BICUBIC)
-    tile = np.rot90(np.asarray(tile), rng.integers(4))
-    return restained(tile[::-1] if rng.random() < 0.5 else tile, rng, 0.6 if number % 2 else 0.35)
+    return left, top, edge, rng.integers(4), rng.random() < 0.5
+
+
+def turned(pixels, turns, flipped, size=EDGE):
+    """Scale a square to a view's size and turn it."""
+    tile = np.rot90(np.asarray(Image.fromarray(pixels).resize((size, size), Image.BICUBIC)), turns)
+    return tile[::-1] if flipped else tile
+
+
+def stain_scale(number):
+    return 0.6 if number % 2 else 0.35
+
+
+def varied(field, x, y, number, rng, size=EDGE):
+    left, top, edge, turns, flipped = drawn(field, x, y, rng, size)
+    tile = turned(field[top : top + edge, left : left + edge], turns, flipped, size)
+    return restained(tile, rng, stain_scale(number))
 
 
 def two_places(field, rng):

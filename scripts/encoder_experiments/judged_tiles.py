@@ -34,6 +34,37 @@ def share_of_tissue(pixels):
     return ((values.max(-1) - values.min(-1) > 18) & (values.mean(-1) < 235)).mean()
 
 
+def edge_of(slide):
+    """Return the edge of a tile in px of the slide."""
+    return round(WIDTH_UM / float(slide["mpp"]))
+
+
+def labelled_corners(tiles, slide):
+    half = edge_of(slide) // 2
+    for tile in tiles:
+        yield int(tile["x"]) + int(tile["width"]) // 2 - half, int(tile["y"]) + int(tile["height"]) // 2 - half
+
+
+def tissue_corners(pixels, slide):
+    """Return up to MOST corners of tiles with tissue on half of them, from a grid."""
+    edge = edge_of(slide)
+    grid = [
+        (left, top)
+        for top in range(0, pixels.shape[0] - edge + 1, edge)
+        for left in range(0, pixels.shape[1] - edge + 1, edge)
+        if share_of_tissue(pixels[top : top + edge, left : left + edge]) >= 0.5
+    ]
+    return [grid[at] for at in np.random.default_rng(0).permutation(len(grid))[:MOST]]
+
+
+def add_tissue(out, slide, left, top):
+    """Note where a tile of tissue is from."""
+    mpp, edge = float(slide["mpp"]), edge_of(slide)
+    out["tissue_slide"].append(slide["slide"])
+    out["tissue_patient"].append(slide["patient"])
+    out["tissue_um"].append(((left + edge / 2) * mpp, (top + edge / 2) * mpp))
+
+
 def main():
     if len(sys.argv) < 5 or not len(sys.argv) % 2:
         sys.exit(__doc__)
@@ -46,26 +77,15 @@ def main():
         for slide in rows(slides):
             image = pyvips.Image.new_from_file(str(slides.parent / slide["file"]))
             pixels = image.numpy()[..., :3]
-            mpp, name = float(slide["mpp"]), slide["slide"]
-            edge = round(WIDTH_UM / mpp)
-            for tile in (tile for tile in labelled if tile["slide"] == name):
-                left = int(tile["x"]) + int(tile["width"]) // 2 - edge // 2
-                top = int(tile["y"]) + int(tile["height"]) // 2 - edge // 2
+            mine = [tile for tile in labelled if tile["slide"] == slide["slide"]]
+            edge = edge_of(slide)
+            for tile, (left, top) in zip(mine, labelled_corners(mine, slide)):
                 out["labelled"].append(sized(pixels[top : top + edge, left : left + edge]))
                 out["label"].append(tile["label"])
                 out["patient"].append(tile["patient"])
-            grid = [
-                (top, left)
-                for top in range(0, pixels.shape[0] - edge + 1, edge)
-                for left in range(0, pixels.shape[1] - edge + 1, edge)
-                if share_of_tissue(pixels[top : top + edge, left : left + edge]) >= 0.5
-            ]
-            for at in np.random.default_rng(0).permutation(len(grid))[:MOST]:
-                top, left = grid[at]
+            for left, top in tissue_corners(pixels, slide):
                 out["tissue"].append(sized(pixels[top : top + edge, left : left + edge]))
-                out["tissue_slide"].append(name)
-                out["tissue_patient"].append(slide["patient"])
-                out["tissue_um"].append(((left + edge / 2) * mpp, (top + edge / 2) * mpp))
+                add_tissue(out, slide, left, top)
     out = {name: np.array(values) for name, values in out.items()}
     for name in ("labelled", "tissue"):
         out[name] = backbone.frozen(network, out[name], backbone.FIRST)
