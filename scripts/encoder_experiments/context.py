@@ -5,9 +5,9 @@
     context.py model TILES.npz VIEWS OUT [--parts 0 1 2 3] [--archive VIEWS LABELS.csv] ...
 
 The parts are MobileNetV2, EfficientNet-Lite1 and EfficientNet-Lite2 of a tile of 224 µm, and MobileNetV2 of the 448 µm
-around its middle, scaled by half. WEIGHTS is a folder with mobilenet_v2, efficientnet_lite1 and efficientnet_lite2
+around its middle, all as 224 px. WEIGHTS is a folder with mobilenet_v2, efficientnet_lite1 and efficientnet_lite2
 .safetensors. `views` takes the places of finer_views.py, at 1 µm/px, and draws the same views; `tiles` those of
-judged_tiles.py, 112 px of 2 and of 4 µm/px, white beyond the slide. `model` divides each part by how much neighbours and
+judged_tiles.py, of coarser slides, enlarged as a model's `crops` are, and white beyond the slide. `model` divides each part by how much neighbours and
 views differ in it, fits the readout of make_model.py and writes OUT/head.safetensors, for features that are not divided. With
 `--archive` it also judges as judge.py does, less the readout of the first part.
 """
@@ -51,6 +51,10 @@ def features_of(weights):
 
 def scaled(pixels, edge):
     return np.asarray(Image.fromarray(pixels).resize((edge, edge), Image.LANCZOS))
+
+
+def enlarged(pixels):
+    return np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), Image.BILINEAR))
 
 
 def squares(level, scale, corner):
@@ -129,10 +133,9 @@ def make_tiles(args):
             around = np.pad(pixels, (margins, margins, (0, 0)), constant_values=255)
 
             def kept(corners, pixels=pixels, around=around, edge=edge):
-                tiles = [pixels[y : y + edge, x : x + edge] for x, y in corners]
-                wide = [around[y : y + 2 * edge, x : x + 2 * edge] for x, y in corners]
-                both = (np.array([judged_tiles.sized(one) for one in some]) for some in (tiles, wide))
-                return list(features(*both)) if corners else []
+                tiles = [enlarged(judged_tiles.sized(pixels[y : y + edge, x : x + edge])) for x, y in corners]
+                wide = [scaled(around[y : y + 2 * edge, x : x + 2 * edge], SIZE) for x, y in corners]
+                return list(features(np.array(tiles), np.array(wide))) if corners else []
 
             mine = [tile for tile in labelled if tile["slide"] == slide["slide"]]
             out["labelled"] += kept(list(judged_tiles.labelled_corners(mine, slide)))
