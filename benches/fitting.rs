@@ -2,6 +2,7 @@
 //!
 //!     cargo bench --bench fitting                    200,000 tiles of 2,560 features, each fit in turn
 //!     TILES=120000 FEATURES=640 FIT=prototypes cargo bench --bench fitting
+//!     FIT=choice cargo bench --bench fitting         the choice of a readout by labels of two patients
 
 mod support;
 
@@ -10,12 +11,21 @@ use std::time::Instant;
 use histokin::encoder::fitting::PcaFit;
 use histokin::encoder::neighbourhoods::{NeighbourhoodFit, NeighbourhoodSettings, SlideTiles};
 use histokin::encoder::prototypes::{PrototypeFit, PrototypeSettings};
+use histokin::encoder::readout_kind::{ReadoutKind, ReadoutSettings};
 use histokin::encoder::{self, DescriptorBatch, DeviceChoice};
+use histokin::evaluation::Class;
+use histokin::evaluation::folds::Folds;
+use histokin::evaluation::intervals::Resampling;
+use histokin::evaluation::readout_choice::{KeptFeatures, Readouts};
+use histokin::evaluation::sample::{Sample, SampleSlide, SlideFeatures};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Number of tiles of a slide.
 const OF_SLIDE: usize = 400;
+
+/// Number of tiles of a slide that readouts are judged on.
+const JUDGED: usize = 40;
 
 /// Length of a descriptor.
 const WIDTH: usize = 128;
@@ -31,7 +41,7 @@ fn main() {
     encoder::trainable::device_name(DeviceChoice::Cpu).expect("the CPU is always there");
     println!("{}", support::machine());
     println!("{tiles} tiles of {features} features; libtorch alone takes {}", peak());
-    for name in ["pca", "neighbourhoods", "prototypes"] {
+    for name in ["pca", "neighbourhoods", "prototypes", "choice"] {
         if wanted.as_deref().is_none_or(|wanted| wanted == name) {
             let begun = Instant::now();
             fit(name, tiles, features);
@@ -47,6 +57,7 @@ fn setting(name: &str) -> Option<String> {
 fn fit(name: &str, tiles: usize, features: usize) {
     let slides = (0..tiles / OF_SLIDE).map(|number| slide(number as u64, features));
     match name {
+        "choice" => choose(slides, features),
         "pca" => {
             let mut fit = PcaFit::new(features).expect("memory for two matrices");
             slides.for_each(|slide| fit.add(&slide.features).expect("a slide is added"));
@@ -65,6 +76,55 @@ fn fit(name: &str, tiles: usize, features: usize) {
             fit.head().expect("a head");
         }
     }
+}
+
+/// Keeps all slides in a file and judges every kind of readout on some of their tiles, those of each half of the slides by
+/// readouts of the other half.
+fn choose(slides: impl ExactSizeIterator<Item = SlideTiles>, features: usize) {
+    let half = slides.len() / 2;
+    let folder = std::env::temp_dir();
+    let mut kept = KeptFeatures::new(&folder, features).expect("a file");
+    let (mut names, mut tiles, mut classes) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, slide) in slides.enumerate() {
+        let judged = slide.features.values[..JUDGED * features].to_vec();
+        kept.add(&slide, &DescriptorBatch { values: judged, width: features }).expect("a slide is kept");
+        names.push(SampleSlide {
+            id: String::new(),
+            name: format!("slide {number}"),
+            also: Vec::new(),
+            patient: Some(format!("patient {}", usize::from(number < half))),
+            mpp: None,
+        });
+        tiles.push(SlideFeatures {
+            centers_um: slide.middles_um[..JUDGED].to_vec(),
+            ..SlideFeatures::default()
+        });
+        classes.extend((0..JUDGED).map(|tile| Some(Class((tile % 2) as u16))));
+    }
+    let mut sample = Sample::of_tiles(names, &tiles);
+    sample.classes = vec!["a".into(), "b".into()];
+    sample.tiles.classes = classes;
+    let folds = Folds::of(&sample, 5).expect("two patients");
+    let file = encoder::describe(encoder::DEFAULT).expect("the encoder that ships").file;
+    let settings = ReadoutSettings {
+        width: WIDTH,
+        within_um: 500.0,
+        components: 64,
+        sharpness: 1.0,
+        seed: 0,
+        plain_features: true,
+    };
+    let mut readouts = Readouts { kept, file: &file, settings };
+    let kinds = ReadoutKind::all(0);
+    let mut said = String::new();
+    let choice = readouts.choose(&kinds, &sample, &folds, &Resampling::default(), &mut |_, doing| {
+        if said != doing {
+            println!("{doing}: peak memory {}", peak());
+            said = doing.to_owned();
+        }
+        true
+    });
+    choice.expect("one is best");
 }
 
 /// Makes a slide of random tiles, 448 µm apart, so that each has neighbours beside it.

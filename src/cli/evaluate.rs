@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::choice::choice;
+use super::label_options::LabelOptions;
 use super::progress::EmbedBar;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use crate::evaluation::Exclude;
@@ -14,7 +15,7 @@ use crate::evaluation::camelyon::{self, Camelyon};
 use crate::evaluation::comparison::{Comparison, ComparisonSettings, compare};
 use crate::evaluation::gather::{self, GatherError, Gathered};
 use crate::evaluation::intervals::Resampling;
-use crate::evaluation::labels::{self, Patients};
+use crate::evaluation::labels;
 use crate::evaluation::map::MapStore;
 use crate::evaluation::report;
 use crate::evaluation::retrieval::{PoolKind, RetrievalSettings};
@@ -51,16 +52,8 @@ pub struct EvaluateArgs {
     /// The class whose retrieval is measured beside that of all classes [default: tumour, if there is any].
     #[arg(long)]
     class: Option<String>,
-    /// Share of a tile that a class must cover to label the tile: above 0, at most 1.
-    #[arg(long, default_value_t = labels::COVERAGE, value_parser = parse_coverage)]
-    coverage: f64,
-    /// Ignore labels of slides that are not available.
-    #[arg(long)]
-    some_slides: bool,
-    /// Patients of the slides: a table with the columns slide and patient, or a regular expression for slide
-    /// names, such as 'patient_\d+'.
-    #[arg(long)]
-    patients: Option<Patients>,
+    #[command(flatten)]
+    labelling: LabelOptions,
     /// Pairs of tiles closer than this distance in mm are near pairs.
     #[arg(long, default_value_t = Limits::default().near_mm)]
     near_mm: f64,
@@ -116,15 +109,6 @@ pub struct EvaluateArgs {
 /// The target class unless another is given.
 const DEFAULT_CLASS: &str = "tumour";
 
-fn parse_coverage(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
-    if share > 0.0 && share <= 1.0 {
-        Ok(share)
-    } else {
-        Err("give a share above 0 and up to 1, such as 0.5".to_owned())
-    }
-}
-
 /// Runs `histokin evaluate`.
 ///
 /// # Errors
@@ -139,12 +123,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         bail!("name at least one encoder with --encoder, or descriptors with --features");
     }
     let (mut sample, encoders) = Sample::gather(slides, candidates)?;
-    if let Some(labels) = &study.labels {
-        sample.label(labels, args.coverage, args.some_slides)?;
-    }
-    if let Some(patients) = &args.patients {
-        sample.set_patients(patients)?;
-    }
+    args.labelling.apply(&mut sample, study.labels.as_ref())?;
     let target = match (&study.labels, &args.class) {
         (None, _) => Vec::new(),
         (Some(_), Some(class)) => sample.target(class)?,

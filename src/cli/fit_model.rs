@@ -3,19 +3,27 @@
 //! neighbourhoods.
 
 #[cfg(feature = "torch")]
+mod card;
+#[cfg(feature = "torch")]
+mod choosing;
+#[cfg(feature = "torch")]
 mod fitting;
+#[cfg(feature = "torch")]
+mod sources;
 #[cfg(feature = "torch")]
 mod views;
 
 use std::path::PathBuf;
 
 use super::choice::choice;
+use super::label_options::LabelOptions;
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
 use crate::stain::StainSetting;
 
 /// Options of `histokin fit-model`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(group(clap::ArgGroup::new("knows_views").args(["neighbourhoods", "labels"])))]
 pub struct FitModelArgs {
     /// Slides to whose tissue the encoder is fitted
     #[arg(required = true)]
@@ -73,8 +81,16 @@ pub struct FitModelArgs {
     /// With neighbourhoods: number of varied views of each tile, moved and in other sizes, directions and amounts of
     /// stain, such as 3. What differs between them is reduced as well, as in the default encoder. The network looks at
     /// each view, so that fitting takes as many times longer
-    #[arg(long, default_value_t = 0, requires = "neighbourhoods", value_parser = clap::value_parser!(u32).range(..=32))]
+    #[arg(long, default_value_t = 0, requires = "knows_views", value_parser = clap::value_parser!(u32).range(..=32))]
     pub views: u32,
+    /// Choose the readout by labels, as `evaluate` takes them: each kind (principal components, neighbourhoods and
+    /// prototypes, with angle or distance where that matters) is judged on labelled tiles of patients that it was not
+    /// fitted to, by P@5 across patients. The best one is fitted to all slides
+    #[arg(long, conflicts_with_all = ["prototypes", "neighbourhoods", "whiten", "cosine"])]
+    pub labels: Option<PathBuf>,
+    /// What labels mean for tiles and patients.
+    #[command(flatten)]
+    pub labelling: LabelOptions,
     /// Whether tiles are stain-normalised, for fitting and whenever the encoder is used [default: lab, and none
     /// for vision transformers]
     #[arg(long, value_enum)]

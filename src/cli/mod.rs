@@ -18,6 +18,7 @@ mod heat_map;
 mod import;
 mod index;
 mod info;
+pub mod label_options;
 mod marks;
 mod progress;
 mod project_map;

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use histokin::cli::fit_model::{self, FitModelArgs, StainArg};
+use histokin::cli::label_options::LabelOptions;
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::engine::Engine;
 use histokin::encoder::model::{About, ModelFile, Preprocessing};
@@ -230,6 +231,8 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
         neighbourhoods: false,
         within_um: 500.0,
         views: 0,
+        labels: None,
+        labelling: LabelOptions::default(),
         stain: Some(StainArg::Lab),
         cosine: false,
         stain_switch: false,

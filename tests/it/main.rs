@@ -39,6 +39,7 @@ mod privacy;
 mod query;
 mod query_builder;
 mod raw_tiles;
+mod readout_choice;
 mod session;
 mod shards;
 mod session_query;

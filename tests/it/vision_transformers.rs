@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use histokin::cli::fit_model::{self, FitModelArgs};
+use histokin::cli::label_options::LabelOptions;
 use histokin::encoder::{self, DeviceChoice, EncoderError};
 use histokin::stain::StainSetting;
 use image::RgbImage;
@@ -212,6 +213,8 @@ fn fit_args(models: &Path, weights: &Path) -> FitModelArgs {
         neighbourhoods: true,
         within_um: 100.0,
         views: 0,
+        labels: None,
+        labelling: LabelOptions::default(),
         stain: None,
         stain_switch: false,
         components: 64,

@@ -42,6 +42,8 @@ mod parameters;
 pub mod prototypes;
 mod pth;
 pub mod readout;
+#[cfg(feature = "torch")]
+pub mod readout_kind;
 mod removed;
 pub mod speeds;
 mod state_dict;

@@ -58,6 +58,13 @@ impl ClassSums {
     }
 }
 
+impl ClassRetrieval {
+    /// Returns the mean over classes of a measure, if it was measured.
+    pub fn figure(&self, measure: Measure) -> Option<Figure> {
+        self.mean[Measure::ALL.iter().position(|other| *other == measure)?]
+    }
+}
+
 /// Returns the mean over classes of P@5 of `a` minus that of `b` (same tiles, same settings), with its 95 %
 /// interval from the same draws of patients for both.
 pub fn difference(a: &ClassRetrieval, b: &ClassRetrieval, resampling: &Resampling) -> Option<Figure> {

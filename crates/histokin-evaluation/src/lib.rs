@@ -14,6 +14,7 @@ pub mod classes;
 pub mod comparison;
 pub mod control;
 pub mod examples;
+pub mod folds;
 pub mod gather;
 pub mod headline;
 pub mod health;
@@ -25,6 +26,8 @@ pub mod neighbours;
 mod pairs;
 pub mod preview;
 pub mod probe;
+#[cfg(feature = "torch")]
+pub mod readout_choice;
 pub mod report;
 pub mod retrieval;
 pub mod sample;

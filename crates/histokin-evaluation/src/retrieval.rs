@@ -198,19 +198,48 @@ pub fn ask(
     settings: &RetrievalSettings,
 ) -> Result<Retrieval, EvaluationError> {
     tiles.check(descriptors)?;
+    let (queries, unanswerable) = choose_queries(tiles, tiles.groups(settings.exclude), settings);
+    let queries = answered(descriptors, tiles, settings, &queries, true);
+    Ok(Retrieval::of(queries, tiles, settings, unanswerable))
+}
+
+/// Answers those of the queries of [`ask`] for whose rows `is_asked` is true, without average precision.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn ask_some(
+    descriptors: Descriptors<'_>,
+    tiles: &Tiles,
+    settings: &RetrievalSettings,
+    is_asked: impl Fn(u32) -> bool,
+) -> Result<Vec<QueryOutcome>, EvaluationError> {
+    tiles.check(descriptors)?;
+    let (mut queries, _) = choose_queries(tiles, tiles.groups(settings.exclude), settings);
+    queries.retain(|query| is_asked(*query));
+    Ok(answered(descriptors, tiles, settings, &queries, false))
+}
+
+/// Answers the queries at these rows; with `ranks_all` their average precision is measured, which ranks all tiles.
+fn answered(
+    descriptors: Descriptors<'_>,
+    tiles: &Tiles,
+    settings: &RetrievalSettings,
+    queries: &[u32],
+    ranks_all: bool,
+) -> Vec<QueryOutcome> {
     let groups = tiles.groups(settings.exclude);
     let rows: Vec<u32> = (0..tiles.len() as u32)
         .filter(|row| settings.pool == PoolKind::All || tiles.classes[*row as usize].is_some())
         .collect();
     let pool = Pool::new(descriptors, groups, rows);
     let counts = Counts::of(tiles, groups, pool.rows());
-    let (queries, unanswerable) = choose_queries(tiles, groups, settings);
-    let answers = pool.nearest(&queries, ANSWERS);
-    let precisions = average_precisions(&pool, tiles, groups, &queries, settings.seed);
-    let outcomes: Vec<QueryOutcome> = queries
-        .iter()
-        .zip(answers)
-        .zip(precisions)
+    let answers = pool.nearest(queries, ANSWERS);
+    let precisions = match ranks_all {
+        true => average_precisions(&pool, tiles, groups, queries, settings.seed),
+        false => vec![None; queries.len()],
+    };
+    let outcomes = queries.iter().zip(answers).zip(precisions);
+    outcomes
         .filter_map(|((query, answers), average_precision)| {
             let class = tiles.classes[*query as usize]?;
             let of = |answer: &Neighbour| tiles.classes[answer.tile as usize];
@@ -226,13 +255,23 @@ pub fn ask(
                 average_precision,
             })
         })
-        .collect();
-    let slides = outcomes.iter().map(|outcome| tiles.slides[outcome.tile as usize]).collect();
-    let patients = outcomes.iter().map(|outcome| tiles.patients[outcome.tile as usize]).collect();
-    Ok(Retrieval { settings: *settings, queries: outcomes, unanswerable, slides, patients })
+        .collect()
 }
 
 impl Retrieval {
+    /// Gathers queries, in any order, of `tiles`.
+    pub(super) fn of(
+        mut queries: Vec<QueryOutcome>,
+        tiles: &Tiles,
+        settings: &RetrievalSettings,
+        unanswerable: Vec<Class>,
+    ) -> Self {
+        queries.sort_by_key(|query| (query.class, query.tile));
+        let slides = queries.iter().map(|query| tiles.slides[query.tile as usize]).collect();
+        let patients = queries.iter().map(|query| tiles.patients[query.tile as usize]).collect();
+        Self { settings: *settings, queries, unanswerable, slides, patients }
+    }
+
     /// Returns the classes with queries, in order.
     pub fn classes(&self) -> Vec<Class> {
         let mut classes: Vec<Class> = self.queries.iter().map(|query| query.class).collect();

@@ -1,15 +1,21 @@
 //! The tiles on which encoders are compared: tiles that every encoder has embedded, with their positions,
 //! patients and classes.
 
+mod error;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
 
 use serde::Serialize;
+
+pub use error::SampleError;
 
 use super::comparison::no_retrieval_of;
 use super::labels::{LabelCounts, Labels, Patients, SlideLabels, means_tumour};
 use super::{Class, Descriptors, Exclude, Tiles};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::number_format::counted;
+use histokin_core::slide::{SlideError, SlideInfo};
 
 /// One slide of the sample.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +35,31 @@ pub struct SampleSlide {
 }
 
 impl SampleSlide {
+    /// Returns the slide that was opened from a file.
+    ///
+    /// # Errors
+    /// [`SlideError::NoMpp`] if its pixel size is unknown.
+    pub fn of(info: &SlideInfo) -> Result<Self, SlideError> {
+        let of_path = |part: Option<&OsStr>| part.map(|part| part.to_string_lossy().into_owned());
+        Ok(Self {
+            id: info.id.0.clone(),
+            name: of_path(info.path.file_stem()).unwrap_or_default(),
+            also: of_path(info.path.file_name()).into_iter().collect(),
+            patient: None,
+            mpp: Some(info.require_mpp()?),
+        })
+    }
+
+    /// Returns the labels of the slide, if there are any.
+    pub fn labels(&self, labels: &Labels) -> Option<SlideLabels> {
+        let names = self.names();
+        let own = labels.slides.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        own.map(|(_, drawn)| drawn.clone()).reduce(|mut all, drawn| {
+            all.join(drawn);
+            all
+        })
+    }
+
     /// Returns all names that labels may use for the slide.
     fn names(&self) -> Vec<&str> {
         let own = [self.name.as_str(), self.id.as_str()];
@@ -108,86 +139,6 @@ pub struct Sample {
     tumour_classes: Vec<String>,
 }
 
-/// An error while preparing the sample.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum SampleError {
-    /// There are no descriptors.
-    #[error("there are no descriptors to evaluate; embed slides first, or name a file with --features")]
-    Empty,
-    /// Two encoders have tiles of different sizes.
-    #[error(
-        "{slide}: tiles of {a} are {a_px} pixels wide and those of {b} {b_px}; encoders are compared on the same \
-         tiles only, so embed the slides with both at the same tile size and spacing"
-    )]
-    TileSize {
-        /// Name of the slide.
-        slide: String,
-        /// Name of the first encoder.
-        a: String,
-        /// Width of its tiles in level-0 pixels.
-        a_px: u32,
-        /// Name of the second encoder.
-        b: String,
-        /// Width of its tiles in level-0 pixels.
-        b_px: u32,
-    },
-    /// Two encoders have no tile in common.
-    #[error(
-        "{slide}: {a} and {b} have no tile in common, so they cannot be compared; embed the slide with both at the \
-         same tile size and spacing"
-    )]
-    NothingInCommon {
-        /// Name of the slide.
-        slide: String,
-        /// Name of the first encoder.
-        a: String,
-        /// Name of the second encoder.
-        b: String,
-    },
-    /// Labels are given for slides that are not in the sample.
-    #[error(
-        "labels are given for slides that are not here: {unknown}. The slides here are: {known}. Correct the labels, \
-         or give --some-slides to use the labels of the slides that are here"
-    )]
-    UnknownSlides {
-        /// Names of these slides, separated by commas.
-        unknown: String,
-        /// Names of the slides of the sample.
-        known: String,
-    },
-    /// Labels are in pixels, but the pixel size is unknown.
-    #[error("slide {slide} has positions in µm only, but its labels are in pixels; give --slide-mpp")]
-    NoPixelSize {
-        /// Name of the slide.
-        slide: String,
-    },
-    /// No tile takes a class from the labels.
-    #[error(
-        "no tile takes a class from the labels ({conflicting} lie in two classes, {uncovered} in none); check that \
-         the labels are in level-0 pixels of these slides, or give a lower --coverage"
-    )]
-    NoLabelledTile {
-        /// Number of tiles in two or more classes.
-        conflicting: usize,
-        /// Number of tiles in no class.
-        uncovered: usize,
-    },
-    /// No tile is of the target class.
-    #[error("there is no labelled tile of class {asked:?}; the labelled tiles are of: {known}")]
-    NoSuchClass {
-        /// Name of the target class.
-        asked: String,
-        /// Names of the classes with tiles.
-        known: String,
-    },
-    /// Slides have no patient.
-    #[error("no patient for these slides: {slides}; complete the table or correct the pattern of --patients")]
-    NoPatient {
-        /// Names of the slides, separated by commas.
-        slides: String,
-    },
-}
-
 /// Position of a tile in tenths of a µm, which identifies it across encoders despite rounding.
 type Key = (i64, i64);
 
@@ -250,6 +201,17 @@ impl Sample {
             }
         }
         if sample.tiles.is_empty() { Err(SampleError::Empty) } else { Ok((sample, encoders)) }
+    }
+
+    /// Returns the sample of these tiles of each slide, whatever their descriptors.
+    pub fn of_tiles(slides: Vec<SampleSlide>, tiles: &[SlideFeatures]) -> Self {
+        let mut sample = Self { slides, ..Self::default() };
+        for (index, features) in tiles.iter().enumerate() {
+            let all = features.centers_um.iter().copied().map(key).collect();
+            sample.add_tiles(index, features, &all);
+        }
+        sample.number_patients();
+        sample
     }
 
     /// Checks that two encoders have tiles of the same size on the slide `index`.
@@ -383,17 +345,26 @@ impl Sample {
 
     /// Numbers the patients; a slide of unknown patient counts as a separate patient.
     fn number_patients(&mut self) {
-        let mut numbers: HashMap<String, u32> = HashMap::new();
-        let of_slide: Vec<u32> = self
-            .slides
-            .iter()
-            .map(|slide| {
-                let name = slide.patient.clone().unwrap_or_else(|| format!("\u{0}{}", slide.name));
-                let next = numbers.len() as u32;
-                *numbers.entry(name).or_insert(next)
-            })
-            .collect();
+        let of_slide = self.patients_of_slides();
         self.tiles.patients = self.tiles.slides.iter().map(|slide| of_slide[*slide as usize]).collect();
+    }
+
+    /// Returns the number of each slide's patient.
+    pub(super) fn patients_of_slides(&self) -> Vec<u32> {
+        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let number = |slide: &SampleSlide| {
+            let name = slide.patient.clone().unwrap_or_else(|| format!("\u{0}{}", slide.name));
+            let next = numbers.len() as u32;
+            *numbers.entry(name).or_insert(next)
+        };
+        self.slides.iter().map(number).collect()
+    }
+
+    /// Returns the name of the patient of this number, or of the slide whose patient is unknown.
+    pub(super) fn patient_name(&self, number: u32) -> &str {
+        let of_slides = self.patients_of_slides();
+        let slide = of_slides.iter().position(|patient| *patient == number).map(|slide| &self.slides[slide]);
+        slide.map_or("", |slide| slide.patient.as_deref().unwrap_or(&slide.name))
     }
 
     /// Returns the number of patients; each slide of unknown patient counts as one.

@@ -18,7 +18,11 @@ impl HeadOutput {
 }
 
 impl FeatureScaling {
-    fn of(self, features: Tensor) -> Result<Tensor, TchError> {
+    /// Scales features `[N, F]`.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
+    pub(crate) fn of(self, features: Tensor) -> Result<Tensor, TchError> {
         match self {
             Self::None => Ok(features),
             Self::Hellinger => {

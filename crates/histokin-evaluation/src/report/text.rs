@@ -188,7 +188,7 @@ fn differences(comparison: &Comparison) -> impl Iterator<Item = String> + '_ {
 }
 
 /// Returns the rows as lines whose cells are aligned.
-fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+pub fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
