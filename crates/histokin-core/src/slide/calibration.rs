@@ -272,6 +272,8 @@ pub(super) fn um_per_unit(unit: &str) -> Option<f64> {
     // ImageJ writes characters beyond ASCII as `\u00B5`.
     let plain =
         unit.trim().trim_matches('"').replace("\\u00B5", "µ").replace("\\u00b5", "µ").replace('μ', "µ");
+    // UTF-8 that was read as Latin-1 and written as UTF-8 once more.
+    let plain = plain.replace("Â", "");
     // Case distinguishes mm from Mm and nm from Nm in OME only, where the latter are never used.
     Some(match plain.to_lowercase().as_str() {
         "µm" | "um" | "micron" | "microns" | "micrometer" | "micrometers" | "micrometre" | "micrometres" => {
@@ -480,6 +482,7 @@ mod tests {
             ("micron", 4.0),
             ("\\u00B5m", 4.0),
             ("µm", 4.0),
+            ("Âµm", 4.0),
             ("nm", 0.004),
             ("mm", 4000.0),
             ("cm", 40_000.0),

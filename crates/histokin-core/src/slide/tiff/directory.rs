@@ -229,11 +229,19 @@ impl<R: Read + Seek> Tiff<R> {
         }
     }
 
-    /// Reads the first value of a tag with fractions (RATIONAL); may be invalid (not finite).
+    /// Reads the first value of a tag with fractions (RATIONAL, or the types that libtiff reads in its place: SRATIONAL,
+    /// FLOAT, DOUBLE); may be invalid (not finite).
     pub fn fraction(&mut self, entry: &Entry) -> Option<f64> {
-        let bytes = self.values(entry, 1).ok().filter(|_| entry.kind == 5)?;
-        let (numerator, denominator) = bytes.split_at(4);
-        Some(self.number(numerator) as f64 / self.number(denominator) as f64)
+        let bytes = self.values(entry, 1).ok()?;
+        let half = |start: usize| self.number(&bytes[start..start + 4]) as u32;
+        let signed = |start: usize| f64::from(half(start).cast_signed());
+        match entry.kind {
+            5 => Some(f64::from(half(0)) / f64::from(half(4))),
+            10 => Some(signed(0) / signed(4)),
+            11 => Some(f32::from_bits(half(0)).into()),
+            12 => Some(f64::from_bits(self.number(&bytes))),
+            _ => None,
+        }
     }
 
     /// Reads the text of a tag up to its first zero byte. Bytes that are not valid UTF-8 are read as Latin-1.

@@ -75,7 +75,8 @@ struct Writer {
     is_big: bool,
 }
 
-/// Tag, type (2 ASCII, 3 SHORT, 4 LONG, 5 RATIONAL as two numbers, 16 LONG8) and values.
+/// Tag, type (2 ASCII, 3 SHORT, 4 LONG, 5 RATIONAL and 10 SRATIONAL as two numbers, 11 FLOAT and 12 DOUBLE as their bits,
+/// 16 LONG8) and values.
 pub(crate) type Tag = (u16, u16, Vec<u64>);
 
 impl Writer {
@@ -168,13 +169,13 @@ impl Writer {
             let each = match kind {
                 1 | 2 | 7 => 1,
                 3 => 2,
-                4 | 5 | 9 | 13 => 4,
+                4 | 5 | 9 | 10 | 11 | 13 => 4,
                 _ => 8,
             };
             let encoded: Vec<u8> = numbers.iter().flat_map(|number| self.encoded(*number, each)).collect();
             self.number((*tag).into(), 2);
             self.number((*kind).into(), 2);
-            let values_each = if *kind == 5 { 2 } else { 1 };
+            let values_each = if matches!(kind, 5 | 10) { 2 } else { 1 };
             self.number(numbers.len() as u64 / values_each, word);
             if encoded.len() <= word {
                 self.bytes.extend_from_slice(&encoded);

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::super::calibration::um_per_unit;
+use super::super::calibration::{decimal, um_per_unit};
 
 /// Maximum number of elements and attributes that are read; files with 10,000 planes have about 100,000.
 const MOST_NODES: u32 = 4_000_000;
@@ -148,7 +148,7 @@ fn image(node: Node, root: Node, directories: u64, next: &mut u64) -> Option<Ima
     }
     *next = next.saturating_add(total);
     let length = |axis: &str| {
-        let value: f64 = pixels.attribute(format!("PhysicalSize{axis}").as_str())?.trim().parse().ok()?;
+        let value = decimal(pixels.attribute(format!("PhysicalSize{axis}").as_str())?)?;
         let unit = pixels.attribute(format!("PhysicalSize{axis}Unit").as_str()).unwrap_or("µm");
         um_per_unit(unit).map(|um| value * um)
     };
@@ -257,6 +257,15 @@ mod tests {
             <Channel ID="C" SamplesPerPixel="3"/><TiffData/></Pixels>"#,
         );
         assert_eq!((image.directories, image.pixel_size), (vec![Some(0)], None));
+    }
+
+    #[test]
+    fn lengths_may_have_a_decimal_comma() {
+        let image = described(
+            r#"<Pixels SizeX="4" SizeY="3" PhysicalSizeX="0,25" PhysicalSizeXUnit="Âµm" PhysicalSizeY="250,0"
+            PhysicalSizeYUnit="nm"><TiffData IFD="0"/></Pixels>"#,
+        );
+        assert_eq!(image.pixel_size, Some((0.25, 0.25)));
     }
 
     #[test]

@@ -73,8 +73,8 @@ pub(in crate::slide) struct Page {
     pub depth: u64,
     /// Pixels per unit along both axes.
     pub resolution: Option<(f64, f64)>,
-    /// Value of ResolutionUnit: 1 none, 2 inch, 3 centimetre.
-    pub resolution_unit: Option<u64>,
+    /// Value of ResolutionUnit: 1 none, 2 inch, which a missing tag means, 3 centimetre.
+    pub resolution_unit: u64,
     /// Text of ImageDescription.
     pub description: Option<String>,
     /// Name of the program that wrote the file.
@@ -253,7 +253,7 @@ impl Walk {
             ink_set: optional(tiff, tag::INK_SET).unwrap_or(1),
             depth: tiff.one(directory, tag::IMAGE_DEPTH, 1)?,
             resolution,
-            resolution_unit: optional(tiff, tag::RESOLUTION_UNIT),
+            resolution_unit: optional(tiff, tag::RESOLUTION_UNIT).unwrap_or(2),
             description,
             software,
             texts,

@@ -383,7 +383,7 @@ fn info(
         }
     };
     let per_unit = page.resolution;
-    let unit = page.resolution_unit.and_then(|unit| u16::try_from(unit).ok());
+    let unit = u16::try_from(page.resolution_unit).ok();
     let (by_tags, power) = calibration::tiff(page.description.as_deref(), per_unit, unit);
     let from_layout = layout.pixel_size.map(|(x, y)| Stated::pixel_size(x, y));
     let stated: Vec<Stated> = from_layout.into_iter().chain(by_tags).collect();
@@ -430,8 +430,8 @@ fn properties(page: &Page, file: &TiffFile) -> BTreeMap<String, String> {
         put("YResolution", y.to_string());
     }
     let unit = match page.resolution_unit {
-        Some(2) => Some("inch"),
-        Some(3) => Some("centimeter"),
+        2 => Some("inch"),
+        3 => Some("centimeter"),
         _ => None,
     };
     unit.map(|unit| put("ResolutionUnit", unit.to_owned()));

@@ -333,6 +333,24 @@ fn levels_lie_in_sub_ifds_or_follow_without_a_flag() {
 }
 
 #[test]
+fn resolutions_of_every_type_are_read_and_are_per_inch_unless_stated() {
+    let bits = |number: f64| u64::from((number as f32).to_bits());
+    for (kind, value) in [
+        (5, vec![101_600, 1]),
+        (10, vec![203_200, 2]),
+        (11, vec![bits(101_600.0)]),
+        (12, vec![101_600_f64.to_bits()]),
+    ] {
+        for is_big_endian in [false, true] {
+            let made = page(tiles(&picture(SIZE), rgb)).with(282, kind, &value).with(283, kind, &value);
+            let opened = opened(&file_of(&[made], is_big_endian, false));
+            let mpp = slide(&opened).info().mpp.map(|mpp| (mpp.x(), mpp.y()));
+            assert_eq!(mpp, Some((0.25, 0.25)), "type {kind}");
+        }
+    }
+}
+
+#[test]
 fn channels_of_ome_are_added_up_in_their_colours() {
     let description = r#"<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
         <Image ID="Image:0"><Pixels DimensionOrder="XYZCT" Type="uint16" SizeX="50" SizeY="40" SizeC="2" SizeZ="1" SizeT="1"
