@@ -4,16 +4,20 @@
 use super::ome::{self, Channel};
 use super::page::Page;
 use super::qptiff;
+use crate::number_format::counted;
 
 /// Maximum number of channels that are shown together; more would take seconds for each tile.
 const MAX_CHANNELS: usize = 8;
 
-/// Largest ratio between the aspect ratios of a level and of level 0, in either direction.
-const MAX_DISTORTION: f64 = 1.5;
+/// Largest difference in pixels between a side of a level and the same fraction of level 0: writers cut off or round up at
+/// every halving.
+const ROUNDING: f64 = 2.0;
 
-/// Shortest side in pixels for which the aspect ratio is checked; on shorter sides, rounding distorts it too
-/// much.
-const MIN_SIDE: u64 = 16;
+/// Largest ratio between the factors by which both sides of a level are reduced: some writers pad levels by a few pixels.
+const MAX_DISTORTION: f64 = 1.02;
+
+/// Maximum number of images that are named in a note.
+const MAX_NAMED: usize = 3;
 
 /// The convention that the images of a file follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +98,14 @@ pub(in crate::slide) fn channel_name(channels: &[Channel], index: usize) -> Stri
 }
 
 impl<'a> Layout<'a> {
+    /// Whether the file itself calls a level a reduced version of level 0.
+    pub fn is_stated(&self, level: usize) -> bool {
+        let (main, page) = (self.levels[0][0].page, self.levels[level][0].page);
+        page.is_reduced()
+            || main.children.iter().any(|child| std::ptr::eq(child, page))
+            || self.kind == Kind::Qptiff
+    }
+
     /// Builds a layout with the levels that `candidates` provide for `planes`.
     pub fn new(
         kind: Kind,
@@ -198,11 +210,8 @@ fn is_level(main: &Page, page: &Page, is_reduced: bool) -> bool {
         return false;
     }
     if is_reduced {
-        let shape = |page: &Page| page.width as f64 / page.height as f64;
-        let distortion = shape(page) / shape(main);
-        return page.width.min(page.height) < MIN_SIDE
-            || (1.0 / MAX_DISTORTION..=MAX_DISTORTION).contains(&distortion)
-            || is_padded_reduction(main, page);
+        // Labels and overviews of the glass are flagged as well, but have another shape.
+        return is_uniform_reduction(main.size(), page.size()) || is_padded_reduction(main, page);
     }
     // Thumbnails have arbitrary sizes; levels are reduced by whole numbers and stored in the same way as
     // level 0.
@@ -220,6 +229,17 @@ fn is_padded_reduction(main: &Page, page: &Page) -> bool {
     (1..32).map(|power| 1_u64 << power).any(|factor| {
         fits(main.width, page.width, tile.0, factor) && fits(main.height, page.height, tile.1, factor)
     })
+}
+
+/// Whether both sides are reduced by the same factor, with any rounding and a little padding.
+fn is_uniform_reduction(main: (u64, u64), level: (u64, u64)) -> bool {
+    let factors = |main: u64, level: u64| {
+        let (main, level) = (main as f64, level as f64);
+        let largest = if level > ROUNDING { main / (level - ROUNDING) } else { f64::INFINITY };
+        (main / (level + ROUNDING), largest)
+    };
+    let (across, down) = (factors(main.0, level.0), factors(main.1, level.1));
+    across.0 <= down.1 * MAX_DISTORTION && down.0 <= across.1 * MAX_DISTORTION
 }
 
 /// Whether both sides are reduced by a whole number, with any rounding.
@@ -273,22 +293,33 @@ fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String
         None => found.into_iter().filter(like_first).unzip(),
     };
     let mut candidates = child_levels(&planes);
-    if candidates.is_empty() {
-        // Before SubIFDs were used, levels were separate images.
-        for image in images.iter().filter(|image| !std::ptr::eq(*image, main)) {
-            let other: Vec<Plane> = planes_of(image).into_iter().map(|(_, plane)| plane).collect();
-            let fits = |plane: &Plane| is_level(first.page, plane.page, plane.page.is_reduced());
-            if other.len() == planes.len() && other.iter().all(fits) {
-                candidates.push(other);
-            }
+    let has_children = !candidates.is_empty();
+    let (mut associated, mut further) = (Vec::new(), Vec::new());
+    for image in images.iter().filter(|image| !std::ptr::eq(*image, main)) {
+        let other: Vec<Plane> = planes_of(image).into_iter().map(|(_, plane)| plane).collect();
+        let Some(plane) = other.first() else { continue };
+        if let Some(name) = picture_name(&image.name) {
+            associated.push((name.to_owned(), plane.page));
+            continue;
         }
+        // Before SubIFDs were used, levels were separate images.
+        let fits = |plane: &Plane| is_level(first.page, plane.page, plane.page.is_reduced());
+        match !has_children && other.len() == planes.len() && other.iter().all(fits) {
+            true => candidates.push(other),
+            false => further.push(format!("{:?} of {} × {} px", image.name, image.width, image.height)),
+        }
+    }
+    if !further.is_empty() {
+        let more = if further.len() > MAX_NAMED { ", …" } else { "" };
+        let are = if further.len() == 1 { "is" } else { "are" };
+        notes.push(format!(
+            "it contains {}, which {are} not shown: {}{more}",
+            counted(further.len() as u64, "further image"),
+            further[..further.len().min(MAX_NAMED)].join(", ")
+        ));
     }
     let mut layout = Layout::new(Kind::Ome, planes, channels, candidates);
-    for image in images.iter().filter(|image| !std::ptr::eq(*image, main)) {
-        if let (Some(name), Some((_, plane))) = (picture_name(&image.name), planes_of(image).first()) {
-            layout.associated.push((name.to_owned(), plane.page));
-        }
-    }
+    layout.associated = associated;
     if main.focal_planes > 1 {
         notes.push(format!("it has {} focal planes, of which the middle one is shown", main.focal_planes));
     }
@@ -329,6 +360,26 @@ mod tests {
             [((46_000, 32_914), (1024, 732)), ((4096, 3072), (1024, 1024)), ((4096, 3072), (4096, 3072))]
         {
             assert!(!is_whole_reduction(main, level), "{main:?} {level:?}");
+        }
+    }
+
+    #[test]
+    fn levels_that_are_flagged_have_the_shape_of_the_slide_and_labels_have_not() {
+        for (main, level) in [
+            ((4096, 3072), (1638, 1229)),
+            ((46_000, 32_914), (1024, 732)),
+            ((40_000, 700), (625, 11)),
+            ((40_000, 700), (39, 1)),
+            ((1025, 771), (129, 97)),
+            // Padded to 16 pixels.
+            ((46_000, 32_914), (2880, 2064)),
+        ] {
+            assert!(is_uniform_reduction(main, level), "{main:?} {level:?}");
+        }
+        for (main, level) in
+            [((4096, 3072), (600, 500)), ((46_000, 32_914), (387, 463)), ((46_000, 32_914), (1280, 431))]
+        {
+            assert!(!is_uniform_reduction(main, level), "{main:?} {level:?}");
         }
     }
 

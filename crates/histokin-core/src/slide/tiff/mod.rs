@@ -23,6 +23,7 @@ mod opaque;
 pub(super) mod page;
 mod qptiff;
 pub(super) mod raster;
+mod resemblance;
 mod rows;
 mod samples;
 mod source;

@@ -10,7 +10,7 @@ use image::RgbaImage;
 use super::super::calibration::{self, SlideWarning, Stated, calibrate};
 use super::super::channel::{self, ChannelDisplay, SlideChannel};
 use super::super::reconnecting::Stamp;
-use super::super::{OpenSettings, Reader, SlideError, SlideInfo, SlideSource};
+use super::super::{Level, OpenSettings, Reader, SlideError, SlideInfo, SlideSource};
 use super::super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
 use super::channels::{self, Sum};
 use super::colours::Rendering;
@@ -99,19 +99,40 @@ impl TiffSource {
         let mut info = info(path, &file, &layout, &levels, base, settings.user_mpp)?;
         info.associated = associated.keys().cloned().collect();
         record_rendering(&mut info, &pixels, &notes);
-        let in_strips = levels.iter().any(|level| level.rasters.iter().any(|raster| !raster.is_tiled));
-        let kept = if in_strips { Kept::Shown } else { Kept::Shared };
-        Ok(Self {
+        let memory_cache = cache_for(&levels);
+        let mut source = Self {
             info,
             stamp: file.stamp,
             levels,
             pixels,
             associated,
             profile,
-            memory_cache: MemoryCache::new(Budget::of_process(), kept),
+            memory_cache,
             large: Mutex::new(()),
             bands: Default::default(),
-        })
+        };
+        let is_stated: Vec<bool> = (0..layout.levels.len()).map(|level| layout.is_stated(level)).collect();
+        source.leave_out_other_images(&is_stated);
+        Ok(source)
+    }
+
+    /// Removes a level that is not one.
+    pub(super) fn remove_level(&mut self, level: usize) -> Level {
+        self.levels.remove(level);
+        // Tiles are cached by the number of their level.
+        self.memory_cache = cache_for(&self.levels);
+        self.info.levels.remove(level)
+    }
+
+    /// Adds a warning about what is not shown.
+    pub(super) fn add_warning(&mut self, warning: SlideWarning) {
+        self.info.warnings.push(warning);
+    }
+
+    /// Number of pixels of a tile or strip of a level.
+    pub(super) fn pixels_of_chunk(&self, level: usize) -> u64 {
+        let grid = &self.levels[level].rasters[0].grid;
+        u64::from(grid.tile_width) * u64::from(grid.tile_height)
     }
 
     /// Whether a level is stored in strips, which span its whole width.
@@ -279,6 +300,12 @@ impl TiffLevel {
     fn height(&self) -> u32 {
         self.rasters[0].grid.height
     }
+}
+
+/// Returns a cache for the tiles and strips of these levels.
+fn cache_for(levels: &[TiffLevel]) -> MemoryCache {
+    let in_strips = levels.iter().any(|level| level.rasters.iter().any(|raster| !raster.is_tiled));
+    MemoryCache::new(Budget::of_process(), if in_strips { Kept::Shown } else { Kept::Shared })
 }
 
 fn level(planes: &[Plane], file: &mut TiffFile, left: &mut u64) -> Result<TiffLevel, Refusal> {

@@ -4,13 +4,13 @@ use std::io::{Cursor, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use image::{Rgb, RgbImage, RgbaImage};
+use image::{Rgb, RgbImage, RgbaImage, imageops};
 use proptest::prelude::*;
 
 use super::super::channel::ChannelDisplay;
 use super::super::{Reader, SlideError, SlideSource, open, open_with_channels};
 use super::directory::Tiff;
-use super::made::{MadePage, MadeTiff, file_of, jpeg, tiff_bytes};
+use super::made::{self, MadePage, MadeTiff, file_of, jpeg, tiff_bytes};
 use super::page;
 use super::raster::{Raster, most_chunks};
 use crate::geometry::LevelRect;
@@ -309,10 +309,11 @@ fn a_missing_tile_of_a_pyramid_leaves_its_other_tiles_as_openslide_reads_them() 
 
 #[test]
 fn levels_lie_in_sub_ifds_or_follow_without_a_flag() {
-    let fine = picture((128, 96));
-    let chunks = |edge: u32| tiles(&picture((128 / edge, 96 / edge)), rgb);
+    let fine = made::picture(128, 96);
+    let reduced = |factor: u32| imageops::thumbnail(&fine, 128 / factor, 96 / factor);
     let level = |factor: u32| {
-        MadePage::new((128 / factor, 96 / factor), Some(TILE), chunks(factor)).of_samples(&[8, 8, 8], 2)
+        let chunks = tiles(&reduced(factor), rgb);
+        MadePage::new((128 / factor, 96 / factor), Some(TILE), chunks).of_samples(&[8, 8, 8], 2)
     };
     let in_children = MadePage { children: vec![level(2), level(4)], ..level(1) };
     for pages in [vec![in_children], vec![level(1), level(2), level(4)]] {
@@ -321,7 +322,7 @@ fn levels_lie_in_sub_ifds_or_follow_without_a_flag() {
         let sizes: Vec<(u32, u32)> =
             slide.info().levels.iter().map(|level| (level.width, level.height)).collect();
         assert_eq!(sizes, [(128, 96), (64, 48), (32, 24)]);
-        assert!(whole(slide, 0) == as_rgba(&fine) && whole(slide, 2) == as_rgba(&picture((32, 24))));
+        assert!(whole(slide, 0) == as_rgba(&fine) && whole(slide, 2) == as_rgba(&reduced(4)));
     }
     // A thumbnail is not a level.
     let opened = opened(&file_of(
@@ -330,6 +331,61 @@ fn levels_lie_in_sub_ifds_or_follow_without_a_flag() {
         false,
     ));
     assert_eq!(slide(&opened).info().levels.len(), 1);
+}
+
+#[test]
+fn an_image_of_half_the_size_that_shows_something_else_is_no_level() {
+    let fine = made::picture(256, 192);
+    let half = imageops::thumbnail(&fine, 128, 96);
+    let other = imageops::rotate180(&half);
+    let page = |picture: &RgbImage| {
+        MadePage::new(picture.dimensions(), Some(TILE), tiles(picture, rgb)).of_samples(&[8, 8, 8], 2)
+    };
+    let quarter = imageops::thumbnail(&fine, 64, 48);
+    for (pages, widths) in [
+        (vec![page(&fine), page(&half), page(&quarter)], vec![256, 128, 64]),
+        (vec![page(&fine), page(&other), page(&quarter)], vec![256, 64]),
+        // What the file calls a reduced version is one.
+        (vec![page(&fine), page(&other).with(254, 4, &[1])], vec![256, 128]),
+    ] {
+        let opened = opened(&file_of(&pages, false, false));
+        let info = slide(&opened).info();
+        assert_eq!(info.levels.iter().map(|level| level.width).collect::<Vec<u32>>(), widths);
+        let said: Vec<String> = info.warnings.iter().map(|warning| warning.text()).collect();
+        let wanted = ["it also contains a different image of 128 × 96 px, which is not shown"];
+        assert_eq!(said, if widths.len() == 2 && widths[1] == 64 { &wanted[..] } else { &[] });
+        let coarsest = info.levels.len() as u32 - 1;
+        assert!(widths.contains(&128) || whole(slide(&opened), coarsest) == as_rgba(&quarter));
+    }
+}
+
+#[test]
+fn a_label_that_is_flagged_as_a_reduced_image_is_no_level() {
+    let level = |factor: u32| {
+        let chunks = tiles(&picture((128 / factor, 96 / factor)), rgb);
+        let page = MadePage::new((128 / factor, 96 / factor), Some(TILE), chunks).of_samples(&[8, 8, 8], 2);
+        page.with(254, 4, &[u64::from(factor > 1)])
+    };
+    let label = |tile: Option<u32>| {
+        let chunks = if tile.is_some() {
+            vec![vec![9; (TILE * TILE * 3) as usize]; 4]
+        } else {
+            vec![vec![9; 60 * 56 * 3]]
+        };
+        MadePage::new((60, 56), tile, chunks).of_samples(&[8, 8, 8], 2).with(254, 4, &[1])
+    };
+    for tile in [None, Some(TILE)] {
+        let children = MadePage { children: vec![level(2), label(tile)], ..level(1) };
+        for pages in
+            [vec![level(1), level(2), label(tile)], vec![label(tile), level(1), level(2)], vec![children]]
+        {
+            let opened = opened(&file_of(&pages, false, false));
+            let slide = slide(&opened);
+            let sizes: Vec<u32> = slide.info().levels.iter().map(|level| level.width).collect();
+            assert_eq!(sizes, [128, 64]);
+            assert!(whole(slide, 1) == as_rgba(&picture((64, 48))));
+        }
+    }
 }
 
 #[test]
@@ -348,6 +404,38 @@ fn resolutions_of_every_type_are_read_and_are_per_inch_unless_stated() {
             assert_eq!(mpp, Some((0.25, 0.25)), "type {kind}");
         }
     }
+}
+
+#[test]
+fn images_of_an_ome_tiff_that_are_not_shown_are_named() {
+    let image = |id: usize, name: &str, (width, height): (u32, u32)| {
+        format!(
+            r#"<Image ID="Image:{id}" Name="{name}"><Pixels DimensionOrder="XYCZT" Type="uint8" SizeX="{width}" SizeY="{height}"
+            SizeC="3" SizeZ="1" SizeT="1"><Channel ID="C:{id}" SamplesPerPixel="3"/><TiffData IFD="{id}"/></Pixels></Image>"#
+        )
+    };
+    let sizes = [("label", (30, 20)), ("Scan 1", SIZE), ("Scan 2", (40, 39))];
+    let images: Vec<String> =
+        sizes.iter().enumerate().map(|(id, (name, size))| image(id, name, *size)).collect();
+    let text = format!(
+        r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{}</OME>"#,
+        images.concat()
+    );
+    let mut pages: Vec<MadePage> = sizes
+        .iter()
+        .map(|(_, size)| {
+            MadePage::new(*size, Some(TILE), tiles(&picture(*size), rgb)).of_samples(&[8, 8, 8], 2)
+        })
+        .collect();
+    pages[0] = std::mem::take(&mut pages[0]).described(&text);
+    let opened = opened(&file_of(&pages, false, false));
+    let info = slide(&opened).info();
+    assert_eq!(
+        (info.width(), info.levels.len(), info.associated.as_slice()),
+        (50, 1, &["label".to_owned()][..])
+    );
+    let said: Vec<String> = info.warnings.iter().map(|warning| warning.text()).collect();
+    assert_eq!(said, ["it contains 1 further image, which is not shown: \"Scan 2\" of 40 × 39 px"]);
 }
 
 #[test]
