@@ -13,10 +13,11 @@ use super::geojson::Purpose;
 use super::json::RawJson;
 use super::watch::{Part, Watch};
 use super::{
-    AnnotationSet, Detections, Edit, Omissions, asap, count_detections, counts_table, geojson, identity,
-    text, xml,
+    Annotation, AnnotationSet, Bounds, Detections, Edit, Omissions, asap, count_detections, counts_table,
+    geojson, identity, text, xml,
 };
 use crate::geometry::Level0Point;
+use crate::number_format::{counted, grouped};
 use crate::slide::SlideInfo;
 use crate::{durable, untrusted};
 
@@ -109,12 +110,34 @@ impl AnnotationFile {
     /// corner of the scanned area ([`bounds_origin`]), that of ASAP's is the corner of level 0; `origin`
     /// overrides both.
     pub fn place_on(&mut self, info: &SlideInfo, origin: Option<Level0Point>) {
-        let Some(origin) = self.format.origin_on(info, origin.or(self.origin)) else { return };
-        self.set.translate(origin.x, origin.y);
-        self.notes.push(format!(
-            "Moved by {}, {} px: QuPath's coordinates start at the corner of the scanned area.",
-            origin.x, origin.y
-        ));
+        if let Some(origin) = self.format.origin_on(info, origin.or(self.origin)) {
+            self.set.translate(origin.x, origin.y);
+            self.notes.push(format!(
+                "Moved by {}, {} px: QuPath's coordinates start at the corner of the scanned area.",
+                origin.x, origin.y
+            ));
+        }
+        self.note_beyond(info);
+    }
+
+    /// Adds a note if annotations lie wholly beyond the slide, as those of another slide do.
+    fn note_beyond(&mut self, info: &SlideInfo) {
+        let (width, height) = (info.width(), info.height());
+        let slide =
+            Bounds::between(Level0Point::default(), Level0Point::new(f64::from(width), f64::from(height)));
+        let detections = self.set.detections();
+        let detections = detections.len().saturating_sub(detections.within(slide).len());
+        let is_beyond =
+            |one: &&Arc<Annotation>| one.bounds().is_some_and(|bounds| !bounds.intersects(&slide));
+        let beyond = detections + self.set.objects().filter(is_beyond).count();
+        if beyond > 0 {
+            self.notes.push(format!(
+                "{} of {} lie beyond the slide of {width} × {height} px: the file may belong to another slide, or its \
+                 coordinates may not be level-0 pixels.",
+                grouped(beyond as u64),
+                counted(self.set.len() as u64, "annotation")
+            ));
+        }
     }
 
     /// Returns the edit that adds its annotations to a set. Annotations that are already in the set,
