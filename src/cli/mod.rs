@@ -148,11 +148,12 @@ pub enum Command {
     Decode(decode::DecodeArgs),
 }
 
-/// Returns the file name of a slide; the beginning of its ID if it is not listed.
+/// Returns the file name of a slide, with folders where others in the project have the same one; the beginning of its ID if
+/// it is not listed.
 fn slide_name(project: &Project, slide: &SlideId) -> String {
-    let path = project.find_slide(&slide.0).map(|entry| project.slide_path(entry));
-    let name = path.ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    name.unwrap_or_else(|| slide.short().to_owned())
+    let Ok(entry) = project.find_slide(&slide.0) else { return slide.short().to_owned() };
+    let paths: Vec<PathBuf> = project.slides().iter().map(|entry| project.slide_path(entry)).collect();
+    crate::paths::telling_name(&project.slide_path(entry), paths.iter().map(PathBuf::as_path))
 }
 
 /// Formats an error with its causes. A cause that an outer error's text already contains is left out.

@@ -66,8 +66,7 @@ fn shortened(name: &str, telling: &[usize], fits: impl Fn(&str) -> bool) -> Stri
 
 /// Returns the name of a slide of the session's list, shortened to `width` points of `font`.
 pub fn slide_name_within(ui: &Ui, session: &Session, slide: &SlideId, font: &FontId, width: f32) -> String {
-    let Some(state) = session.slide(slide) else { return slide.short().to_owned() };
-    let name = state.source.info().name();
+    let Some(name) = session.slide_name(slide) else { return slide.short().to_owned() };
     let measured = |text: &str| {
         ui.ctx().fonts_mut(|fonts| text.chars().map(|letter| fonts.glyph_width(font, letter)).sum::<f32>())
     };
@@ -84,7 +83,8 @@ pub fn slide_name_within(ui: &Ui, session: &Session, slide: &SlideId, font: &Fon
         return short;
     }
     let name = &key.0;
-    let others: Vec<String> = session.slides().iter().map(|slide| slide.source.info().name()).collect();
+    let others: Vec<String> =
+        session.slides().iter().filter_map(|slide| session.slide_name(&slide.source.info().id)).collect();
     let telling = telling(name, others.iter().map(String::as_str));
     let short = shortened(name, &telling, |text| measured(text) <= width);
     ui.ctx().data_mut(|data| data.insert_temp(slot, (key, short.clone())));

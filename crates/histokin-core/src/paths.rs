@@ -54,6 +54,20 @@ pub fn relative(from: &Path, to: &Path) -> Option<PathBuf> {
     Some(path.into())
 }
 
+/// Returns the file name of `path`, for display; where one of `others` has the same file name, with as many of its folders
+/// as tell them apart, such as `case 1/slide.svs`.
+pub fn telling_name<'a>(path: &Path, others: impl Iterator<Item = &'a Path>) -> String {
+    let Some(file) = path.file_name() else { return path.display().to_string() };
+    let namesakes = others.filter(|other| *other != path && other.file_name() == Some(file));
+    let parts = |of: &Path| of.components().rev().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>();
+    let own = parts(path);
+    let shared = |other: &Path| own.iter().zip(parts(other)).take_while(|(a, b)| **a == *b).count();
+    // The parts that the most similar path shares, and the one that differs.
+    let count = namesakes.map(|other| shared(other) + 1).max().unwrap_or(1).min(own.len());
+    let telling: Vec<_> = own[..count].iter().rev().map(|part| part.to_string_lossy()).collect();
+    telling.join("/").replacen("//", "/", 1)
+}
+
 /// Returns a name for a new file, without its ending, that every system allows: `text`, with `_` for what is forbidden
 /// and before the name of a device of Windows, and no longer than systems allow.
 pub fn portable_stem(text: &str) -> String {
@@ -282,6 +296,14 @@ mod tests {
         assert_eq!(stems.next("Liver", "3"), "Liver-3");
         assert_eq!(stems.next("liver-3", "5"), "liver-3-5");
         assert_eq!(stems.next("nul", "4"), "_nul");
+    }
+
+    #[test]
+    fn files_of_the_same_name_are_told_apart_by_their_folders() {
+        let paths = ["/s/P1/a.svs", "/s/P2/a.svs", "/s/P2/b.svs", "/t/P2/a.svs", "/s/P3/c.svs", "/c.svs"]
+            .map(Path::new);
+        let names = paths.map(|path| telling_name(path, paths.into_iter()));
+        assert_eq!(names, ["P1/a.svs", "s/P2/a.svs", "b.svs", "t/P2/a.svs", "P3/c.svs", "/c.svs"]);
     }
 
     #[cfg(unix)]

@@ -323,8 +323,8 @@ impl eframe::App for App {
 
 /// Name of a slide, for lists.
 pub fn slide_name(session: &Session, id: &SlideId) -> String {
-    if let Some(slide) = session.slide(id) {
-        return slide.source.info().name();
+    if let Some(name) = session.slide_name(id) {
+        return name;
     }
     let answer = session.query().and_then(|query| query.answer.as_ref());
     let archived = answer.and_then(|answer| answer.from_archive(id));

@@ -28,7 +28,7 @@ pub fn pane_ui(
         let chip = Rect::from_min_size(rect.min + Vec2::splat(10.0), galley.size() + Vec2::new(16.0, 8.0));
         painter.rect_filled(chip, 5.0, palette.chip);
         painter.galley(chip.min + Vec2::new(8.0, 4.0), galley, color);
-        let full = session.slide(slide).map(|state| state.source.info().name()).filter(|full| *full != name);
+        let full = session.slide_name(slide).filter(|full| *full != name);
         if let Some(full) = full {
             ui.interact(chip, ui.scope_id().with((slide, "name")), Sense::hover()).on_hover_text(full);
         }

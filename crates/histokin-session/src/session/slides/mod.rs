@@ -19,6 +19,7 @@ pub(super) use pictures::reserved;
 use super::{Job, OpenJob, Remedy, ScanJob, Session, Severity, SlideStatus};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::memory::Reserved;
+use histokin_core::paths;
 use histokin_core::slide::colour_profile::ProfileTable;
 use histokin_core::slide::{SlideId, SlideSource};
 use histokin_core::stain::{LabStatistics, StainType};
@@ -119,7 +120,13 @@ impl SlideList {
 
     /// Name of a slide for messages; the short ID if it is not open.
     pub(super) fn name(&self, id: &SlideId) -> String {
-        self.get(id).map_or_else(|| id.short().to_owned(), |state| state.source.info().name())
+        self.get(id).map_or_else(|| id.short().to_owned(), |state| self.telling_name(state))
+    }
+
+    /// File name of an open slide, with folders where others have the same one.
+    fn telling_name(&self, state: &SlideState) -> String {
+        let paths = self.list.iter().map(|slide| slide.source.info().path.as_path());
+        paths::telling_name(&state.source.info().path, paths)
     }
 
     /// Whether slides are still being opened.
@@ -172,6 +179,11 @@ impl Session {
     /// All open slides, in list order.
     pub fn slides(&self) -> &[SlideState] {
         &self.slides.list
+    }
+
+    /// Returns the name of an open slide for display: its file name, with folders where others have the same one.
+    pub fn slide_name(&self, id: &SlideId) -> Option<String> {
+        self.slides.get(id).map(|state| self.slides.telling_name(state))
     }
 
     /// Returns an open slide by its ID.
