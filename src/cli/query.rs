@@ -237,8 +237,8 @@ fn ask_archive(
         ..SearchSettings::default()
     };
     if let Some(own) = &args.slide {
-        let names = PatientNames::new(&args.patient_pattern)?;
-        settings.own_patient = names.of(&project.slide_path(project.find_slide(own)?));
+        settings.own_patient =
+            patient_names(args, project)?.of(&project.slide_path(project.find_slide(own)?));
     }
     let recipe = project.recipe(&encoder::spec(&project.encoder_name())?);
     Ok(ask(&mut super::archive::open(url)?, index, &recipe, query, &settings)?)
@@ -333,6 +333,16 @@ impl SlideGeometry for OpenedSlides<'_> {
     }
 }
 
+/// Returns how patients are found: by the given list or else the project's, and by file names.
+fn patient_names(args: &QueryArgs, project: &Project) -> anyhow::Result<PatientNames> {
+    let names = PatientNames::new(&args.patient_pattern)
+        .with_context(|| format!("--patient-pattern {:?}", args.patient_pattern))?;
+    Ok(match &args.patient_list {
+        Some(path) => names.with_list(query::read_patients(path).map_err(anyhow::Error::msg)?),
+        None => names.with_list(project.patients()),
+    })
+}
+
 fn examples(
     args: &QueryArgs,
     project: &Project,
@@ -384,12 +394,7 @@ fn examples(
         };
         positives.push(ShownExample { example: first.example, position: None });
     }
-    let names = PatientNames::new(&args.patient_pattern)
-        .with_context(|| format!("--patient-pattern {:?}", args.patient_pattern))?;
-    let names = match &args.patient_list {
-        Some(path) => names.with_list(query::read_patients(path).map_err(anyhow::Error::msg)?),
-        None => names.with_list(project.patients()),
-    };
+    let names = patient_names(args, project)?;
     let paths: Vec<(&SlideId, PathBuf)> =
         project.slides().iter().map(|entry| (&entry.id, project.slide_path(entry))).collect();
     let slides = paths.iter().map(|(slide, path)| (*slide, path.as_path()));

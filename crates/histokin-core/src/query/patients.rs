@@ -7,6 +7,8 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, EnumString};
 
+use crate::table::Table;
+
 /// Restriction of the search by patient.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
@@ -67,16 +69,14 @@ impl PatientNames {
     }
 }
 
-/// Reads slides and their patients from a CSV file with the columns `slide` or `file`, and `patient`.
+/// Reads slides and their patients from a [`Table`] with the columns `slide` or `file`, and `patient`. Returns each name
+/// once.
 ///
 /// # Errors
-/// A message that names the file, when it cannot be read or lacks a column.
+/// A message that names the file, when it cannot be read, lacks a column, or gives two patients for one name.
 pub fn read_patients(path: &Path) -> Result<Vec<(String, String)>, String> {
     let wrong = |reason: String| format!("{}: {reason}", path.display());
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .map_err(|error| wrong(error.to_string()))?;
+    let Table { mut reader, .. } = Table::open(path).map_err(|error| wrong(error.to_string()))?;
     let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
     let column = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
     let patient = column("patient").ok_or_else(|| wrong("there is no column named patient".to_owned()))?;
@@ -84,7 +84,7 @@ pub fn read_patients(path: &Path) -> Result<Vec<(String, String)>, String> {
     if names.is_empty() {
         return Err(wrong("there is no column named slide or file".to_owned()));
     }
-    let mut list = Vec::new();
+    let mut patients: BTreeMap<String, String> = BTreeMap::new();
     for row in reader.records() {
         let row = row.map_err(|error| wrong(error.to_string()))?;
         let text = |column: usize| row.get(column).unwrap_or_default();
@@ -94,10 +94,18 @@ pub fn read_patients(path: &Path) -> Result<Vec<(String, String)>, String> {
         for name in names.iter().map(|column| text(*column)).filter(|name| !name.is_empty()) {
             // A list may give files with their paths.
             let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-            list.push((name.to_owned(), text(patient).to_owned()));
+            let known = patients.entry(name.to_owned()).or_insert_with(|| text(patient).to_owned());
+            if known != text(patient) {
+                return Err(wrong(format!(
+                    "line {}: {name} is of patient {} here, but of {known} before; give slides of different patients \
+                     different file names",
+                    row.position().map_or(0, csv::Position::line),
+                    text(patient)
+                )));
+            }
         }
     }
-    Ok(list)
+    Ok(patients.into_iter().collect())
 }
 
 impl Patients {
@@ -147,8 +155,13 @@ mod tests {
         let path = folder.path().join("slides.csv");
         std::fs::write(&path, "slide,file,patient\nPA01,a/PA01.tif,P 1\nPA02,,P2\nPA03,PA03.tif,\n").unwrap();
         let pair = |slide: &str, patient: &str| (slide.to_owned(), patient.to_owned());
-        let wanted = [pair("PA01.tif", "P 1"), pair("PA01", "P 1"), pair("PA02", "P2")];
+        let wanted = [pair("PA01", "P 1"), pair("PA01.tif", "P 1"), pair("PA02", "P2")];
         assert_eq!(read_patients(&path).unwrap(), wanted);
+        std::fs::write(&path, "Slide;Patient\r\nPA01;P 1\r\n").unwrap();
+        assert_eq!(read_patients(&path).unwrap(), [pair("PA01", "P 1")]);
+        std::fs::write(&path, "file,patient\na/s.svs,P1\nb/t.svs,P1\nb/s.svs,P2\n").unwrap();
+        let error = read_patients(&path).unwrap_err();
+        assert!(error.contains("line 4: s.svs is of patient P2 here, but of P1 before"), "{error}");
         std::fs::write(&path, "slide,organ\na,lung\n").unwrap();
         let error = read_patients(&path).unwrap_err();
         assert!(error.contains("slides.csv") && error.contains("patient"), "{error}");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::LabelError;
+use histokin_core::table::Table;
 
 /// How the patient of a slide is found.
 #[derive(Debug, Clone)]
@@ -17,27 +18,37 @@ pub enum Patients {
 }
 
 impl Patients {
-    /// Reads a CSV file with the columns `slide` and `patient`.
+    /// Reads a [`Table`] with the columns `slide` and `patient`. Rows without a patient are passed over.
     ///
     /// # Errors
-    /// [`LabelError`] with the line that cannot be read.
+    /// [`LabelError`] with the line that cannot be read, or that contradicts an earlier one.
     pub fn read(path: &Path) -> Result<Self, LabelError> {
         let at = |line: u64, reason: String| LabelError::Line { path: path.to_owned(), line, reason };
         let wrong =
             |error: csv::Error| at(error.position().map_or(1, csv::Position::line), error.to_string());
-        let file = histokin_core::untrusted::open(path)
-            .map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+        let Table { mut reader, .. } =
+            Table::open(path).map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
         let header = reader.headers().map_err(wrong)?;
         let find = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
         let (Some(slide), Some(patient)) = (find("slide"), find("patient")) else {
             return Err(at(1, "the first line must name the columns slide and patient".to_owned()));
         };
-        let mut table = BTreeMap::new();
+        let mut table: BTreeMap<String, String> = BTreeMap::new();
         for row in reader.records() {
             let row = row.map_err(wrong)?;
-            let text = |column: usize| row.get(column).unwrap_or_default().to_owned();
-            table.insert(text(slide), text(patient));
+            let text = |column: usize| row.get(column).unwrap_or_default();
+            let (slide, patient) = (text(slide), text(patient));
+            if slide.is_empty() || patient.is_empty() {
+                continue;
+            }
+            let known = table.entry(slide.to_owned()).or_insert_with(|| patient.to_owned());
+            if known != patient {
+                let line = row.position().map_or(0, csv::Position::line);
+                return Err(at(
+                    line,
+                    format!("slide {slide} is of patient {patient} here, but of {known} before"),
+                ));
+            }
         }
         Ok(Self::Table(table))
     }
@@ -95,6 +106,12 @@ mod tests {
         let patients = Patients::read(&path).unwrap();
         assert_eq!(patients.of(&["id", "a.svs", "a"]).as_deref(), Some("P1"));
         assert_eq!(patients.of(&["id", "b.svs", "b"]).as_deref(), Some("P2"));
+        std::fs::write(&path, "Slide;Patient\r\na.svs;P1\r\nb;\r\nc;\r\n").unwrap();
+        let patients = Patients::read(&path).unwrap();
+        assert_eq!((patients.of(&["a.svs"]).as_deref(), patients.of(&["b"])), (Some("P1"), None));
+        std::fs::write(&path, "slide,patient\na,P1\na,P1\na,P2\n").unwrap();
+        let wrong = Patients::read(&path).unwrap_err().to_string();
+        assert!(wrong.contains("line 4") && wrong.contains("P2") && wrong.contains("P1"), "{wrong}");
         std::fs::write(&path, "a,b\n").unwrap();
         assert!(Patients::read(&path).unwrap_err().to_string().contains("line 1"));
     }

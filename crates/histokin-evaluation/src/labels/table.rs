@@ -4,22 +4,21 @@ use std::path::Path;
 
 use super::{Area, LabelError, Labels};
 use histokin_core::geometry::Level0Rect;
+use histokin_core::table::Table;
 
-/// Reads a CSV file of tiles or regions in level-0 pixels. Columns may be in any order; other columns are
+/// Reads a [`Table`] of tiles or regions in level-0 pixels. Columns may be in any order; other columns are
 /// ignored. Every row becomes an area, and tiles covered by it take its class.
 ///
 /// # Errors
 /// [`LabelError`] with the line of the first invalid row; a table is never read in part.
 pub fn read_table(path: &Path) -> Result<Labels, LabelError> {
-    let file = histokin_core::untrusted::open(path)
-        .map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-    let columns = Columns::of(reader.headers().map_err(|error| malformed(path, &error))?, path)?;
+    let mut table = Table::open(path).map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
+    let columns = Columns::of(table.reader.headers().map_err(|error| malformed(path, &error))?, path)?;
     let mut labels = Labels::default();
-    for row in reader.records() {
-        let row = row.map_err(|error| malformed(path, &error))?;
+    let mut row = csv::StringRecord::new();
+    while table.reader.read_record(&mut row).map_err(|error| malformed(path, &error))? {
         let line = row.position().map_or(0, csv::Position::line);
-        columns.add_row(&row, &mut labels).map_err(|reason| LabelError::Line {
+        columns.add_row(&row, &table, &mut labels).map_err(|reason| LabelError::Line {
             path: path.to_owned(),
             line,
             reason,
@@ -56,10 +55,7 @@ struct Columns {
 impl Columns {
     fn of(header: &csv::StringRecord, path: &Path) -> Result<Self, LabelError> {
         let find = |names: &[&str]| {
-            header.iter().position(|column| {
-                let column = column.trim_start_matches('\u{feff}');
-                names.iter().any(|name| column.eq_ignore_ascii_case(name))
-            })
+            header.iter().position(|column| names.iter().any(|name| column.eq_ignore_ascii_case(name)))
         };
         let need = |names: &[&str]| {
             find(names).ok_or_else(|| LabelError::Line {
@@ -81,12 +77,11 @@ impl Columns {
     }
 
     /// Adds the area in a row to `labels`.
-    fn add_row(&self, row: &csv::StringRecord, labels: &mut Labels) -> Result<(), String> {
+    fn add_row(&self, row: &csv::StringRecord, table: &Table, labels: &mut Labels) -> Result<(), String> {
         let text = |column: usize| row.get(column).unwrap_or_default();
         let number = |column: usize| {
             let text = text(column);
-            let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-            number.ok_or_else(|| format!("{text:?} is not a number"))
+            table.number(text).ok_or_else(|| format!("{text:?} is not a number"))
         };
         let [x, y, width, height] = self.rect;
         let (width, height) = (number(width)?, number(height)?);
@@ -145,6 +140,17 @@ mod tests {
         assert_eq!(labels.patients["a.svs"], "P1");
         let area = &labels.slides["a.svs"].areas["SCC"][0];
         assert_eq!(*area, Area::rectangle(&Level0Rect::new(1, 2, 30, 40)));
+    }
+
+    #[test]
+    fn tables_of_spreadsheets_in_other_languages_are_read() {
+        let labels =
+            read("\u{feff}Slide;X;Y;Width;Height;Label\r\na.svs;1,0;2,0;30,0;40,0;\"Fett; Haut\"\r\n")
+                .unwrap();
+        let area = &labels.slides["a.svs"].areas["Fett; Haut"][0];
+        assert_eq!(*area, Area::rectangle(&Level0Rect::new(1, 2, 30, 40)));
+        let wrong = read("slide,x,y,width,height,label\na,\"1,500\",2,3,4,t\n").unwrap_err().to_string();
+        assert!(wrong.contains("line 2") && wrong.contains("\"1,500\""), "{wrong}");
     }
 
     #[test]
