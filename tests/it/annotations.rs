@@ -495,6 +495,31 @@ fn packed_files_are_read_and_qupaths_origin_is_taken_into_account() {
     assert_eq!(far.set, plain.set);
 }
 
+#[test]
+fn annotations_beyond_the_slide_are_told() {
+    let info = slide::open(&asset(SLIDE), None).unwrap().info().clone();
+    let notes = |positions: &[i64]| {
+        let features: Vec<String> = positions
+            .iter()
+            .map(|x| {
+                format!(
+                    r#"{{"type":"Feature","geometry":{{"type":"Point","coordinates":[{x},5]}},"properties":{{}}}}"#
+                )
+            })
+            .collect();
+        let text = format!("[{}]", features.join(","));
+        let mut file = read_bytes(text.as_bytes(), Path::new("points.geojson")).unwrap();
+        file.place_on(&info, None);
+        file.notes
+    };
+    assert!(notes(&[0, 5]).is_empty());
+    let told = notes(&[5, -1, 999_999]);
+    assert!(
+        told.len() == 1 && told[0].starts_with("2 of 3 annotations lie beyond the slide of "),
+        "{told:?}"
+    );
+}
+
 fn histokin(arguments: &[&str]) -> assert_cmd::assert::Assert {
     assert_cmd::Command::new(env!("CARGO_BIN_EXE_histokin")).args(arguments).assert()
 }
