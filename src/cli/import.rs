@@ -10,7 +10,7 @@ use crate::encoder::{EncoderSpec, ImportedEncoder};
 use crate::interchange::{Imported, encoder_of, feature_files, place, read_features};
 use crate::number_format::counted;
 use crate::paths;
-use crate::project::{Project, ProjectSettings, SlideEntry};
+use crate::project::{Project, ProjectError, ProjectSettings, SlideEntry};
 
 /// Options of `histokin import`.
 #[derive(Debug, Args)]
@@ -190,6 +190,7 @@ fn files(args: &ImportArgs, project: &Project) -> anyhow::Result<(Vec<(PathBuf, 
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         match project.find_slide(args.slide.as_deref().unwrap_or(&stem)) {
             Ok(entry) => found.push((path, entry.clone())),
+            Err(error @ ProjectError::Ambiguous { .. }) => return Err(error.into()),
             Err(error) if args.slide.is_some() => return Err(error.into()),
             Err(_) => unknown.push(stem),
         }

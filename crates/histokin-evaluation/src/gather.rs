@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::sample::{Candidate, SampleSlide, SlideFeatures};
+use super::sample::{Candidate, SampleSlide, SlideFeatures, longer_names};
 use histokin_core::descriptors::{DescriptorError, Row};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::slide::{SlideError, SlideInfo};
@@ -39,6 +39,14 @@ pub enum GatherError {
     #[error("{path}: there is no slide {name:?} in the project; name descriptor files after their slides")]
     NoSlide {
         /// Path of the file or folder.
+        path: String,
+        /// Stem of the file name.
+        name: String,
+    },
+    /// A file is named after several slides.
+    #[error("{path}: several slides are named {name:?}; rename them, so that it is clear which one is meant")]
+    SharedName {
+        /// Path of the file.
         path: String,
         /// Stem of the file name.
         name: String,
@@ -129,19 +137,25 @@ fn sample_slide(project: &Project, entry: &SlideEntry) -> Result<SampleSlide, Ga
     Ok(SampleSlide {
         id: entry.id.0.clone(),
         name: stem(&path),
-        also: path.file_name().map(|name| name.to_string_lossy().into_owned()).into_iter().collect(),
+        also: longer_names(&path),
         patient: None,
         mpp: Some(source.info().require_mpp()?),
     })
 }
 
-/// Returns the information on every slide that can be opened, by file stem.
+/// Returns the information on every slide that can be opened, by each of its names: file stem, file name, ID. Of slides
+/// with the same name, one is returned; [`Sample::label`] refuses labels for such a name.
 pub fn infos(project: &Project) -> HashMap<String, SlideInfo> {
-    let of_entry = |entry: &SlideEntry| {
-        let source = project.open_slide(entry).ok()?;
-        Some((stem(&project.slide_path(entry)), source.info().clone()))
-    };
-    project.slides().iter().filter_map(of_entry).collect()
+    let mut infos = HashMap::new();
+    for entry in project.slides() {
+        let Ok(source) = project.open_slide(entry) else { continue };
+        let path = project.slide_path(entry);
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for name in [stem(&path), file, entry.id.0.clone()] {
+            infos.insert(name, source.info().clone());
+        }
+    }
+    infos
 }
 
 fn stem(path: &Path) -> String {
@@ -201,14 +215,21 @@ pub fn add_features(
     for file in interchange::feature_files(path)? {
         let features = interchange::read_features(&file).map_err(GatherError::from);
         let name = stem(&file);
-        let index = match gathered.slides.iter().position(|slide| slide.name == name) {
-            Some(index) => index,
-            None if !may_add => {
+        let slides = gathered.slides.iter().enumerate();
+        let named: Vec<usize> =
+            slides.filter(|(_, slide)| slide.name == name).map(|(index, _)| index).collect();
+        let index = match named[..] {
+            [index] => index,
+            [_, _, ..] => {
+                errors.push(GatherError::SharedName { path: file.display().to_string(), name });
+                continue;
+            }
+            [] if !may_add => {
                 let no_slide = |_| GatherError::NoSlide { path: file.display().to_string(), name };
                 errors.push(features.map_or_else(|error| error, no_slide));
                 continue;
             }
-            None => {
+            [] => {
                 let mpp = slide_mpp;
                 let slide = SampleSlide { id: String::new(), name, also: Vec::new(), patient: None, mpp };
                 gathered.slides.push(slide);

@@ -2,20 +2,20 @@
 //! patients and classes.
 
 mod error;
+mod names;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::OsStr;
 
 use serde::Serialize;
 
 pub use error::SampleError;
+pub(crate) use names::longer_names;
 
 use super::comparison::no_retrieval_of;
 use super::labels::{LabelCounts, Labels, Patients, SlideLabels, means_tumour};
 use super::{Class, Descriptors, Exclude, Tiles};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::number_format::counted;
-use histokin_core::slide::{SlideError, SlideInfo};
 
 /// One slide of the sample.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,7 +24,7 @@ pub struct SampleSlide {
     pub id: String,
     /// Displayed name: the file stem.
     pub name: String,
-    /// Other names that labels may use for it, such as the file name.
+    /// Other names that labels may use for it, most specific first: its path, its file name with the folder, its file name.
     #[serde(skip)]
     pub also: Vec<String>,
     /// Patient of the slide, if known.
@@ -32,39 +32,6 @@ pub struct SampleSlide {
     /// Spacing of level 0 in µm; `None` if only positions in µm are known.
     #[serde(skip)]
     pub mpp: Option<MicronsPerPixel>,
-}
-
-impl SampleSlide {
-    /// Returns the slide that was opened from a file.
-    ///
-    /// # Errors
-    /// [`SlideError::NoMpp`] if its pixel size is unknown.
-    pub fn of(info: &SlideInfo) -> Result<Self, SlideError> {
-        let of_path = |part: Option<&OsStr>| part.map(|part| part.to_string_lossy().into_owned());
-        Ok(Self {
-            id: info.id.0.clone(),
-            name: of_path(info.path.file_stem()).unwrap_or_default(),
-            also: of_path(info.path.file_name()).into_iter().collect(),
-            patient: None,
-            mpp: Some(info.require_mpp()?),
-        })
-    }
-
-    /// Returns the labels of the slide, if there are any.
-    pub fn labels(&self, labels: &Labels) -> Option<SlideLabels> {
-        let names = self.names();
-        let own = labels.slides.iter().filter(|(name, _)| names.contains(&name.as_str()));
-        own.map(|(_, drawn)| drawn.clone()).reduce(|mut all, drawn| {
-            all.join(drawn);
-            all
-        })
-    }
-
-    /// Returns all names that labels may use for the slide.
-    fn names(&self) -> Vec<&str> {
-        let own = [self.name.as_str(), self.id.as_str()];
-        own.into_iter().chain(self.also.iter().map(String::as_str)).filter(|name| !name.is_empty()).collect()
-    }
 }
 
 /// Descriptors of one slide by one encoder.
@@ -252,8 +219,7 @@ impl Sample {
         let mut of_slide: BTreeMap<usize, SlideLabels> = BTreeMap::new();
         let mut unknown = Vec::new();
         for (name, drawn) in &labels.slides {
-            let index = self.slides.iter().position(|slide| slide.names().contains(&name.as_str()));
-            let Some(index) = index else {
+            let Some(index) = self.slide_named(name)? else {
                 unknown.push(name.as_str());
                 continue;
             };
@@ -330,8 +296,10 @@ impl Sample {
     /// [`SampleError::NoPatient`] with the slides that have none.
     pub fn set_patients(&mut self, patients: &Patients) -> Result<(), SampleError> {
         let mut without = Vec::new();
-        for slide in &mut self.slides {
-            match patients.of(&slide.names()) {
+        let found: Vec<Option<String>> =
+            (0..self.slides.len()).map(|index| self.patient_of(index, patients)).collect::<Result<_, _>>()?;
+        for (slide, patient) in self.slides.iter_mut().zip(found) {
+            match patient {
                 Some(patient) => slide.patient = Some(patient),
                 None => without.push(slide.name.clone()),
             }
@@ -352,12 +320,13 @@ impl Sample {
     /// Returns the number of each slide's patient.
     pub(super) fn patients_of_slides(&self) -> Vec<u32> {
         let mut numbers: HashMap<String, u32> = HashMap::new();
-        let number = |slide: &SampleSlide| {
-            let name = slide.patient.clone().unwrap_or_else(|| format!("\u{0}{}", slide.name));
+        let number = |(index, slide): (usize, &SampleSlide)| {
+            // Slides may have the same name.
+            let name = slide.patient.clone().unwrap_or_else(|| format!("\u{0}{index}"));
             let next = numbers.len() as u32;
             *numbers.entry(name).or_insert(next)
         };
-        self.slides.iter().map(number).collect()
+        self.slides.iter().enumerate().map(number).collect()
     }
 
     /// Returns the name of the patient of this number, or of the slide whose patient is unknown.

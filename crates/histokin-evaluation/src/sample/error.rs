@@ -47,6 +47,19 @@ pub enum SampleError {
         /// Names of the slides of the sample.
         known: String,
     },
+    /// Labels or patients are given for a name that several slides share.
+    #[error(
+        "{name:?} may mean any of {count} slides: {slides}. Name the slide by its path or its ID instead, or rename the \
+         files"
+    )]
+    SharedName {
+        /// The name.
+        name: String,
+        /// Number of slides that have it.
+        count: usize,
+        /// The slides, separated by commas.
+        slides: String,
+    },
     /// Labels are in pixels, but the pixel size is unknown.
     #[error("slide {slide} has positions in µm only, but its labels are in pixels; give --slide-mpp")]
     NoPixelSize {
