@@ -4,8 +4,8 @@
     context.py tiles OUT.npz WEIGHTS SLIDES.csv LABELS.csv [SLIDES.csv LABELS.csv ...]
     context.py model TILES.npz VIEWS OUT [--parts 0 1 2 3] [--archive VIEWS LABELS.csv] ...
 
-The parts are MobileNetV2, EfficientNet-Lite1 and EfficientNet-Lite2 of a tile of 224 µm, and MobileNetV2 of the 448 µm
-around its middle, all as 224 px. WEIGHTS is a folder with mobilenet_v2, efficientnet_lite1 and efficientnet_lite2
+The parts are MobileNetV2 of a tile of 224 µm, MobileNetV2 of the 448 µm around its middle, and EfficientNet-Lite1 and
+EfficientNet-Lite2 of the tile of 224 µm, all as 224 px. WEIGHTS is a folder with mobilenet_v2, efficientnet_lite1 and efficientnet_lite2
 .safetensors. `views` takes the places of finer_views.py, at 1 µm/px, and draws the same views; `tiles` those of
 judged_tiles.py, of coarser slides, enlarged as a model's `crops` are, and white beyond the slide. `model` divides each part by how much neighbours and
 views differ in it, fits the readout of make_model.py and writes OUT/head.safetensors, for features that are not divided. With
@@ -33,7 +33,7 @@ from judge import Judge, pooled
 from readout import Readouts, moments, sums, view_moments
 
 MARGIN = 200  # px of 1 µm around a field for wide views: more than a varied view is wider
-WIDTHS = (256, 304, 328, 256)
+WIDTHS = (256, 256, 304, 328)
 TISSUE = ["tissue_slide", "tissue_patient", "tissue_um"]
 
 
@@ -43,7 +43,7 @@ def features_of(weights):
     lites = [networks.lite(weights / f"efficientnet_lite{number}.safetensors") for number in (1, 2)]
 
     def features(tiles, wide):
-        parts = [mobilenet(tiles), *(lite(tiles) for lite in lites), mobilenet(wide)]
+        parts = [mobilenet(tiles), mobilenet(wide), *(lite(tiles) for lite in lites)]
         return np.concatenate(parts, -1)
 
     return features
