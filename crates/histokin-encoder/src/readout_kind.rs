@@ -118,7 +118,7 @@ pub enum ReadoutFit {
     /// Of [`ReadoutKind::Neighbourhoods`].
     Neighbourhoods(NeighbourhoodFit),
     /// Of [`ReadoutKind::Prototypes`].
-    Prototypes(PrototypeFit),
+    Prototypes(Box<PrototypeFit>),
 }
 
 impl ReadoutFit {
@@ -137,7 +137,7 @@ impl ReadoutFit {
             ReadoutKind::Prototypes => {
                 let components = components.min(inputs);
                 let settings = PrototypeSettings { count: width, components, sharpness, seed };
-                Self::Prototypes(PrototypeFit::new(inputs, settings)?)
+                Self::Prototypes(Box::new(PrototypeFit::new(inputs, settings)?))
             }
         })
     }

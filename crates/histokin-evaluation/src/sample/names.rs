@@ -10,7 +10,7 @@ impl SampleSlide {
     /// Returns the slide that was opened from a file.
     ///
     /// # Errors
-    /// [`SlideError::NoMpp`] if its pixel size is unknown.
+    /// [`SlideError::NotCalibrated`] if its pixel size is unknown.
     pub fn of(info: &SlideInfo) -> Result<Self, SlideError> {
         Ok(Self {
             id: info.id.0.clone(),
