@@ -241,7 +241,9 @@ mod tests {
 
     fn of_size(bytes: &[u8], size: u64) -> Result<Frames, String> {
         let mut source = Cursor::new(bytes);
-        assert!(has_prefix(&mut source));
+        if !has_prefix(&mut source) {
+            return Err("it is no DICOM file".to_owned());
+        }
         let header = Header::read(&mut source);
         Frames::of(&header, source, size)
     }
@@ -282,7 +284,7 @@ mod tests {
         let message = of(&bytes).unwrap().stream(&mut Cursor::new(&bytes), 0).unwrap_err();
         assert!(message.contains("several parts"), "{message}");
         let cut = made().bytes();
-        for length in (132..cut.len() - 8).step_by(7) {
+        for length in (0..cut.len() - 8).step_by(7) {
             assert!(of(&cut[..length]).is_err(), "{length} bytes");
         }
     }
