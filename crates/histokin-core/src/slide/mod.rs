@@ -15,6 +15,7 @@ mod mirax;
 mod opening;
 mod openslide;
 mod orientation;
+mod partial_jpeg;
 mod picture_resolution;
 pub mod pyramid;
 mod raw_tiles;

@@ -6,7 +6,7 @@ use turbojpeg::ScalingFactor;
 
 use super::colours::Rendering;
 use super::directory::Tiff;
-use super::jpeg::{Components, TileJpegs};
+use super::jpeg::{Components, TileJpegs, TilePart};
 use super::raster::{Raster, most_chunks};
 use super::{layout, page};
 
@@ -41,13 +41,18 @@ pub fn fuzz_tiff_tile(file: &[u8]) {
     }
 }
 
-/// Decodes one JPEG tile of 256 × 256 pixels.
+/// Decodes one JPEG tile of 256 × 256 pixels, and a part of it.
 pub fn fuzz_jpeg_tile(tile: &[u8]) {
     const EDGE: u32 = 256;
+    const PART: TilePart = TilePart { x: 50, y: 90, width: 100, height: 60 };
     for components in [Components::Rgb, Components::YCbCr, Components::Grey] {
         let Ok(jpegs) = TileJpegs::new(components, &[]) else { continue };
         let mut pixels = vec![0; (EDGE * EDGE * 4) as usize];
         let _ = jpegs.decode(tile, (EDGE, EDGE), ScalingFactor::ONE, &mut pixels, EDGE as usize * 4);
+        let mut part = vec![0; (PART.width * PART.height * 4) as usize];
+        if jpegs.decode_part(tile, (EDGE, EDGE), PART, &mut part, PART.width as usize * 4).is_ok() {
+            assert!(part.chunks_exact(4).all(|pixel| pixel[3] == 255));
+        }
         let _ = jpegs.samples(tile, (EDGE, EDGE), EDGE);
         let _ = jpegs.showing_damaged().samples(tile, (EDGE, EDGE), EDGE);
     }

@@ -9,6 +9,9 @@ use std::cell::RefCell;
 
 use turbojpeg::{Decompressor, PixelFormat, ScalingFactor};
 
+use super::super::partial_jpeg::{Part, PartialDecoder};
+use super::super::scratch;
+
 const START: [u8; 2] = [0xff, 0xd8];
 const END: [u8; 2] = [0xff, 0xd9];
 const START_OF_SCAN: u8 = 0xda;
@@ -54,6 +57,17 @@ pub(in crate::slide) struct TileJpegs {
 thread_local! {
     /// The decoder of this thread, reused for its tables and buffers.
     static DECODER: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
+    /// The same, for parts of tiles.
+    static PARTIAL_DECODER: RefCell<Option<PartialDecoder>> = const { RefCell::new(None) };
+}
+
+/// A part of a tile, in pixels from its upper left corner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::slide) struct TilePart {
+    pub x: u32,
+    pub y: u32,
+    pub width: u32,
+    pub height: u32,
 }
 
 impl TileJpegs {
@@ -110,6 +124,53 @@ impl TileJpegs {
         let (width, height) = (scale.scale(width as usize), scale.scale(height as usize));
         let image = turbojpeg::Image { pixels, width, pitch, height, format: PixelFormat::RGBA };
         self.decompress(&stream, scale, image)
+    }
+
+    /// Decodes a part of a stream of exactly `width` × `height` pixels into RGBA rows that begin `pitch` bytes apart. The
+    /// pixels equal those of [`Self::decode`], but damage below the part is not noticed.
+    ///
+    /// # Errors
+    /// When the stream is not a sequential JPEG of this size with a common subsampling, or is damaged.
+    pub fn decode_part(
+        &self,
+        tile: &[u8],
+        (width, height): (u32, u32),
+        part: TilePart,
+        pixels: &mut [u8],
+        pitch: usize,
+    ) -> Result<(), String> {
+        let stream = self.whole_stream(tile, width)?;
+        let is_within = |start: u32, length: u32, whole: u32| {
+            length > 0 && u64::from(start) + u64::from(length) <= u64::from(whole)
+        };
+        if stream.rows != height
+            || !is_within(part.x, part.width, width)
+            || !is_within(part.y, part.height, height)
+        {
+            return Err("a tile's JPEG has a different size from the tile".to_owned());
+        }
+        let Some(unit) = stream.unit_width else {
+            return Err("all of a progressive JPEG has to be decoded".to_owned());
+        };
+        // The colours of a pixel are interpolated from those of its neighbours, so the units beside the part are needed.
+        let left = (part.x / unit).saturating_sub(1) * unit;
+        let right = ((part.x + part.width).div_ceil(unit) + 1).saturating_mul(unit).min(width);
+        let row_bytes = (right - left) as usize * 4;
+        let region = Part::Region { x: left, y: part.y, width: right - left, height: part.height };
+        scratch::with(row_bytes * part.height as usize, |wide| {
+            PARTIAL_DECODER.with_borrow_mut(|cached| {
+                let mut decoder = cached.take().map_or_else(PartialDecoder::new, Ok)?;
+                // A decoder that failed is not reused.
+                decoder.decode(&stream.bytes, region, wide, row_bytes).map_err(|failure| failure.message)?;
+                *cached = Some(decoder);
+                Ok::<(), String>(())
+            })?;
+            let (skipped, length) = ((part.x - left) as usize * 4, part.width as usize * 4);
+            for (row, line) in pixels.chunks_mut(pitch).zip(wide.chunks_exact(row_bytes)) {
+                row[..length].copy_from_slice(&line[skipped..skipped + length]);
+            }
+            Ok(())
+        })
     }
 
     /// Decodes the samples of a stream of `width` pixels and `height` rows, or up to `most_rows`: some
@@ -174,7 +235,12 @@ impl TileJpegs {
         bytes.extend_from_slice(whole.unwrap_or(pixels));
         // Where the end marker is missing, as OpenSlide does not notice, all pixels may still be there.
         bytes.extend_from_slice(&END);
-        Ok(Stream { bytes, rows: frame.rows, may_have_spare_bytes: whole.is_some() })
+        Ok(Stream {
+            bytes,
+            rows: frame.rows,
+            unit_width: (!frame.is_progressive).then_some(frame.unit_width),
+            may_have_spare_bytes: whole.is_some(),
+        })
     }
 
     /// Reads a frame header: precision, height, width, then three bytes for each component.
@@ -194,8 +260,9 @@ impl TileJpegs {
         let sampling = components.chunks_exact(3).filter(|_| count > 1).map(|component| component[1]);
         let (across, down) = sampling
             .fold((1, 1), |(across, down), factors| (across.max(factors >> 4), down.max(factors & 15)));
-        let units = width.div_ceil(8 * u32::from(across)) * rows.div_ceil(8 * u32::from(down));
-        Ok(Frame { rows, units, is_progressive: marker == 0xc2 })
+        let unit_width = 8 * u32::from(across);
+        let units = width.div_ceil(unit_width) * rows.div_ceil(8 * u32::from(down));
+        Ok(Frame { rows, units, unit_width, is_progressive: marker == 0xc2 })
     }
 
     fn decompress(
@@ -228,6 +295,8 @@ struct Stream {
     bytes: Vec<u8>,
     /// Height of the picture in pixels.
     rows: u32,
+    /// Width of a minimum coded unit in pixels; `None` if the picture is progressive.
+    unit_width: Option<u32>,
     /// Bytes that are left before the end-of-image marker come after the last pixel.
     may_have_spare_bytes: bool,
 }
@@ -237,6 +306,8 @@ struct Frame {
     rows: u32,
     /// Number of minimum coded units of an interleaved scan.
     units: u32,
+    /// Width of such a unit in pixels.
+    unit_width: u32,
     is_progressive: bool,
 }
 
@@ -253,7 +324,7 @@ fn whole_scan(data: &[u8], units: u32, restart_interval: u32) -> Option<&[u8]> {
     let restarts = units.checked_div(restart_interval).map_or(0, |_| units.div_ceil(restart_interval) - 1);
     let (mut found, mut at) = (0, 0);
     let end = loop {
-        let Some(next) = data[at..].iter().position(|&byte| byte == 0xff) else { break data.len() };
+        let Some(next) = memchr::memchr(0xff, &data[at..]) else { break data.len() };
         at += next;
         // A marker may be preceded by any number of fill bytes.
         let fill = data[at..].iter().take_while(|&&byte| byte == 0xff).count();
@@ -274,9 +345,10 @@ fn is_warning(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made::{jpeg, picture};
+    use super::super::made::{jpeg, picture, subsampled_jpeg};
     use super::*;
     use proptest::prelude::*;
+    use turbojpeg::Subsamp;
 
     const EDGE: u32 = 48;
 
@@ -395,6 +467,34 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_part_equals_that_of_the_whole(
+            subsampling in prop::sample::select(
+                vec![Subsamp::None, Subsamp::Sub2x1, Subsamp::Sub2x2, Subsamp::Sub1x2, Subsamp::Sub4x1],
+            ),
+            size in (17_u32..120, 9_u32..120),
+            corners in prop::collection::vec(any::<prop::sample::Index>(), 4),
+        ) {
+            let (width, height) = size;
+            let stream = subsampled_jpeg(&picture(width, height), subsampling);
+            let jpegs = TileJpegs::new(Components::YCbCr, &[]).unwrap();
+            let pitch = width as usize * 4;
+            let mut whole = vec![0; pitch * height as usize];
+            jpegs.decode(&stream, size, ScalingFactor::ONE, &mut whole, pitch).unwrap();
+            let span = |a: usize, b: usize, length: u32| {
+                let [a, b] = [a, b].map(|corner| corners[corner].index(length as usize) as u32);
+                (a.min(b), a.abs_diff(b) + 1)
+            };
+            let ((x, width), (y, height)) = (span(0, 1, width), span(2, 3, height));
+            let row = width as usize * 4;
+            let mut part = vec![0; row * height as usize];
+            jpegs.decode_part(&stream, size, TilePart { x, y, width, height }, &mut part, row).unwrap();
+            for (line, number) in part.chunks_exact(row).zip(y as usize..) {
+                let start = number * pitch + x as usize * 4;
+                prop_assert!(line == &whole[start..start + row], "{x}, {y}, {width} × {height}, row {number}");
+            }
+        }
+
         #[test]
         fn mutated_streams_are_decoded_or_refused(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),

@@ -2,6 +2,7 @@
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage, imageops};
+use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
 /// A slide with two levels and an image in strips between them, as in Aperio files.
 pub(crate) struct MadeTiff {
@@ -38,6 +39,22 @@ pub(crate) fn jpeg(picture: &RgbImage) -> Vec<u8> {
     let mut stream = Vec::new();
     JpegEncoder::new_with_quality(&mut stream, 90).encode_image(picture).expect("a Vec takes all bytes");
     stream
+}
+
+/// A complete JPEG stream of any subsampling of the colours.
+pub(crate) fn subsampled_jpeg(picture: &RgbImage, subsampling: Subsamp) -> Vec<u8> {
+    let mut compressor = Compressor::new().expect("memory");
+    compressor.set_subsamp(subsampling).expect("a subsampling of colours");
+    compressor.set_quality(85).expect("a possible quality");
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let image = Image {
+        pixels: picture.as_raw().as_slice(),
+        width,
+        pitch: width * 3,
+        height,
+        format: PixelFormat::RGB,
+    };
+    compressor.compress_to_vec(image).expect("a picture")
 }
 
 /// The bytes of the file: header, tiles, then the directories.
