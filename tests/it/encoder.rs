@@ -1,5 +1,5 @@
-//! Encoders against what Python torch answers (`scripts/encoder_reference.py` wrote the fixtures), and the
-//! models that ship.
+//! Encoders against what Python torch and ONNX Runtime answer (`scripts/encoder_reference.py` and
+//! `scripts/lite_reference.py` wrote the fixtures), and the models that ship.
 
 use std::path::{Path, PathBuf};
 
@@ -85,13 +85,18 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
 }
 
 #[test]
-fn backbones_answer_what_python_torch_answers() {
+fn backbones_answer_what_other_programs_answer() {
     let folder = tempfile::tempdir().unwrap();
     for kind in BackboneKind::PUBLISHED {
+        let answers = match kind {
+            BackboneKind::EfficientnetLite1 | BackboneKind::EfficientnetLite2 => "lite.safetensors",
+            _ => "features.safetensors",
+        };
         let weights = match kind {
-            BackboneKind::MobilenetV2 | BackboneKind::EfficientnetLite0 => {
-                root().join(format!("models/weights/{kind}.safetensors"))
-            }
+            BackboneKind::MobilenetV2
+            | BackboneKind::EfficientnetLite0
+            | BackboneKind::EfficientnetLite1
+            | BackboneKind::EfficientnetLite2 => root().join(format!("models/weights/{kind}.safetensors")),
             _ => {
                 let path = folder.path().join(format!("{kind}.safetensors"));
                 formula_weights(kind, &path);
@@ -116,7 +121,7 @@ fn backbones_answer_what_python_torch_answers() {
         let mut encoder =
             encoder::load_embedded(file, folder.path(), DeviceChoice::Cpu, Engine::Torch).unwrap();
         let found = encoder.encode(&[pattern(224), tissue()]).unwrap();
-        assert_close(&found.values, &expected("features.safetensors", kind.name()), kind.name());
+        assert_close(&found.values, &expected(answers, kind.name()), kind.name());
     }
 }
 

@@ -5,7 +5,7 @@
 //! (DINO), `encoder_q.` and `encoder_k.` (MoCo), and combinations of these. The prefix is found by matching
 //! the names to those of known networks.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::EncoderError;
@@ -36,21 +36,25 @@ const LESS_PREFERRED: [&str; 8] = [
     "state_dict_ema",
 ];
 
-/// Finds the network whose parameters are among `names`. Returns `None` if there is no known network.
+/// Finds the network whose parameters are among those named, each with its shape. Returns `None` if there is no known
+/// network.
 ///
 /// # Errors
 /// A message with the prefixes, if there are several networks of which none is preferred.
 pub(super) fn find_network<'a>(
-    names: impl Iterator<Item = &'a str> + Clone,
+    parameters: impl Iterator<Item = (&'a str, &'a [usize])> + Clone,
 ) -> Result<Option<FoundNetwork>, String> {
-    let prefixes = names
+    let prefixes = parameters
         .clone()
-        .flat_map(|name| BackboneKind::ANCHORS.iter().filter_map(move |anchor| name.strip_suffix(anchor)))
+        .flat_map(|(name, _)| {
+            BackboneKind::ANCHORS.iter().filter_map(move |anchor| name.strip_suffix(anchor))
+        })
         .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
         .collect();
     let Some(prefix) = preferred(prefixes)? else { return Ok(None) };
-    let own: HashSet<&str> = names.filter_map(|name| name.strip_prefix(prefix)).collect();
-    let kind = BackboneKind::recognise(|name| own.contains(name));
+    let own: HashMap<&str, &[usize]> =
+        parameters.filter_map(|(name, shape)| Some((name.strip_prefix(prefix)?, shape))).collect();
+    let kind = BackboneKind::recognise(|name| own.get(name).copied());
     Ok(kind.map(|kind| FoundNetwork { kind, prefix: prefix.to_owned() }))
 }
 
@@ -63,9 +67,10 @@ pub(super) fn find_vit<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Resu
     Ok(prefix.and_then(|prefix| FoundVit::under(prefix, names)))
 }
 
-/// Returns whether the parameters of a known network, or of several, are among `names`.
-pub(super) fn holds_network<'a>(names: impl Iterator<Item = &'a str> + Clone) -> bool {
-    !matches!((find_network(names.clone()), find_vit(names)), (Ok(None), Ok(None)))
+/// Returns whether the parameters of a known network, or of several, are among those named.
+pub(super) fn holds_network<'a>(parameters: impl Iterator<Item = (&'a str, &'a [usize])> + Clone) -> bool {
+    let names = parameters.clone().map(|(name, _)| name);
+    !matches!((find_network(parameters), find_vit(names)), (Ok(None), Ok(None)))
 }
 
 /// Returns the preferred one of the prefixes of several networks, if there are any.
@@ -94,7 +99,7 @@ fn preferred(mut prefixes: Vec<&str>) -> Result<Option<&str>, String> {
 /// # Errors
 /// [`EncoderError::Mismatch`] if there are several networks.
 pub(super) fn prefix_in_files(files: &WeightFiles) -> Result<String, EncoderError> {
-    let found = find_network(files.names())
+    let found = find_network(files.shapes())
         .map_err(|differences| EncoderError::Mismatch { path: files.path().to_owned(), differences })?;
     Ok(found.map(|found| found.prefix).unwrap_or_default())
 }
@@ -130,20 +135,21 @@ fn known_networks() -> String {
 }
 
 impl FoundNetwork {
-    /// Finds the network in the file at `path`, whose parameter names are given.
+    /// Finds the network in the file at `path`, whose parameter names and shapes are given.
     ///
     /// # Errors
     /// [`EncoderError::UnknownNetwork`] with the kind of network if it is unsupported, or
     /// [`EncoderError::Mismatch`] if there are several networks.
     pub fn in_file<'a>(
         path: &Path,
-        names: impl Iterator<Item = &'a str> + Clone,
+        parameters: impl Iterator<Item = (&'a str, &'a [usize])> + Clone,
     ) -> Result<Self, EncoderError> {
-        let found = find_network(names.clone())
+        let found = find_network(parameters.clone())
             .map_err(|differences| EncoderError::Mismatch { path: path.to_owned(), differences })?;
         found.ok_or_else(|| EncoderError::UnknownNetwork {
             path: path.to_owned(),
-            kind: foreign_kind(names).unwrap_or("a network that histokin does not know"),
+            kind: foreign_kind(parameters.map(|(name, _)| name))
+                .unwrap_or("a network that histokin does not know"),
             known: known_networks(),
         })
     }
@@ -154,7 +160,8 @@ mod tests {
     use super::*;
 
     fn found(names: &[&str]) -> Result<Option<String>, String> {
-        Ok(find_network(names.iter().copied())?.map(|found| format!("{}{}", found.prefix, found.kind)))
+        let parameters = names.iter().map(|name| (*name, &[] as &[usize]));
+        Ok(find_network(parameters)?.map(|found| format!("{}{}", found.prefix, found.kind)))
     }
 
     #[test]
@@ -177,6 +184,16 @@ mod tests {
         }
         assert_eq!(found(&["xlayer1.0.conv1.weight", "fc.weight"]), Ok(None));
         assert_eq!(found(&["model.features.18.0.weight"]), Ok(Some("model.mobilenet_v2".into())));
+    }
+
+    #[test]
+    fn every_published_network_is_recognised_by_its_names_and_shapes() {
+        for kind in BackboneKind::PUBLISHED {
+            let shapes = kind.shapes();
+            let parameters = shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()));
+            let found = find_network(parameters).unwrap();
+            assert_eq!(found, Some(FoundNetwork { kind, prefix: String::new() }), "{kind}");
+        }
     }
 
     #[test]

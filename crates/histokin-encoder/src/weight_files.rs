@@ -152,6 +152,11 @@ impl WeightFiles {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// Returns the names and shapes of all tensors, in alphabetical order.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> + Clone {
+        self.tensors.iter().map(|(name, place)| (name.as_str(), place.shape.as_slice()))
+    }
+
     /// Returns the shape of a tensor, if it is there.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|place| place.shape.as_slice())

@@ -42,7 +42,7 @@ pub const FIELDS: &[FieldHelp] = &[
     help("npid_momentum", "npid: share (0 to 1) of a tile's old entry that stays in the memory bank."),
     help(
         "backbone",
-        "The network: MobileNetV2 and EfficientNet-Lite0 can be trained on a CPU, ResNet-50 needs a CUDA device. If training starts from a vision transformer, that is the network.",
+        "The network: MobileNetV2 and EfficientNet-Lite0 to Lite2 can be trained on a CPU, ResNet-50 needs a CUDA device. If training starts from a vision transformer, that is the network.",
     ),
     help(
         "init",

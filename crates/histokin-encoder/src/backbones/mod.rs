@@ -22,6 +22,7 @@ use strum::{EnumIter, EnumMessage, EnumString};
 pub use network::Backbone;
 
 use description::BlockDescription;
+use efficientnet_lite::Scale;
 use vit::{Shapes, VitArchitecture};
 
 /// A supported backbone architecture.
@@ -39,6 +40,10 @@ pub enum BackboneKind {
     MobilenetV2,
     /// EfficientNet-Lite0, a variant of EfficientNet-B0 with ReLU6 and without squeeze-and-excitation.
     EfficientnetLite0,
+    /// EfficientNet-Lite1, deeper than Lite0.
+    EfficientnetLite1,
+    /// EfficientNet-Lite2, wider and deeper than Lite0.
+    EfficientnetLite2,
     /// Four small convolutions, for testing settings in seconds; no published weights exist.
     Tiny,
     /// A vision transformer, described in full; its architecture is read from a file of weights.
@@ -48,8 +53,15 @@ pub enum BackboneKind {
 
 impl BackboneKind {
     /// Architectures with published ImageNet weights.
-    pub const PUBLISHED: [Self; 5] =
-        [Self::Resnet18, Self::Resnet34, Self::Resnet50, Self::MobilenetV2, Self::EfficientnetLite0];
+    pub const PUBLISHED: [Self; 7] = [
+        Self::Resnet18,
+        Self::Resnet34,
+        Self::Resnet50,
+        Self::MobilenetV2,
+        Self::EfficientnetLite0,
+        Self::EfficientnetLite1,
+        Self::EfficientnetLite2,
+    ];
 
     /// Returns the name used in `model.toml`, in JSON and on the command line.
     pub fn name(self) -> &'static str {
@@ -59,6 +71,8 @@ impl BackboneKind {
             Self::Resnet50 => "resnet50",
             Self::MobilenetV2 => "mobilenet_v2",
             Self::EfficientnetLite0 => "efficientnet_lite0",
+            Self::EfficientnetLite1 => "efficientnet_lite1",
+            Self::EfficientnetLite2 => "efficientnet_lite2",
             Self::Tiny => "tiny",
             Self::Vit(_) => "vit",
         }
@@ -73,6 +87,8 @@ impl BackboneKind {
             Self::Resnet50 => "ResNet-50",
             Self::MobilenetV2 => "MobileNetV2",
             Self::EfficientnetLite0 => "EfficientNet-Lite0",
+            Self::EfficientnetLite1 => "EfficientNet-Lite1",
+            Self::EfficientnetLite2 => "EfficientNet-Lite2",
             Self::Tiny => "Tiny",
             Self::Vit(architecture) => return architecture.shown_name(),
         };
@@ -84,7 +100,10 @@ impl BackboneKind {
         match self {
             Self::Resnet18 | Self::Resnet34 => 512,
             Self::Resnet50 => 2048,
-            Self::MobilenetV2 | Self::EfficientnetLite0 => 1280,
+            Self::MobilenetV2
+            | Self::EfficientnetLite0
+            | Self::EfficientnetLite1
+            | Self::EfficientnetLite2 => 1280,
             Self::Tiny => tiny::WIDTH as usize,
             Self::Vit(architecture) => architecture.outputs(),
         }
@@ -106,7 +125,9 @@ impl BackboneKind {
             Self::Resnet34 => resnet::basic([3, 4, 6, 3]),
             Self::Resnet50 => resnet::bottleneck([3, 4, 6, 3]),
             Self::MobilenetV2 => mobilenet::blocks(),
-            Self::EfficientnetLite0 => efficientnet_lite::blocks(),
+            Self::EfficientnetLite0 => efficientnet_lite::blocks(Scale::LITE0),
+            Self::EfficientnetLite1 => efficientnet_lite::blocks(Scale::LITE1),
+            Self::EfficientnetLite2 => efficientnet_lite::blocks(Scale::LITE2),
             Self::Tiny => tiny::blocks(),
             Self::Vit(_) => Vec::new(),
         }
@@ -143,7 +164,9 @@ impl BackboneKind {
     /// ImageNet weights expect their input to be normalised.
     pub fn input_statistics(self) -> ([f32; 3], [f32; 3]) {
         match self {
-            Self::EfficientnetLite0 => ([0.498; 3], [0.502; 3]),
+            Self::EfficientnetLite0 | Self::EfficientnetLite1 | Self::EfficientnetLite2 => {
+                ([0.498; 3], [0.502; 3])
+            }
             Self::Tiny => ([0.5; 3], [0.25; 3]),
             Self::Resnet18 | Self::Resnet34 | Self::Resnet50 | Self::MobilenetV2 | Self::Vit(_) => {
                 ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -163,25 +186,34 @@ impl BackboneKind {
                 &["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
             }
             Self::MobilenetV2 => &["features"],
-            Self::EfficientnetLite0 => &["_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1"],
+            Self::EfficientnetLite0 | Self::EfficientnetLite1 | Self::EfficientnetLite2 => {
+                &["_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1"]
+            }
             Self::Tiny => &["tiny"],
             Self::Vit(_) => return !name.starts_with("head."),
         };
         own.contains(&name.split('.').next().unwrap_or_default())
     }
 
-    /// Returns the network whose parameters a file contains, identified by parameter names unique to it.
-    pub(super) fn recognise(has: impl Fn(&str) -> bool) -> Option<Self> {
+    /// Returns the network whose parameters a file contains, identified by parameter names unique to it and, where
+    /// networks of a family have the same names, by shapes. `shape` tells that of a parameter, if it is there.
+    pub(super) fn recognise<'a>(shape: impl Fn(&str) -> Option<&'a [usize]>) -> Option<Self> {
+        let has = |name: &str| shape(name).is_some();
         let resnet = || match (has("layer1.0.conv3.weight"), has("layer3.6.conv1.weight")) {
             (true, true) => None,
             (true, false) => Some(Self::Resnet50),
             (false, _) if has("layer1.2.conv1.weight") => Some(Self::Resnet34),
             (false, _) => Some(Self::Resnet18),
         };
+        let efficientnet_lite = || match shape(Self::ANCHORS[2]).and_then(|kernels| kernels.get(1)) {
+            Some(352) => Self::EfficientnetLite2,
+            _ if has("_blocks.16._project_conv.weight") => Self::EfficientnetLite1,
+            _ => Self::EfficientnetLite0,
+        };
         match () {
             () if has(Self::ANCHORS[0]) => resnet(),
             () if has(Self::ANCHORS[1]) => Some(Self::MobilenetV2),
-            () if has(Self::ANCHORS[2]) => Some(Self::EfficientnetLite0),
+            () if has(Self::ANCHORS[2]) => Some(efficientnet_lite()),
             () if has(Self::ANCHORS[3]) => Some(Self::Tiny),
             () => None,
         }

@@ -151,7 +151,7 @@ impl Model {
             None => match VitWeights::find(&files)? {
                 Some(vit) => recognised.insert(vit_settings::complete(path, &vit)?).description(),
                 None => {
-                    let found = FoundNetwork::in_file(path, files.names())?;
+                    let found = FoundNetwork::in_file(path, files.shapes())?;
                     prefix = found.prefix;
                     SelfDescription::of_network(path, found.kind)
                 }

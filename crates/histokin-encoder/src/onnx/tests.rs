@@ -164,6 +164,8 @@ fn convolutional_networks_are_whole_graphs() {
         (BackboneKind::Resnet18, 20),
         (BackboneKind::MobilenetV2, 52),
         (BackboneKind::EfficientnetLite0, 49),
+        (BackboneKind::EfficientnetLite1, 64),
+        (BackboneKind::EfficientnetLite2, 64),
     ] {
         let model = Model::read_single(&random_network(folder.path(), kind)).unwrap();
         let written = decoded(&model, 96);

@@ -151,8 +151,9 @@ fn collect(
         .filter_map(|name| pickle.entry(root, name))
         .find(|inner| matches!(pickle.value(*inner), Value::Dict(_)))
         .unwrap_or(root);
-    let holds_network =
-        |found: &BTreeMap<String, &TensorRef>| holds_network(found.keys().map(String::as_str));
+    let holds_network = |found: &BTreeMap<String, &TensorRef>| {
+        holds_network(found.iter().map(|(name, tensor)| (name.as_str(), tensor.size.as_slice())))
+    };
     let mut found: BTreeMap<String, &TensorRef> = Listing::of(pickle, state, 1)
         .into_iter()
         .map(|(name, tensor)| (name.trim_start_matches("module.").to_owned(), tensor))

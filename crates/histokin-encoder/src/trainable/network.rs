@@ -393,7 +393,7 @@ fn published_weights(kind: BackboneKind) -> Result<PathBuf, EncoderError> {
         path: places.next_back().unwrap_or_default().join(format!("{kind}.safetensors")),
         reason: format!(
             "ImageNet weights of {} are not here. `make setup` fetches those of MobileNetV2 and \
-             EfficientNet-Lite0; those of a ResNet come from torchvision: name the file as the starting \
+             EfficientNet-Lite0 to Lite2; those of a ResNet come from torchvision: name the file as the starting \
              weights (--init FILE.pth), or begin with --init random",
             kind.shown_name()
         ),
