@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::backbones::vit::{VitActivation, VitOutput};
 use crate::encoder::facts::{examine, summary};
-use crate::encoder::model::{About, ModelFile};
+use crate::encoder::model::{About, FurtherNetwork, ModelFile};
 use crate::encoder::onnx::{self, Exported};
 use crate::encoder::vit_settings::RecognisedVit;
 use crate::encoder::{self, Described, ModelSummary, user_models};
@@ -202,6 +202,10 @@ fn listed(model: &ModelSummary) -> Value {
     if let Some(file) = &model.file {
         put_about(&mut entry, &file.about);
         entry["network"] = network_key(file).into();
+        if !file.further_networks.is_empty() {
+            let further = file.further_networks.iter();
+            entry["further_networks"] = further.map(|network| network.backbone.name()).collect();
+        }
         entry["features"] = file.feature_width().into();
         entry["tile_px"] = file.preprocessing.tile_px.into();
         entry["mpp"] = file.preprocessing.mpp.into();
@@ -285,6 +289,9 @@ fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
     if let Some(crops) = &file.crops {
         shown["crops"] = json!(crops);
     }
+    if !file.further_networks.is_empty() {
+        shown["further_networks"] = file.further_networks.iter().map(further).collect();
+    }
     put_about(&mut shown, &file.about);
     if let Some(found) = recognised {
         shown["naming"] = found.naming.into();
@@ -296,6 +303,20 @@ fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
             shown["unconfirmed"] = json!(known.unconfirmed);
         }
     }
+    shown
+}
+
+/// What is known of a further network of an encoder.
+fn further(network: &FurtherNetwork) -> Value {
+    let FurtherNetwork { backbone, weights, blocks, um_per_px, input_mean, input_std } = network;
+    let mut shown = json!({
+        "network": backbone.name(),
+        "blocks": blocks,
+        "um_per_px": um_per_px,
+        "mean": input_mean,
+        "std": input_std,
+    });
+    paths::put(&mut shown, "weights", weights);
     shown
 }
 

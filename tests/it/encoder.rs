@@ -115,6 +115,7 @@ fn backbones_answer_what_other_programs_answer() {
             output: HeadOutput::Linear,
             stain_switch: None,
             crops: None,
+            further_networks: Vec::new(),
             about: About::default(),
             preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
         };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::backbones::BackboneKind;
 use super::backbones::vit::VitOutput;
-use super::model::{Crops, Location, Model, ModelFile, ModelSummary, locate, sidecar};
+use super::model::{Crops, FurtherNetwork, Location, Model, ModelFile, ModelSummary, locate, sidecar};
 use super::vit_settings::OpenSettings;
 use super::{Described, EncoderError, EncoderSpec};
 use histokin_core::number_format::plain;
@@ -77,7 +77,7 @@ fn facts(Described { file, spec, recognised }: &Described) -> Vec<(&'static str,
     add("Made for", about.purpose.clone());
     add("Network", network(file));
     add("Tiles", tiles_text(file.preprocessing.tiles()));
-    add("Views", file.crops.as_ref().map(views).unwrap_or_default());
+    add("Views", file.crops.as_ref().map(|crops| views(crops, &file.further_networks)).unwrap_or_default());
     add("Features", features(file));
     if spec.width != file.feature_width() {
         add("Descriptor", format!("{} numbers", spec.width));
@@ -94,9 +94,11 @@ fn facts(Described { file, spec, recognised }: &Described) -> Vec<(&'static str,
         add("Assumed", found.assumed.join("; "));
         add("Same shapes", found.similar.join(", "));
     }
-    // Without the `..` that leads from a model's folder to weights that several models share.
-    let weights = paths::canonical(&file.weights).unwrap_or_else(|_| file.weights.clone());
-    add("Weights", weights.display().to_string());
+    for weights in file.all_weights() {
+        // Without the `..` that leads from a model's folder to weights that several models share.
+        let weights = paths::canonical(weights).unwrap_or_else(|_| weights.to_owned());
+        add("Weights", weights.display().to_string());
+    }
     facts
 }
 
@@ -114,10 +116,19 @@ fn tiles_text(TileSettings { tile_px, mpp }: TileSettings) -> String {
     format!("{tile_px} px at {} µm/px", plain(mpp))
 }
 
-/// Returns the network in a few words.
+/// Returns the network, or the networks, in a few words.
 pub fn network(file: &ModelFile) -> String {
-    let name = file.backbone.shown_name();
-    match file.backbone {
+    let mut networks = vec![network_of(file.backbone)];
+    networks.extend(file.further_networks.iter().map(|network| network_of(network.backbone)));
+    match networks.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => networks.concat(),
+    }
+}
+
+fn network_of(backbone: BackboneKind) -> String {
+    let name = backbone.shown_name();
+    match backbone {
         BackboneKind::Vit(architecture) if name != architecture.in_words() => {
             format!("{name}, {}", architecture.in_words())
         }
@@ -125,10 +136,17 @@ pub fn network(file: &ModelFile) -> String {
     }
 }
 
-/// Returns the views of a tile in a few words.
-fn views(crops: &Crops) -> String {
-    let spacings: Vec<String> = crops.um_per_px.iter().map(|um| format!("{} µm/px", plain(um))).collect();
-    format!("{} px at {}, concatenated", crops.px, spacings.join(" and "))
+/// Returns the views of a tile in a few words, and which of them further networks see if not all.
+fn views(crops: &Crops, further: &[FurtherNetwork]) -> String {
+    let spacings = |all: &[f64]| {
+        let spacings: Vec<String> = all.iter().map(|um| format!("{} µm/px", plain(um))).collect();
+        spacings.join(" and ")
+    };
+    let mut text = format!("{} px at {}, concatenated", crops.px, spacings(&crops.um_per_px));
+    for network in further.iter().filter(|network| !network.um_per_px.is_empty()) {
+        text += &format!("; {} sees those at {}", network.backbone, spacings(&network.um_per_px));
+    }
+    text
 }
 
 /// Returns how many numbers are taken out of the network, and which.

@@ -427,9 +427,7 @@ pub fn describe(which: &str) -> Result<Described, EncoderError> {
 }
 
 fn described(model: Model) -> Described {
-    let (weights, head) = (model.path().to_owned(), model.head_path().map(Path::to_owned));
-    let file = model::ModelFile { weights, head, ..model.file };
-    Described { file, spec: model.spec, recognised: model.recognised }
+    Described { file: model.located_file(), spec: model.spec, recognised: model.recognised }
 }
 
 /// Loads the encoder that `file`, a description in memory, specifies. Its paths are relative to `folder`.

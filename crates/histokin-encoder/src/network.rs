@@ -8,7 +8,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 use super::backbones::Backbone;
 use super::batches::{check_finite, check_sizes, in_parts};
 use super::compute::{Compute, is_out_of_memory};
-use super::model::{Crops, Model, Preprocessing, SelfDescription};
+use super::model::{Crops, FurtherNetwork, Model, Preprocessing, SelfDescription};
 use super::readout::{Head, Readout};
 use super::{DescriptorBatch, DeviceChoice, Encoder, EncoderError, EncoderSpec, weights};
 
@@ -37,20 +37,47 @@ pub(super) trait Network: Send {
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError>;
 }
 
-/// A folded backbone and the readout that computes descriptors from its features.
+/// Folded backbones and the readout that computes descriptors from their features.
 pub(super) struct Branch {
     backbone: Backbone,
     /// Blocks whose pooled outputs are the features; empty for the last block.
     blocks: Vec<usize>,
     crops: Option<Crops>,
+    /// Networks whose features follow those of the backbone.
+    further: Vec<FurtherBranch>,
     readout: Readout,
+}
+
+/// A further network of a model.
+struct FurtherBranch {
+    backbone: Backbone,
+    network: FurtherNetwork,
+    /// Factor and summand, `[1, 3, 1, 1]`, that turn the input of the first network into that of this one.
+    renormalisation: [Tensor; 2],
+}
+
+impl FurtherBranch {
+    /// Computes the features of all its views of `images`, the input of the first network of a model with the views
+    /// `crops`.
+    fn features(&self, images: &Tensor, crops: Option<&Crops>) -> Result<Vec<Tensor>, TchError> {
+        let [factor, summand] = &self.renormalisation;
+        let of_view = |view: &Tensor| {
+            self.backbone.features(&view.f_mul(factor)?.f_add(summand)?, &self.network.blocks)
+        };
+        match (crops, self.network.seen(crops)) {
+            (Some(crops), Some(seen)) => {
+                seen.iter().map(|um_per_px| of_view(&crops.view(images, *um_per_px)?)).collect()
+            }
+            _ => Ok(vec![of_view(images)?]),
+        }
+    }
 }
 
 impl Branch {
     /// Combines a folded backbone and a readout; `description` tells which features are taken out.
     pub fn new(backbone: Backbone, description: &SelfDescription, readout: Readout) -> Self {
         let SelfDescription { blocks, crops, .. } = description.clone();
-        Self { backbone, blocks, crops, readout }
+        Self { backbone, blocks, crops, further: Vec::new(), readout }
     }
 
     /// Builds a model's network for inference on a device.
@@ -66,8 +93,27 @@ impl Branch {
         };
         let description = model.file.described();
         let readout = Readout::new(&description, head);
-        Ok(Self::new(backbone, &description, readout))
+        let further = further_branches(model, compute)?;
+        Ok(Self { further, ..Self::new(backbone, &description, readout) })
     }
+}
+
+fn further_branches(model: &Model, compute: Compute) -> Result<Vec<FurtherBranch>, EncoderError> {
+    let Preprocessing { input_mean, input_std, .. } = model.file.preprocessing;
+    let per_channel = |values: [f32; 3]| {
+        let values = Tensor::f_from_slice(&values)?.f_reshape([1, 3, 1, 1])?;
+        values.f_to_device(compute.device)?.f_to_kind(compute.kind)
+    };
+    let branch = |(backbone, network): (Backbone, &FurtherNetwork)| {
+        let [factor, summand] = network.renormalisation(input_mean, input_std);
+        let renormalisation = [per_channel(factor)?, per_channel(summand)?];
+        Ok(FurtherBranch { backbone, network: network.clone(), renormalisation })
+    };
+    let backbones = model.further_backbones(compute)?;
+    let branches = backbones.into_iter().zip(&model.file.further_networks).map(branch);
+    branches
+        .collect::<Result<_, TchError>>()
+        .map_err(|error| EncoderError::torch("building the network", &error))
 }
 
 /// Returns the head from `tensors`.
@@ -116,11 +162,19 @@ impl Network for Branch {
 
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let features = |images: &Tensor| self.backbone.features(images, &self.blocks);
-        let features = match &self.crops {
-            Some(crops) => crops.features(images, features),
-            None => features(images),
+        let crops = self.crops.as_ref();
+        let mut all = vec![match crops {
+            Some(crops) => crops.features(images, features)?,
+            None => features(images)?,
+        }];
+        for network in &self.further {
+            all.extend(network.features(images, crops)?);
+        }
+        let features = match all.len() {
+            1 => all.remove(0),
+            _ => Tensor::f_cat(&all, 1)?,
         };
-        self.readout.of(features?, images)
+        self.readout.of(features, images)
     }
 }
 

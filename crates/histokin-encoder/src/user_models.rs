@@ -33,11 +33,10 @@ pub fn add(file: &ModelFile) -> Result<PathBuf, EncoderError> {
     let folder = free_folder(&file.name)?;
     try_out(file)?;
     let absolute = |path: &Path| std::path::absolute(path).map_err(|error| wrong(path, error.to_string()));
-    let file = ModelFile {
-        weights: absolute(&file.weights)?,
-        head: file.head.as_deref().map(absolute).transpose()?,
-        ..file.clone()
-    };
+    let mut file = file.clone();
+    for path in file.all_paths_mut() {
+        *path = absolute(path)?;
+    }
     std::fs::create_dir_all(&folder).map_err(|error| wrong(&folder, error.to_string()))?;
     let text = toml::to_string(&file).map_err(|error| wrong(&folder, error.to_string()))?;
     write_whole(&folder.join(MODEL_FILE), text.as_bytes())?;

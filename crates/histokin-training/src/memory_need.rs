@@ -17,10 +17,11 @@ impl TrainingConfig {
     /// so they do where an encoder sees several views of a tile.
     ///
     /// # Errors
-    /// Returns [`TrainingError::Encoder`] if the encoder cannot be read, and [`TrainingError::Config`] if patches do
-    /// not fill the tiles.
+    /// Returns [`TrainingError::Encoder`] if the encoder cannot be read, and [`TrainingError::Config`] if it is made of
+    /// several networks or patches do not fill the tiles.
     pub fn settle(&mut self) -> Result<(), TrainingError> {
         let Some(found) = start(self)? else { return Ok(()) };
+        found.check_single().map_err(TrainingError::Config)?;
         let is_vit = matches!(found.backbone, BackboneKind::Vit(_));
         if (is_vit || found.crops.is_some()) && self.tiles() == TileSettings::default() {
             TileSettings { tile_px: self.tile_px, mpp: self.mpp } = found.preprocessing.tiles();

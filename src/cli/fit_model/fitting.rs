@@ -93,6 +93,7 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         output: HeadOutput::Linear,
         stain_switch: None,
         crops,
+        further_networks: Vec::new(),
         about: About {
             purpose: format!("tissue as on the {} slides that it was fitted to", sources.len()),
             ..published.about
@@ -231,6 +232,7 @@ fn published(args: &FitModelArgs) -> anyhow::Result<ModelFile> {
         return Err(EncoderError::WeightsMissing { path: which.clone() }.into());
     }
     let found = encoder::describe(&which.to_string_lossy())?.file;
+    found.check_single().map_err(anyhow::Error::msg)?;
     if let Some(wanted) = args.backbone {
         ensure!(
             wanted == found.backbone,

@@ -195,6 +195,12 @@ impl BackboneKind {
         own.contains(&name.split('.').next().unwrap_or_default())
     }
 
+    /// Returns whether a weights file may contain `name` although the network has no such parameter: PyTorch's batch
+    /// counters, and tensors outside the backbone, such as the ImageNet classifier, projectors and heads.
+    pub(super) fn is_beside(self, name: &str) -> bool {
+        !self.is_own(name) || name.ends_with("num_batches_tracked")
+    }
+
     /// Returns the network whose parameters a file contains, identified by parameter names unique to it and, where
     /// networks of a family have the same names, by shapes. `shape` tells that of a parameter, if it is there.
     pub(super) fn recognise<'a>(shape: impl Fn(&str) -> Option<&'a [usize]>) -> Option<Self> {

@@ -75,16 +75,12 @@ impl Crops {
         Ok(())
     }
 
-    /// Returns the edge in pixels of each view's part of a tile's edge of `whole` pixels. On a slide that is coarser than
-    /// the tiles, views keep their shares of the tile.
-    pub(crate) fn edges(&self, whole: u32) -> Vec<u32> {
-        self.um_per_px.iter().map(|um| share_of(whole, um / self.widest())).collect()
+    /// Returns the edge in pixels of the part of a tile's edge of `whole` pixels that the view at this spacing is. On a
+    /// slide that is coarser than the tiles, views keep their shares of the tile.
+    pub(crate) fn edge(&self, whole: u32, um_per_px: f64) -> u32 {
+        let share = um_per_px / self.widest();
+        (f64::from(whole) * share).round().clamp(1.0, f64::from(whole).max(1.0)) as u32
     }
-}
-
-/// Returns this share of an edge, at least one pixel.
-fn share_of(whole: u32, share: f64) -> u32 {
-    (f64::from(whole) * share).round().clamp(1.0, f64::from(whole).max(1.0)) as u32
 }
 
 #[cfg(test)]

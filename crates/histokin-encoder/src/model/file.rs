@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::further::{self, FurtherNetwork, check_blocks};
 use super::{About, Crops, Preprocessing, SelfDescription};
 use crate::EncoderError;
 use crate::backbones::BackboneKind;
@@ -53,6 +54,9 @@ pub struct ModelFile {
     /// tile as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crops: Option<Crops>,
+    /// Networks beside the first one, which the settings above describe. Their features follow its features.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_networks: Vec<FurtherNetwork>,
     /// What the model is for, its source and its licence.
     #[serde(default, skip_serializing_if = "About::is_empty")]
     pub about: About,
@@ -64,10 +68,42 @@ pub struct ModelFile {
 impl ModelFile {
     /// Returns the number of features that the head takes as input.
     pub fn feature_width(&self) -> usize {
-        self.described().feature_width()
+        let crops = self.crops.as_ref();
+        let further = self.further_networks.iter().map(|network| network.feature_width(crops));
+        self.described().feature_width() + further.sum::<usize>()
     }
 
-    /// Returns this description in the form that is stored in a single weights file.
+    /// Returns the paths of all weights, those of the first network first.
+    pub fn all_weights(&self) -> impl Iterator<Item = &Path> {
+        let further = self.further_networks.iter().map(|network| network.weights.as_path());
+        std::iter::once(self.weights.as_path()).chain(further)
+    }
+
+    /// Returns the paths of all files that the description names.
+    pub(crate) fn all_paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let further = self.further_networks.iter_mut().map(|network| &mut network.weights);
+        std::iter::once(&mut self.weights).chain(&mut self.head).chain(further)
+    }
+
+    /// Checks that there is one network, as training and fitting need.
+    ///
+    /// # Errors
+    /// A message with what to do instead.
+    pub fn check_single(&self) -> Result<(), String> {
+        if self.further_networks.is_empty() {
+            return Ok(());
+        }
+        let weights: Vec<String> = self.all_weights().map(|path| path.display().to_string()).collect();
+        Err(format!(
+            "{} is made of {} networks, which can be used but not trained or fitted; give the weights of one of them \
+             instead: {}",
+            self.name,
+            weights.len(),
+            weights.join(", ")
+        ))
+    }
+
+    /// Returns this description, of the first network, in the form that is stored in a single weights file.
     pub(crate) fn described(&self) -> SelfDescription {
         SelfDescription {
             name: self.name.clone(),
@@ -96,6 +132,7 @@ impl ModelFile {
             output: own.output,
             stain_switch: own.stain_switch,
             crops: own.crops,
+            further_networks: Vec::new(),
             about,
             preprocessing: own.preprocessing,
         }
@@ -103,7 +140,6 @@ impl ModelFile {
 
     /// Checks that the settings go together; `has_head` is whether there is a head, in whichever file.
     pub(super) fn check(&self, has_head: bool) -> Result<(), String> {
-        let count = self.backbone.block_widths().len();
         if let BackboneKind::Vit(architecture) = self.backbone {
             architecture.check()?;
             if !self.blocks.is_empty() || self.feature_scaling == FeatureScaling::Hellinger {
@@ -120,14 +156,7 @@ impl ModelFile {
                 ));
             }
         }
-        if !self.blocks.iter().all(|block| *block < count) || !self.blocks.is_sorted_by(|a, b| a < b) {
-            return Err(format!(
-                "blocks are {:?}; {} has the blocks 0 to {}, to be named in ascending order",
-                self.blocks,
-                self.backbone.shown_name(),
-                count - 1
-            ));
-        }
+        check_blocks(self.backbone, &self.blocks)?;
         if !self.blocks.is_empty() && self.feature_scaling == FeatureScaling::Hellinger {
             return Err(
                 "the hellinger scaling is for the last block only: earlier ones have negative features"
@@ -155,6 +184,17 @@ impl ModelFile {
         if let Some(crops) = &self.crops {
             crops.check_tiles(&self.preprocessing)?;
         }
+        if !self.further_networks.is_empty() && self.feature_scaling == FeatureScaling::Hellinger {
+            return Err("the hellinger scaling is for models of one network".into());
+        }
+        if self.further_networks.len() > further::MOST {
+            return Err(format!(
+                "{} further networks are too many; a model has at most {}",
+                self.further_networks.len(),
+                further::MOST
+            ));
+        }
+        self.further_networks.iter().try_for_each(|network| network.check(self.crops.as_ref()))?;
         self.preprocessing.check()
     }
 }
@@ -198,13 +238,14 @@ mod tests {
             output: HeadOutput::Linear,
             stain_switch: None,
             crops: None,
+            further_networks: Vec::new(),
             about: About::default(),
             preprocessing: Preprocessing { l2_normalise: true, ..Preprocessing::default() },
         };
         let text = toml::to_string(&file).unwrap();
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
         assert!(
-            ["blocks", "hidden", "output", "stain_switch", "stain =", "crops", "about"]
+            ["blocks", "hidden", "output", "stain_switch", "stain =", "crops", "further", "about"]
                 .iter()
                 .all(|key| !text.contains(key)),
             "what is as ever is not written: {text}"
@@ -216,6 +257,14 @@ mod tests {
             output: HeadOutput::Memberships,
             stain_switch: Some(0.5),
             crops: Some(Crops { px: 112, um_per_px: vec![2.0, 1.0] }),
+            further_networks: vec![FurtherNetwork {
+                backbone: BackboneKind::Resnet18,
+                weights: "resnet18.pth".into(),
+                blocks: vec![4],
+                um_per_px: vec![1.0],
+                input_mean: [0.5; 3],
+                input_std: [0.25; 3],
+            }],
             about: About { purpose: "tests".into(), ..About::default() },
             preprocessing: Preprocessing { stain: StainSetting::None, ..Preprocessing::default() },
             ..file
@@ -249,6 +298,14 @@ mod tests {
         assert!(described(&format!("{headed}stain_switch = 0.0\n")).contains("above 0"));
         let scaled = format!("{base}blocks = [3]\nfeature_scaling = \"hellinger\"\n");
         assert!(described(&scaled).contains("last block"));
+        let further = |settings: &str| {
+            let colours = "input_mean = [0.5, 0.5, 0.5]\ninput_std = [0.5, 0.5, 0.5]\n";
+            let named = "[[further_networks]]\nweights = \"w.safetensors\"\n";
+            described(&format!("{base}{named}{colours}{settings}"))
+        };
+        assert!(further("backbone = \"tiny\"\nblocks = [4]\n").contains("tiny has the blocks 0 to 3"));
+        assert!(further("backbone = \"tiny\"\num_per_px = [2.0]\n").contains("um_per_px of tiny is [2.0]"));
+        assert!(further("").contains("backbone"));
         assert!(described("name = \"m\"\nbackbone = \"resnet19\"\nweights = \"w\"\n").contains("resnet19"));
     }
 }

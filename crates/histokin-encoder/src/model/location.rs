@@ -140,9 +140,9 @@ pub fn available() -> Vec<ModelSummary> {
             let (file, problem) = match read_description(&folder) {
                 Err(error) => (None, Some(error.to_string())),
                 Ok(file) => {
-                    let missing = [Some(&file.weights), file.head.as_ref()]
-                        .into_iter()
-                        .flatten()
+                    let missing = file
+                        .all_weights()
+                        .chain(file.head.as_deref())
                         .map(|file| folder.join(file))
                         .find(|path| !path.is_file());
                     let problem = missing.map(|path| EncoderError::WeightsMissing { path }.to_string());

@@ -3,6 +3,7 @@
 mod about;
 mod crops;
 mod file;
+mod further;
 mod location;
 #[cfg(feature = "torch")]
 mod network;
@@ -24,6 +25,7 @@ use super::{EncoderError, EncoderSpec};
 pub use about::About;
 pub use crops::Crops;
 pub use file::{MODEL_FILE, ModelFile, read_description};
+pub use further::FurtherNetwork;
 #[cfg(feature = "torch")]
 pub(super) use location::model_folders;
 pub(super) use location::{Location, locate};
@@ -74,6 +76,15 @@ impl Weights {
     }
 }
 
+/// The weights of a further network.
+#[derive(Debug)]
+pub(super) struct FurtherWeights {
+    /// The files.
+    pub files: WeightFiles,
+    /// Prefix of the network's parameter names in them.
+    pub prefix: String,
+}
+
 /// Returns the description that a file holds of itself, if it was written by training.
 fn self_description(files: &WeightFiles) -> Result<Option<SelfDescription>, EncoderError> {
     let text = files.text(SELF_DESCRIPTION).map(serde_json::from_str).transpose();
@@ -91,6 +102,8 @@ pub(super) struct Model {
     pub changes: Option<WeightFiles>,
     /// Prefix of the backbone's parameter names in the weights file.
     pub prefix: String,
+    /// The weights of each of the further networks.
+    pub further: Vec<FurtherWeights>,
     /// Location of the head.
     pub head: Head,
     /// Properties of the encoder.
@@ -170,7 +183,7 @@ impl Model {
         let file = ModelFile::of_single(path, description, about);
         file.check(has_head).map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?;
         let weights = Weights::of(files, base)?;
-        Ok(Self { prefix, recognised, ..Self::of_parts(file, weights, head)? })
+        Ok(Self { prefix, recognised, ..Self::of_parts(file, weights, head, Vec::new())? })
     }
 
     /// Reads the files that `file` names, relative to `folder`.
@@ -189,7 +202,12 @@ impl Model {
             Some(head) => Head::Beside(WeightFiles::read(&folder.join(head))?),
         };
         let prefix = prefix_in_files(&weights.files)?;
-        Ok(Self { prefix, ..Self::of_parts(file, weights, head)? })
+        let further = |network: &FurtherNetwork| {
+            let files = WeightFiles::read(&folder.join(&network.weights))?;
+            Ok(FurtherWeights { prefix: prefix_in_files(&files)?, files })
+        };
+        let further = file.further_networks.iter().map(further).collect::<Result<_, EncoderError>>()?;
+        Ok(Self { prefix, ..Self::of_parts(file, weights, head, further)? })
     }
 
     /// Returns the vision transformer in the weights.
@@ -258,14 +276,32 @@ impl Model {
         ["head.weight", "head.bias"].into_iter().chain(hidden)
     }
 
-    /// Returns whether a weights file may contain `name` although the backbone has no such parameter:
-    /// PyTorch's batch counters, and tensors outside the backbone, such as the ImageNet classifier,
-    /// projectors and heads.
-    pub fn is_beside_backbone(&self, name: &str) -> bool {
-        !self.file.backbone.is_own(name) || name.ends_with("num_batches_tracked")
+    /// Returns the further networks with their weights.
+    pub fn further_networks(&self) -> impl Iterator<Item = (&FurtherNetwork, &FurtherWeights)> {
+        self.file.further_networks.iter().zip(&self.further)
     }
 
-    fn of_parts(file: ModelFile, weights: Weights, head: Head) -> Result<Self, EncoderError> {
+    /// Returns the description with the paths of the files as they were found, which lead there from the current
+    /// folder.
+    pub fn located_file(&self) -> ModelFile {
+        let located = |(network, weights): (&FurtherNetwork, &FurtherWeights)| FurtherNetwork {
+            weights: weights.files.path().to_owned(),
+            ..network.clone()
+        };
+        ModelFile {
+            weights: self.path().to_owned(),
+            head: self.head_path().map(Path::to_owned),
+            further_networks: self.further_networks().map(located).collect(),
+            ..self.file.clone()
+        }
+    }
+
+    fn of_parts(
+        file: ModelFile,
+        weights: Weights,
+        head: Head,
+        further: Vec<FurtherWeights>,
+    ) -> Result<Self, EncoderError> {
         let Weights { files: weights, changes } = weights;
         let width = match &head {
             Head::None => file.feature_width(),
@@ -295,6 +331,7 @@ impl Model {
             let views: Vec<String> = crops.um_per_px.iter().map(f64::to_string).collect();
             network += &format!(" crops of {} px at [{}]", crops.px, views.join(", "));
         }
+        file.further_networks.iter().for_each(|further| network += &further.identity());
         let mut identity = file.preprocessing.identity(&network);
         match file.backbone {
             // Their files are large, so that a kept digest stands for the content.
@@ -304,7 +341,7 @@ impl Model {
             _ => identity.add_files(&weights)?,
         }
         let beside = if let Head::Beside(files) = &head { Some(files) } else { None };
-        for files in changes.iter().chain(beside) {
+        for files in changes.iter().chain(beside).chain(further.iter().map(|further| &further.files)) {
             identity.add_files(files)?;
         }
         let spec = EncoderSpec {
@@ -315,7 +352,7 @@ impl Model {
             stain: file.preprocessing.stain,
             stain_reference: file.preprocessing.stain_reference,
         };
-        Ok(Self { file, weights, changes, prefix: String::new(), head, spec, recognised: None })
+        Ok(Self { file, weights, changes, prefix: String::new(), further, head, spec, recognised: None })
     }
 }
 
@@ -331,7 +368,7 @@ fn head_width(files: &WeightFiles, file: &ModelFile) -> Result<usize, EncoderErr
         path: files.path().to_owned(),
         reason: format!(
             "{name} is {shape:?}; these features of {} need {wanted}",
-            file.backbone.shown_name()
+            crate::facts::network(file)
         ),
     };
     if let Some(hidden) = file.hidden {

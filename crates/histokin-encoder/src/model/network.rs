@@ -4,10 +4,11 @@ use std::path::Path;
 
 use tch::{Kind, TchError, nn};
 
-use super::Model;
+use super::{FurtherNetwork, FurtherWeights, Model};
 use crate::EncoderError;
 use crate::backbones::{Backbone, BackboneKind};
 use crate::compute::Compute;
+use crate::weight_files::WeightFiles;
 use crate::weights::{self, Tensors};
 
 impl Model {
@@ -30,15 +31,18 @@ impl Model {
         if let BackboneKind::Vit(architecture) = self.file.backbone {
             return Ok(self.vit()?.network(architecture, compute)?.into());
         }
-        let torch = |error: TchError| EncoderError::torch("building the network", &error);
-        let store = nn::VarStore::new(compute.device);
-        let backbone = self.file.backbone.build(&store.root()).map_err(torch)?;
-        weights::fill(&store, &self.tensors()?, self.weights.path(), |name| self.is_beside_backbone(name))?;
-        let backbone = backbone.folded().map_err(torch)?;
-        match compute.kind {
-            Kind::Float => Ok(backbone),
-            kind => backbone.to_kind(kind).map_err(torch),
-        }
+        convolutional(self.file.backbone, &self.weights, &self.prefix, compute)
+    }
+
+    /// Builds each of the further networks as [`Model::backbone`].
+    ///
+    /// # Errors
+    /// As [`Model::backbone`].
+    pub fn further_backbones(&self, compute: Compute) -> Result<Vec<Backbone>, EncoderError> {
+        let build = |(network, weights): (&FurtherNetwork, &FurtherWeights)| {
+            convolutional(network.backbone, &weights.files, &weights.prefix, compute)
+        };
+        self.further_networks().map(build).collect()
     }
 
     /// Returns the tensors `head.weight` and `head.bias`, those of a hidden layer, and the path of their file, if there
@@ -51,5 +55,23 @@ impl Model {
         let read = |name: &str| Ok((name.to_owned(), files.tensor(name)?));
         let tensors = self.head_names().map(read).collect::<Result<_, EncoderError>>()?;
         Ok(Some((files.path(), tensors)))
+    }
+}
+
+/// Builds a convolutional network, whose parameters have names with this prefix, for inference on a device.
+fn convolutional(
+    kind: BackboneKind,
+    files: &WeightFiles,
+    prefix: &str,
+    compute: Compute,
+) -> Result<Backbone, EncoderError> {
+    let torch = |error: TchError| EncoderError::torch("building the network", &error);
+    let store = nn::VarStore::new(compute.device);
+    let backbone = kind.build(&store.root()).map_err(torch)?;
+    weights::fill(&store, &files.network(kind, prefix)?, files.path(), |name| kind.is_beside(name))?;
+    let backbone = backbone.folded().map_err(torch)?;
+    match compute.kind {
+        Kind::Float => Ok(backbone),
+        kind => backbone.to_kind(kind).map_err(torch),
     }
 }

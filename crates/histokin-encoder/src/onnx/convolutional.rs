@@ -13,6 +13,8 @@ pub(super) type Source<'a> = dyn Fn(&str) -> Result<Parameter, EncoderError> + '
 /// once, however many views of a tile the network sees.
 pub(super) struct Convolutional<'a> {
     pub kind: BackboneKind,
+    /// Prefix of the names of its constants, which differs from those of other networks of the computation.
+    pub scope: &'a str,
     /// Blocks whose pooled outputs are the features; empty for the last block.
     pub blocks: &'a [usize],
     pub source: &'a Source<'a>,
@@ -89,14 +91,14 @@ impl Convolutional<'_> {
 
     /// Returns the names of kernels and bias with the batch-norm, a scale and shift per channel, folded into them.
     fn folded(&self, graph: &mut Graph, unit: &Unit) -> Result<[String; 2], EncoderError> {
-        let names = [format!("{}.weight", unit.conv), format!("{}.bias", unit.conv)];
+        let names = ["weight", "bias"].map(|part| format!("{}{}.{part}", self.scope, unit.conv));
         if graph.constants.iter().any(|constant| constant.name == names[0]) {
             return Ok(names);
         }
         let read = |name: &str| (self.source)(&format!("{}.{name}", unit.norm));
         let [scale, shift, mean, variance] =
             [read("weight")?, read("bias")?, read("running_mean")?, read("running_var")?];
-        let mut weight = (self.source)(&names[0])?;
+        let mut weight = (self.source)(&format!("{}.weight", unit.conv))?;
         let of_channel = (weight.values.len() / scale.values.len().max(1)).max(1);
         let mut biases = Vec::with_capacity(scale.values.len());
         for (channel, kernels) in weight.values.chunks_exact_mut(of_channel).enumerate() {

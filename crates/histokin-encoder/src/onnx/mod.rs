@@ -21,7 +21,8 @@ use prost::Message;
 use super::EncoderError;
 use super::backbones::BackboneKind;
 use super::interpolation::{self, Kernel};
-use super::model::{Crops, Model, Preprocessing};
+use super::model::{Crops, FurtherNetwork, FurtherWeights, Model, Preprocessing};
+use super::weight_files::WeightFiles;
 use super::weights::differences;
 use convolutional::{Convolutional, Source};
 use graph::{Graph, Setting, Value};
@@ -61,7 +62,8 @@ impl Computation {
         let tiles = Value { name: INPUT.to_owned(), rows: 1, shape: vec![height, width, 3] };
         let mut graph = Graph::default();
         let images = normalised(&mut graph, &tiles, &model.file.preprocessing);
-        let pooled = match model.file.backbone {
+        let views = views(&mut graph, &images, model.file.crops.as_ref());
+        let mut pooled = match model.file.backbone {
             BackboneKind::Vit(architecture) => {
                 let step = architecture.patch_px as u32;
                 let seen = model.file.crops.as_ref().map_or(size, |crops| [crops.px; 2]);
@@ -73,19 +75,19 @@ impl Computation {
                 weights.check(architecture)?;
                 let source: &Source = &|name| weights.parameter(name);
                 let network = Transformer { architecture, source };
-                features(&mut graph, &images, model.file.crops.as_ref(), |graph, view| {
-                    network.features(graph, view)
-                })?
+                views.iter().map(|view| network.features(&mut graph, view)).collect::<Result<Vec<_>, _>>()?
             }
             kind => {
-                check(model)?;
+                check(kind, &model.weights, &model.prefix)?;
                 let source: &Source = &|name| model.weights.parameter(&format!("{}{name}", model.prefix));
-                let network = Convolutional { kind, blocks: &model.file.blocks, source };
-                features(&mut graph, &images, model.file.crops.as_ref(), |graph, view| {
-                    network.features(graph, view)
-                })?
+                let network = Convolutional { kind, scope: "", blocks: &model.file.blocks, source };
+                views.iter().map(|view| network.features(&mut graph, view)).collect::<Result<Vec<_>, _>>()?
             }
         };
+        for (number, network) in (2..).zip(model.further_networks()) {
+            pooled.extend(further_features(&mut graph, model, number, network, &views)?);
+        }
+        let pooled = graph.concatenated(&pooled).unwrap_or(images);
         let found = readout::descriptors(&mut graph, &model.file, pooled, &tiles, model.head_parameters()?);
         let found = Value { name: graph.node("Identity", &[&found.name], &[]), ..found };
         Ok(Self::finished(graph, &tiles, found, model))
@@ -175,25 +177,54 @@ fn normalised(graph: &mut Graph, tiles: &Value, preprocessing: &Preprocessing) -
     graph.alike("Add", &scaled, &[&shift], &[])
 }
 
-/// Adds the features of all views of the images, or of the images themselves: `[N, F]`.
-fn features(
+/// Adds the features of all views that a further network sees. It is the network of this number, counted from 1, and
+/// `views` are the input of the first one.
+fn further_features(
     graph: &mut Graph,
-    images: &Value,
-    crops: Option<&Crops>,
-    of_view: impl Fn(&mut Graph, &Value) -> Result<Value, EncoderError>,
-) -> Result<Value, EncoderError> {
-    let Some(crops) = crops else { return of_view(graph, images) };
-    let [rows, columns] = [1, 2].map(|axis| crops.edges(images.shape[axis] as u32));
-    let mut all = Vec::new();
-    for size in rows.into_iter().zip(columns) {
-        let view = view(graph, images, [size.0, size.1].map(|edge| edge as usize), crops.px as usize);
-        all.push(of_view(graph, &view)?);
-    }
-    Ok(graph.concatenated(&all).unwrap_or_else(|| images.clone()))
+    model: &Model,
+    number: usize,
+    (network, weights): (&FurtherNetwork, &FurtherWeights),
+    views: &[Value],
+) -> Result<Vec<Value>, EncoderError> {
+    let kind = network.backbone;
+    check(kind, &weights.files, &weights.prefix)?;
+    let scope = &format!("network {number}.");
+    let source: &Source = &|name| weights.files.parameter(&format!("{}{name}", weights.prefix));
+    let computed = Convolutional { kind, scope, blocks: &network.blocks, source };
+    let Preprocessing { input_mean, input_std, .. } = model.file.preprocessing;
+    let [factor, summand] = network.renormalisation(input_mean, input_std);
+    let factor = graph.once(&format!("{scope}input scale"), &[1, 3, 1, 1], || factor.to_vec());
+    let summand = graph.once(&format!("{scope}input shift"), &[1, 3, 1, 1], || summand.to_vec());
+    let crops = model.file.crops.as_ref();
+    let seen: Vec<&Value> = match (crops, network.seen(crops)) {
+        (Some(crops), Some(seen)) => {
+            let view = |um: &f64| crops.um_per_px.iter().position(|other| other == um).map(|at| &views[at]);
+            seen.iter().filter_map(view).collect()
+        }
+        _ => views.iter().collect(),
+    };
+    seen.into_iter()
+        .map(|view| {
+            let scaled = graph.alike("Mul", view, &[&factor], &[]);
+            let input = graph.alike("Add", &scaled, &[&summand], &[]);
+            computed.features(graph, &input)
+        })
+        .collect()
 }
 
-/// Cuts the centre of this height and width out of images, and scales it to `px` × `px`.
-fn view(graph: &mut Graph, images: &Value, [height, width]: [usize; 2], px: usize) -> Value {
+/// Adds all views of the images; without views, these are the images themselves.
+fn views(graph: &mut Graph, images: &Value, crops: Option<&Crops>) -> Vec<Value> {
+    let Some(crops) = crops else { return vec![images.clone()] };
+    let of_spacing = |um: &f64| {
+        let size = [1, 2].map(|axis| crops.edge(images.shape[axis] as u32, *um) as usize);
+        view(graph, images, size, crops)
+    };
+    crops.um_per_px.iter().map(of_spacing).collect()
+}
+
+/// Cuts the centre of this height and width out of images, and scales it to the size that networks see.
+fn view(graph: &mut Graph, images: &Value, [height, width]: [usize; 2], crops: &Crops) -> Value {
+    let px = crops.px as usize;
     let whole = [images.shape[1], images.shape[2]];
     let mut centre = images.clone();
     if [height, width] != whole {
@@ -217,18 +248,14 @@ fn view(graph: &mut Graph, images: &Value, [height, width]: [usize; 2], px: usiz
     graph.step("MatMul", &[&rows, &across.name], &[], 1, &[3, px, px])
 }
 
-/// Checks that the weights of a convolutional network are those of its description.
-fn check(model: &Model) -> Result<(), EncoderError> {
-    let expected = model.file.backbone.shapes();
-    let found = model.weights.names().filter_map(|name| {
-        let own = name.strip_prefix(&model.prefix)?;
-        Some((own.to_owned(), model.weights.shape(name)?.to_vec()))
-    });
-    let is_beside = |name: &str| model.is_beside_backbone(name);
-    match differences(&expected, &found.collect(), is_beside, str::to_owned) {
-        Some(differences) => {
-            Err(EncoderError::Mismatch { path: model.weights.path().to_owned(), differences })
-        }
+/// Checks that the weights whose names have this prefix are those of a convolutional network.
+fn check(kind: BackboneKind, files: &WeightFiles, prefix: &str) -> Result<(), EncoderError> {
+    let expected = kind.shapes();
+    let found = files
+        .shapes()
+        .filter_map(|(name, shape)| Some((name.strip_prefix(prefix)?.to_owned(), shape.to_vec())));
+    match differences(&expected, &found.collect(), |name| kind.is_beside(name), str::to_owned) {
+        Some(differences) => Err(EncoderError::Mismatch { path: files.path().to_owned(), differences }),
         None => Ok(()),
     }
 }

@@ -8,13 +8,19 @@ pub(crate) use super::file::write;
 use super::messages::{DataLocation, DataType, Extent, Graph, Model as Written, Tensor, Value};
 use super::*;
 use crate::backbones::vit::{VitActivation, VitOutput};
-use crate::model::{ModelFile, SelfDescription};
+use crate::model::{FurtherNetwork, ModelFile, SelfDescription};
 use crate::weights::Array;
 
 /// Writes random weights of a network to `folder`, with a description, and returns the file's path.
 pub(crate) fn random_network(folder: &Path, kind: BackboneKind) -> PathBuf {
-    let path = folder.join(format!("{kind}.safetensors"));
-    let mut state = 1_u32;
+    random_network_of(folder, kind, 0)
+}
+
+/// Writes random weights as [`random_network`], others for each `seed`.
+pub(crate) fn random_network_of(folder: &Path, kind: BackboneKind, seed: u32) -> PathBuf {
+    let number = if seed == 0 { String::new() } else { format!(" {seed}") };
+    let path = folder.join(format!("{kind}{number}.safetensors"));
+    let mut state = seed + 1;
     // Numbers from −1 to 1 by a linear congruential generator.
     let mut random = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -175,6 +181,52 @@ fn convolutional_networks_are_whole_graphs() {
         assert_eq!(shape_of(&graph.input[0]), ["tiles", "96", "96", "3"]);
         assert_eq!(shape_of(&graph.output[0]), ["tiles".to_owned(), kind.feature_width().to_string()]);
     }
+}
+
+#[test]
+fn several_networks_are_one_graph() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = random_network(folder.path(), BackboneKind::Tiny);
+    let other = FurtherNetwork {
+        backbone: BackboneKind::Tiny,
+        weights: random_network_of(folder.path(), BackboneKind::Tiny, 1),
+        blocks: vec![0, 2],
+        um_per_px: vec![1.0],
+        input_mean: [0.5; 3],
+        input_std: [0.25; 3],
+    };
+    let third = FurtherNetwork { um_per_px: Vec::new(), blocks: Vec::new(), ..other.clone() };
+    let mut file = Model::read_single(&first).unwrap().file;
+    let alone = Model::assemble(folder.path(), file.clone()).unwrap().spec.id;
+    file.preprocessing = Preprocessing { tile_px: 64, mpp: 1.0, ..file.preprocessing };
+    file.crops = Some(Crops { px: 32, um_per_px: vec![2.0, 1.0] });
+    file.further_networks = vec![other.clone(), third];
+    let model = Model::assemble(folder.path(), file.clone()).unwrap();
+    let written = decoded(&model, 64);
+    let graph = written.graph.as_ref().unwrap();
+    check_graph(graph);
+    // Two views of the first, one of the second up to its third block, two of the third.
+    assert_eq!(count(graph, "Conv"), 2 * 4 + 3 + 2 * 4);
+    assert_eq!(shape_of(&graph.output[0])[1], (2 * 64 + 16 + 48 + 2 * 64).to_string());
+    assert_eq!(model.spec.width, 2 * 64 + 16 + 48 + 2 * 64);
+
+    // Everything about a further network counts for the identity.
+    let id = |further: Vec<FurtherNetwork>| {
+        let file = ModelFile { further_networks: further, ..file.clone() };
+        Model::assemble(folder.path(), file).unwrap().spec.id
+    };
+    let ids = [
+        alone,
+        id(Vec::new()),
+        id(vec![other.clone()]),
+        id(vec![FurtherNetwork { blocks: vec![0], ..other.clone() }]),
+        id(vec![FurtherNetwork { um_per_px: vec![2.0], ..other.clone() }]),
+        id(vec![FurtherNetwork { input_mean: [0.4; 3], ..other.clone() }]),
+        id(vec![FurtherNetwork { input_std: [0.5; 3], ..other.clone() }]),
+        id(vec![FurtherNetwork { weights: first, ..other.clone() }]),
+    ];
+    let different: BTreeSet<&str> = ids.iter().map(|id| id.0.as_str()).collect();
+    assert_eq!(different.len(), ids.len());
 }
 
 #[test]

@@ -128,9 +128,9 @@ mod compared {
     use super::*;
     use crate::DEFAULT;
     use crate::backbones::BackboneKind;
-    use crate::model::{Crops, ModelFile, Preprocessing};
+    use crate::model::{Crops, FurtherNetwork, ModelFile, Preprocessing};
     use crate::network;
-    use crate::onnx::tests::{random_network, small_transformers};
+    use crate::onnx::tests::{random_network, random_network_of, small_transformers};
     use crate::readout::HeadOutput;
     use crate::weights::{self, Array};
 
@@ -220,6 +220,18 @@ mod compared {
         let folder = tempfile::tempdir().unwrap();
         let weights = random_network(folder.path(), BackboneKind::Tiny);
         let crops = Crops { px: 32, um_per_px: vec![2.0, 1.0] };
+        // Both have parameters of the same names.
+        let others = [(vec![1, 2], vec![1.0]), (vec![3], vec![])];
+        let further_networks = others.map(|(blocks, um_per_px)| FurtherNetwork {
+            backbone: BackboneKind::Tiny,
+            weights: random_network_of(folder.path(), BackboneKind::Tiny, blocks.len() as u32),
+            blocks,
+            um_per_px,
+            input_mean: [0.498; 3],
+            input_std: [0.502; 3],
+        });
+        let further_networks = further_networks.to_vec();
+        let beside = further_networks[1..].to_vec();
         let plain = ModelFile {
             weights,
             preprocessing: Preprocessing { tile_px: 64, mpp: 1.0, ..Preprocessing::default() },
@@ -267,7 +279,17 @@ mod compared {
                     ..plain.clone()
                 },
             ),
-            ("views", ModelFile { head: head(128, None), crops: Some(crops), ..plain.clone() }),
+            ("views", ModelFile { head: head(128, None), crops: Some(crops.clone()), ..plain.clone() }),
+            ("two networks", ModelFile { further_networks: beside, ..plain.clone() }),
+            (
+                "three networks and two views",
+                ModelFile {
+                    head: head(128 + 80 + 128, None),
+                    crops: Some(crops),
+                    further_networks,
+                    ..plain.clone()
+                },
+            ),
         ];
         for (name, file) in cases {
             let model = || Model::assemble(folder.path(), file.clone()).unwrap();

@@ -65,6 +65,10 @@ impl TrainableNetwork {
             Start::ImageNet => Some(Model::read_single(&published_weights(plan.backbone)?)?),
             Start::From(which) => Some(Model::find(which)?),
         };
+        if let Some(model) = &given {
+            let refused = |reason: String| EncoderError::File { path: model.path().to_owned(), reason };
+            model.located_file().check_single().map_err(refused)?;
+        }
         if let Some(model) = &given
             && model.file.backbone != plan.backbone
         {
@@ -163,7 +167,8 @@ impl TrainableNetwork {
         let is_adapter = |name: &str| name.ends_with(adapter::DOWN) || name.ends_with(adapter::UP);
         let adapters = variables.iter().filter(|(name, _)| is_adapter(name));
         tensors.extend(adapters.map(|(name, adapter)| (name.clone(), adapter.copy())));
-        weights::fill(&self.store, &tensors, model.weights.path(), |name| model.is_beside_backbone(name))
+        let kind = model.file.backbone;
+        weights::fill(&self.store, &tensors, model.weights.path(), |name| kind.is_beside(name))
     }
 
     fn freeze(&self) {

@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::{Crops, share_of};
+use super::Crops;
 
 impl Crops {
     /// Computes the features of all views of `images`, `[N, 3, H, W]`, by `of_view` for images of this size, and
@@ -16,14 +16,17 @@ impl Crops {
         images: &Tensor,
         of_view: impl Fn(&Tensor) -> Result<Tensor, TchError>,
     ) -> Result<Tensor, TchError> {
-        let features = self.um_per_px.iter().map(|um| of_view(&self.view(images, um / self.widest())?));
+        let features = self.um_per_px.iter().map(|um| of_view(&self.view(images, *um)?));
         Tensor::f_cat(&features.collect::<Result<Vec<_>, _>>()?, 1)
     }
 
-    /// Cuts the centre, `share` of each edge, out of images, and scales it to the size that the network sees.
-    fn view(&self, images: &Tensor, share: f64) -> Result<Tensor, TchError> {
+    /// Cuts the view at this spacing out of the centre of images, and scales it to the size that the network sees.
+    ///
+    /// # Errors
+    /// An error of libtorch.
+    pub(crate) fn view(&self, images: &Tensor, um_per_px: f64) -> Result<Tensor, TchError> {
         let (_, _, height, width) = images.size4()?;
-        let edge = |whole: i64| i64::from(share_of(whole as u32, share));
+        let edge = |whole: i64| i64::from(self.edge(whole as u32, um_per_px));
         let (rows, columns) = (edge(height), edge(width));
         let centre =
             images.f_narrow(2, (height - rows) / 2, rows)?.f_narrow(3, (width - columns) / 2, columns)?;

@@ -130,6 +130,29 @@ fn weights_that_nobody_ships_say_where_they_come_from() {
     assert!(text.contains("resnet34") && text.contains("--init"), "{text}");
 }
 
+#[test]
+fn a_model_of_several_networks_is_used_but_not_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = crate::onnx::tests::random_network(folder.path(), BackboneKind::Tiny);
+    let name = weights.file_name().unwrap().to_str().unwrap();
+    let text = format!(
+        "name = \"two\"\nbackbone = \"tiny\"\nweights = \"{name}\"\n[[further_networks]]\nbackbone = \"tiny\"\n\
+         weights = \"{name}\"\ninput_mean = [0.4, 0.4, 0.4]\ninput_std = [0.5, 0.5, 0.5]\n"
+    );
+    std::fs::write(folder.path().join(crate::model::MODEL_FILE), text).unwrap();
+    let which = folder.path().to_str().unwrap().to_owned();
+    let mut encoder = crate::load_in(&which, DeviceChoice::Cpu, Engine::Torch).unwrap();
+    assert_eq!(encoder.spec().width, 128);
+    let found = encoder.encode(&tiles()).unwrap();
+    // The same network with the same weights, but other colours.
+    let row = found.rows().next().unwrap();
+    assert_eq!(row.len(), 128);
+    assert_ne!(row[..64], row[64..]);
+    let refused = TrainableNetwork::new(&NetworkPlan { start: Start::From(which), ..plan(Depth::All) });
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("two is made of 2 networks") && refused.contains(name), "{refused}");
+}
+
 /// A vision transformer of two blocks of 32 numbers, with random weights, as a library saved it.
 fn vit() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vit");
