@@ -155,7 +155,8 @@ def gather_files(folder):
     (folder / "models/weights").mkdir(parents=True)
     for model in sorted((ROOT / "models").glob("*/model.toml")):
         shutil.copytree(model.parent, folder / "models" / model.parent.name)
-    shutil.copy(ROOT / "models/weights/mobilenet_v2.safetensors", folder / "models/weights")
+    for weights in ("mobilenet_v2", "efficientnet_lite1", "efficientnet_lite2"):
+        shutil.copy(ROOT / f"models/weights/{weights}.safetensors", folder / "models/weights")
     # F1 opens the guide from here, and the first start offers these slides.
     shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copytree(ROOT / "assets/slides", folder / "assets/slides")
