@@ -171,7 +171,11 @@ mod tests {
     #[test]
     fn networks_have_the_names_by_which_people_know_them() {
         let published = BackboneKind::PUBLISHED.map(BackboneKind::shown_name);
-        assert_eq!(published, ["ResNet-18", "ResNet-34", "ResNet-50", "MobileNetV2", "EfficientNet-Lite0"]);
+        assert_eq!(
+            published[..5],
+            ["ResNet-18", "ResNet-34", "ResNet-50", "MobileNetV2", "EfficientNet-Lite0"]
+        );
+        assert_eq!(published[5..], ["EfficientNet-Lite1", "EfficientNet-Lite2"]);
         let base = VitArchitecture::base();
         let of = |width, depth, patch_px| VitArchitecture { width, depth, patch_px, ..base };
         let named = [of(384, 12, 14), base, of(1024, 24, 16), of(1280, 32, 14), of(1536, 40, 14)];

@@ -228,6 +228,7 @@ mod tests {
             output: HeadOutput::Linear,
             stain_switch: None,
             crops: None,
+            further_networks: Vec::new(),
             about: About::default(),
             preprocessing: Preprocessing::default(),
         }
