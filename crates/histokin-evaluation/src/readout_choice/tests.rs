@@ -99,7 +99,7 @@ fn restless_tissue(seed: u64) -> Made {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let classes: Vec<u16> = (0..TILES).map(|tile| (tile % 2) as u16).collect();
     let mut features = Vec::new();
-    let mut around = vec![0.0; FEATURES - 1];
+    let mut around = [0.0_f32; FEATURES - 1];
     for (tile, class) in classes.iter().enumerate() {
         if tile % 40 == 0 {
             around.iter_mut().for_each(|value| *value = random.random_range(-3.0..3.0));
