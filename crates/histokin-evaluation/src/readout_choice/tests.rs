@@ -42,6 +42,7 @@ fn file() -> ModelFile {
         output: HeadOutput::Linear,
         stain_switch: None,
         crops: None,
+        further_networks: Vec::new(),
         about: About::default(),
         preprocessing: Preprocessing::default(),
     }
