@@ -3,8 +3,9 @@
 
     dist.py [NAME …]
 
-NAME is `histokin`, with everything, or `histokin-viewer`, without libtorch: it views, searches and embeds, and does not train
-or use NVIDIA cards. Without a name, both are made. PROFILE=dev builds faster, for trying the packages; CARGO names another cargo.
+NAME is `histokin`, with everything, or `histokin-viewer`, without libtorch and the encoder tissue-context: it views, searches and
+embeds, and does not train or use NVIDIA cards. Without a name, both are made. PROFILE=dev builds faster, for trying the packages;
+CARGO names another cargo.
 
 They require glibc 2.36 or newer and libstdc++ (Debian 12, Ubuntu 24.04), and for the window X or Wayland with Vulkan or OpenGL.
 Everything else is included: OpenSlide, ONNX Runtime, libtorch for the CPU, the encoder, licences.
@@ -142,7 +143,7 @@ def assemble(folder, name):
         shutil.copy(torch, folder / "lib")
         subprocess.run(["strip", "--strip-unneeded", folder / "lib" / torch.name], check=True)
         set_origin(folder / "lib" / torch.name, "$ORIGIN")
-    gather_files(folder)
+    gather_files(folder, has_context="libtorch" in libraries)
     gather_licences(folder / "licences", libraries, features=features)
     (folder / "share").mkdir()
     for file in ("histokin.desktop", "histokin.svg", "histokin.xml"):
@@ -150,13 +151,16 @@ def assemble(folder, name):
     shutil.copy(ROOT / "packaging/install.sh", folder)
 
 
-def gather_files(folder):
-    """Copy what the program finds beside it on every system: encoders, guide and demonstration."""
+def gather_files(folder, has_context=True):
+    """Copy what the program finds beside it on every system: encoders, guide and demonstration. `has_context` says whether
+    the encoder tissue-context, whose networks have 18 MiB, is among them."""
+    weights = ["mobilenet_v2"] + has_context * ["efficientnet_lite1", "efficientnet_lite2"]
     (folder / "models/weights").mkdir(parents=True)
     for model in sorted((ROOT / "models").glob("*/model.toml")):
-        shutil.copytree(model.parent, folder / "models" / model.parent.name)
-    for weights in ("mobilenet_v2", "efficientnet_lite1", "efficientnet_lite2"):
-        shutil.copy(ROOT / f"models/weights/{weights}.safetensors", folder / "models/weights")
+        if has_context or model.parent.name != "tissue-context":
+            shutil.copytree(model.parent, folder / "models" / model.parent.name)
+    for name in weights:
+        shutil.copy(ROOT / f"models/weights/{name}.safetensors", folder / "models/weights")
     # F1 opens the guide from here, and the first start offers these slides.
     shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copytree(ROOT / "assets/slides", folder / "assets/slides")
