@@ -116,14 +116,15 @@ fn tiles_text(TileSettings { tile_px, mpp }: TileSettings) -> String {
     format!("{tile_px} px at {} µm/px", plain(mpp))
 }
 
-/// Returns the network, or the networks, in a few words.
+/// Returns the network, or the networks, in a few words: first its name, then, after a comma, what else there is to say.
 pub fn network(file: &ModelFile) -> String {
-    let mut networks = vec![network_of(file.backbone)];
-    networks.extend(file.further_networks.iter().map(|network| network_of(network.backbone)));
-    match networks.split_last() {
-        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
-        _ => networks.concat(),
+    if file.further_networks.is_empty() {
+        return network_of(file.backbone);
     }
+    let further = file.further_networks.iter().map(|network| network.backbone);
+    let names: Vec<String> =
+        std::iter::once(file.backbone).chain(further).map(BackboneKind::shown_name).collect();
+    names.join(" + ")
 }
 
 fn network_of(backbone: BackboneKind) -> String {

@@ -144,7 +144,7 @@ fn sample_slide(project: &Project, entry: &SlideEntry) -> Result<SampleSlide, Ga
 }
 
 /// Returns the information on every slide that can be opened, by each of its names: file stem, file name, ID. Of slides
-/// with the same name, one is returned; [`Sample::label`] refuses labels for such a name.
+/// with the same name, one is returned; [`Sample::label`](super::sample::Sample::label) refuses labels for such a name.
 pub fn infos(project: &Project) -> HashMap<String, SlideInfo> {
     let mut infos = HashMap::new();
     for entry in project.slides() {
