@@ -304,7 +304,7 @@ mod tests {
             described(&format!("{base}{named}{colours}{settings}"))
         };
         assert!(further("backbone = \"tiny\"\nblocks = [4]\n").contains("Tiny has the blocks 0 to 3"));
-        assert!(further("backbone = \"tiny\"\num_per_px = [2.0]\n").contains("um_per_px of tiny is [2.0]"));
+        assert!(further("backbone = \"tiny\"\num_per_px = [2.0]\n").contains("um_per_px of Tiny is [2.0]"));
         assert!(further("").contains("backbone"));
         assert!(described("name = \"m\"\nbackbone = \"resnet19\"\nweights = \"w\"\n").contains("resnet19"));
     }
