@@ -145,7 +145,8 @@ fn views(crops: &Crops, further: &[FurtherNetwork]) -> String {
     };
     let mut text = format!("{} px at {}, concatenated", crops.px, spacings(&crops.um_per_px));
     for network in further.iter().filter(|network| !network.um_per_px.is_empty()) {
-        text += &format!("; {} sees those at {}", network.backbone.shown_name(), spacings(&network.um_per_px));
+        text +=
+            &format!("; {} sees those at {}", network.backbone.shown_name(), spacings(&network.um_per_px));
     }
     text
 }
