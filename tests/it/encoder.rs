@@ -4,11 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use histokin::cli::fit_model::{self, FitModelArgs, StainArg};
-use histokin::cli::label_options::LabelOptions;
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::engine::Engine;
-use histokin::encoder::model::{About, ModelFile, Preprocessing};
-use histokin::encoder::readout::{FeatureScaling, HeadOutput};
+use histokin::encoder::model::{ModelFile, Preprocessing};
 use histokin::encoder::trainable::{Depth, HeadKind, NetworkPlan, Start, TrainableNetwork};
 use histokin::encoder::{self, DeviceChoice, EncoderError};
 use histokin::project::Project;
@@ -105,19 +103,8 @@ fn backbones_answer_what_other_programs_answer() {
         };
         let (input_mean, input_std) = kind.input_statistics();
         let file = ModelFile {
-            name: kind.to_string(),
-            backbone: kind,
-            weights,
-            blocks: Vec::new(),
-            feature_scaling: FeatureScaling::None,
-            head: None,
-            hidden: None,
-            output: HeadOutput::Linear,
-            stain_switch: None,
-            crops: None,
-            further_networks: Vec::new(),
-            about: About::default(),
             preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
+            ..ModelFile::of_backbone(kind.name(), kind, weights)
         };
         let mut encoder =
             encoder::load_embedded(file, folder.path(), DeviceChoice::Cpu, Engine::Torch).unwrap();
@@ -222,32 +209,13 @@ fn files_that_are_no_encoder_are_refused_by_name() {
 #[test]
 fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let folder = tempfile::tempdir().unwrap();
+    let weights = root().join("models/weights/mobilenet_v2.safetensors");
     let args = FitModelArgs {
-        slides: vec![support::asset("slides/CMU-1-Small-Region.svs")],
-        name: "fitted".into(),
         backbone: Some(BackboneKind::MobilenetV2),
-        weights: vec![root().join("models/weights/mobilenet_v2.safetensors")],
-        copy_weights: false,
-        models: folder.path().to_owned(),
-        width: 8,
-        blocks: Vec::new(),
-        crops: Vec::new(),
-        whiten: false,
-        prototypes: false,
-        neighbourhoods: false,
         within_um: 500.0,
-        views: 0,
-        labels: None,
-        labelling: LabelOptions::default(),
         stain: Some(StainArg::Lab),
-        cosine: false,
-        stain_switch: false,
-        components: 64,
-        sharpness: 1.0,
-        plain_features: false,
         tiles_per_slide: 12,
-        seed: 1,
-        device: DeviceChoice::Cpu,
+        ..support::fit_model_args(folder.path(), &weights)
     };
     let made = fit_model::run(&args).unwrap();
     assert_eq!((&made["width"], &made["features"]), (&8.into(), &1280.into()));

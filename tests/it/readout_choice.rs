@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use histokin::cli::fit_model::{self, FitModelArgs};
 use histokin::cli::label_options::LabelOptions;
-use histokin::encoder::{self, DeviceChoice};
+use histokin::encoder;
 
-use crate::support::asset;
+use crate::support::{asset, fit_model_args};
 
 /// The names of two slides, without their endings.
 const SLIDES: [&str; 2] = ["CMU-1-Small-Region", "CMU-1-Small-Region-rotated-cut"];
@@ -21,30 +21,8 @@ fn args(models: &Path, labels: Option<PathBuf>) -> FitModelArgs {
             asset(&format!("slides/{}.svs", SLIDES[0])),
             asset(&format!("slides/{}.tif", SLIDES[1])),
         ],
-        name: "fitted".into(),
-        backbone: None,
-        weights: vec![weights],
-        copy_weights: false,
-        models: models.to_owned(),
-        width: 8,
-        blocks: Vec::new(),
-        crops: Vec::new(),
-        whiten: false,
-        cosine: false,
-        prototypes: false,
-        neighbourhoods: false,
-        within_um: 100.0,
-        views: 0,
         labels,
-        labelling: LabelOptions::default(),
-        stain: None,
-        stain_switch: false,
-        components: 64,
-        sharpness: 1.0,
-        plain_features: false,
-        tiles_per_slide: 40,
-        seed: 1,
-        device: DeviceChoice::Cpu,
+        ..fit_model_args(models, &weights)
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use histokin::cli::fit_model::{self, FitModelArgs};
-use histokin::cli::label_options::LabelOptions;
 use histokin::encoder::{self, DeviceChoice, EncoderError};
 use histokin::stain::StainSetting;
 use image::RgbImage;
@@ -14,7 +13,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
-use crate::support::asset;
+use crate::support::{asset, fit_model_args};
 
 /// A small transformer of random weights, as a library saved it (`scripts/vit_reference.py`).
 fn small(name: &str) -> PathBuf {
@@ -197,33 +196,7 @@ fn a_readout_that_knows_views_is_fitted_on_the_same_tiles_and_the_same_each_time
 
 /// Options for a readout of 8 numbers, `fitted` in the folder `models`.
 fn fit_args(models: &Path, weights: &Path) -> FitModelArgs {
-    FitModelArgs {
-        slides: vec![asset("slides/CMU-1-Small-Region.svs")],
-        name: "fitted".into(),
-        backbone: None,
-        weights: vec![weights.to_owned()],
-        copy_weights: false,
-        models: models.to_owned(),
-        width: 8,
-        blocks: Vec::new(),
-        crops: Vec::new(),
-        whiten: false,
-        cosine: false,
-        prototypes: false,
-        neighbourhoods: true,
-        within_um: 100.0,
-        views: 0,
-        labels: None,
-        labelling: LabelOptions::default(),
-        stain: None,
-        stain_switch: false,
-        components: 64,
-        sharpness: 1.0,
-        plain_features: false,
-        tiles_per_slide: 40,
-        seed: 1,
-        device: DeviceChoice::Cpu,
-    }
+    FitModelArgs { neighbourhoods: true, ..fit_model_args(models, weights) }
 }
 
 #[test]

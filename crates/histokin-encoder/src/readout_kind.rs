@@ -214,24 +214,9 @@ fn rows(batch: &DescriptorBatch) -> Result<Tensor, TchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{About, Preprocessing};
 
     fn file(backbone: BackboneKind) -> ModelFile {
-        ModelFile {
-            name: "made".into(),
-            backbone,
-            weights: "none".into(),
-            blocks: Vec::new(),
-            feature_scaling: FeatureScaling::None,
-            head: None,
-            hidden: None,
-            output: HeadOutput::Linear,
-            stain_switch: None,
-            crops: None,
-            further_networks: Vec::new(),
-            about: About::default(),
-            preprocessing: Preprocessing::default(),
-        }
+        ModelFile::of_backbone("made", backbone, "none")
     }
 
     const SETTINGS: ReadoutSettings = ReadoutSettings {

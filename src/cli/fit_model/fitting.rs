@@ -16,7 +16,6 @@ use crate::encoder::engine::Engine;
 use crate::encoder::fitting::{Fitted, gather_weights, write_model};
 use crate::encoder::model::{About, Crops, ModelFile, Preprocessing};
 use crate::encoder::neighbourhoods::SlideTiles;
-use crate::encoder::readout::{FeatureScaling, HeadOutput};
 use crate::encoder::readout_kind::{ReadoutFit, ReadoutKind, ReadoutSettings};
 use crate::encoder::{self, Encoder, EncoderError};
 use crate::evaluation::readout_choice::{KeptFeatures, ReadoutChoice, Readouts};
@@ -83,17 +82,8 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         all => gather_weights(backbone, all, &folder)?,
     };
     let mut file = ModelFile {
-        name: args.name.clone(),
-        backbone,
-        weights,
         blocks: args.blocks.clone(),
-        feature_scaling: FeatureScaling::None,
-        head: None,
-        hidden: None,
-        output: HeadOutput::Linear,
-        stain_switch: None,
         crops,
-        further_networks: Vec::new(),
         about: About {
             purpose: format!("tissue as on the {} slides that it was fitted to", sources.len()),
             ..published.about
@@ -107,6 +97,7 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
             stain_reference: average(sources.iter().map(|source| source.statistics)),
             ..published.preprocessing
         },
+        ..ModelFile::of_backbone(&args.name, backbone, weights)
     };
     let readout = match &judging {
         None => fitted_as_asked(args, &mut file, &folder, &sources)?,

@@ -12,6 +12,9 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use histokin::cli::fit_model::FitModelArgs;
+use histokin::cli::label_options::LabelOptions;
+use histokin::encoder::DeviceChoice;
 use image::RgbImage;
 use tiff::encoder::{Rational, TiffEncoder};
 use tiff::tags::{CompressionMethod, PhotometricInterpretation, ResolutionUnit, Tag};
@@ -21,6 +24,37 @@ pub fn interruptible_program() -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,HUP", env!("CARGO_BIN_EXE_histokin")]);
     command
+}
+
+/// Options of `fit-model` for a readout of 8 numbers, `fitted` in the folder `models` to a demonstration slide.
+pub fn fit_model_args(models: &Path, weights: &Path) -> FitModelArgs {
+    FitModelArgs {
+        slides: vec![asset("slides/CMU-1-Small-Region.svs")],
+        name: "fitted".into(),
+        backbone: None,
+        weights: vec![weights.to_owned()],
+        copy_weights: false,
+        models: models.to_owned(),
+        width: 8,
+        blocks: Vec::new(),
+        crops: Vec::new(),
+        whiten: false,
+        cosine: false,
+        prototypes: false,
+        neighbourhoods: false,
+        within_um: 100.0,
+        views: 0,
+        labels: None,
+        labelling: LabelOptions::default(),
+        stain: None,
+        stain_switch: false,
+        components: 64,
+        sharpness: 1.0,
+        plain_features: false,
+        tiles_per_slide: 40,
+        seed: 1,
+        device: DeviceChoice::Cpu,
+    }
 }
 
 /// A file that ships with the program.

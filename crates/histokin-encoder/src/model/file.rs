@@ -66,6 +66,25 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
+    /// Returns a model without a head: its descriptors are the pooled features of the backbone's last block.
+    pub fn of_backbone(name: &str, backbone: BackboneKind, weights: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.to_owned(),
+            backbone,
+            weights: weights.into(),
+            blocks: Vec::new(),
+            feature_scaling: FeatureScaling::None,
+            head: None,
+            hidden: None,
+            output: HeadOutput::Linear,
+            stain_switch: None,
+            crops: None,
+            further_networks: Vec::new(),
+            about: About::default(),
+            preprocessing: Preprocessing::default(),
+        }
+    }
+
     /// Returns the number of features that the head takes as input.
     pub fn feature_width(&self) -> usize {
         let crops = self.crops.as_ref();
@@ -227,20 +246,12 @@ mod tests {
 
     #[test]
     fn descriptions_read_back_as_written() {
+        let weights = "../weights/efficientnet_lite0.safetensors";
         let file = ModelFile {
-            name: "mine".into(),
-            backbone: BackboneKind::EfficientnetLite0,
             feature_scaling: FeatureScaling::Hellinger,
-            weights: "../weights/efficientnet_lite0.safetensors".into(),
-            blocks: Vec::new(),
             head: Some("head.safetensors".into()),
-            hidden: None,
-            output: HeadOutput::Linear,
-            stain_switch: None,
-            crops: None,
-            further_networks: Vec::new(),
-            about: About::default(),
             preprocessing: Preprocessing { l2_normalise: true, ..Preprocessing::default() },
+            ..ModelFile::of_backbone("mine", BackboneKind::EfficientnetLite0, weights)
         };
         let text = toml::to_string(&file).unwrap();
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");

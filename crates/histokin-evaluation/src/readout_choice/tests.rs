@@ -5,8 +5,6 @@ use crate::Class;
 use crate::sample::{SampleSlide, SlideFeatures};
 use histokin_encoder::DescriptorBatch;
 use histokin_encoder::backbones::BackboneKind;
-use histokin_encoder::model::{About, Preprocessing};
-use histokin_encoder::readout::HeadOutput;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -31,21 +29,7 @@ fn settings(width: usize) -> ReadoutSettings {
 }
 
 fn file() -> ModelFile {
-    ModelFile {
-        name: "made".into(),
-        backbone: BackboneKind::Tiny,
-        weights: "none".into(),
-        blocks: Vec::new(),
-        feature_scaling: FeatureScaling::None,
-        head: None,
-        hidden: None,
-        output: HeadOutput::Linear,
-        stain_switch: None,
-        crops: None,
-        further_networks: Vec::new(),
-        about: About::default(),
-        preprocessing: Preprocessing::default(),
-    }
+    ModelFile::of_backbone("made", BackboneKind::Tiny, "none")
 }
 
 /// Chooses between `kinds` with one slide of each patient, all of whose tiles are labelled.
