@@ -297,7 +297,10 @@ mod tests {
         bytes[at..at + 4].copy_from_slice(&0xffff_fff0_u32.to_le_bytes());
         // As large as a sparse file may be.
         let message = of_size(&bytes, 1 << 40).unwrap_err();
-        assert!(message.contains("table of offsets") || message.contains("damaged"), "{message}");
+        assert!(message.contains("damaged"), "it ends before its table does: {message}");
+        let message = extended_offsets(&mut std::io::empty(), 0xffff_fff0, 1000, 1 << 40).unwrap_err();
+        assert!(message.contains("more entries than frames"), "refused before it is read: {message}");
+        assert!(extended_offsets(&mut [0; 16].as_slice(), 16, 2, 1 << 40).is_ok());
     }
 
     proptest! {
