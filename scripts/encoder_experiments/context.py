@@ -14,10 +14,7 @@ views differ in it, fits the readout of make_model.py and writes OUT/head.safete
 
 import argparse
 import copy
-import csv
-import math
 import pathlib
-import zlib
 
 import numpy as np
 import pyvips
@@ -26,10 +23,10 @@ from safetensors.numpy import save_file
 
 import judged_tiles
 import networks
-from archive_fields import EDGE, MPP, Level, Mirror
-from archive_views import chosen_places, drawn, restained, stain_scale, turned
-from finer_views import FINER, SIZE
-from judge import Judge, pooled
+from archive_fields import EDGE
+from archive_views import drawn, restained, stain_scale, turned
+from finer_views import FINER, SIZE, sections
+from judge import Judge, archive_tiles, pooled
 from readout import Readouts, moments, sums, view_moments
 
 MARGIN = 200  # px of 1 µm around a field for wide views: more than a varied view is wider
@@ -92,33 +89,21 @@ def views(field, around, place, count, rng):
 def make_views(args):
     args.out.mkdir(parents=True, exist_ok=True)
     features = features_of(args.weights)
-    with args.list.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        name = f"{row['slide']}.npz"
-        mirror = args.mirrors / f"pathologyatlas+{row['repo']}" / "repo"
-        if (args.out / name).exists() or not (args.fields_folder / name).exists() or not mirror.is_dir():
-            continue
-        coarse = np.load(args.fields_folder / name)
-        rng = np.random.default_rng(zlib.crc32(row["slide"].encode()))
-        chosen = chosen_places(coarse["img"], len(coarse["img"]), rng)[: args.fields]
-        full_mpp = float(row["level_max_mpp"])
-        below = max(0, math.floor(math.log2(MPP / FINER / full_mpp) + 1e-6))
-        scale = MPP / FINER / (full_mpp * 2**below)
+    for name, out, rng, corners, level, scale in sections(
+        args.list, args.mirrors, args.fields_folder, args.out, args.fields
+    ):
         found = []
-        with Mirror(mirror) as opened:
-            level = Level(opened, row["folder"], below)
-            for number, places in chosen:
-                field, around = squares(level, scale, coarse["xy"][number])
-                pairs = [views(field, around, place, args.varied, rng) for place in places]
-                tiles = np.array(pairs).swapaxes(0, 2)  # narrow and wide, views, places
-                found.append(features(*tiles.swapaxes(1, 2)))
+        for corner, places in corners:
+            field, around = squares(level, scale, corner)
+            pairs = [views(field, around, place, args.varied, rng) for place in places]
+            tiles = np.array(pairs).swapaxes(0, 2)  # narrow and wide, views, places
+            found.append(features(*tiles.swapaxes(1, 2)))
         if found:
-            part = (args.out / name).with_suffix(".part")
+            part = out.with_suffix(".part")
             with part.open("wb") as file:
                 np.savez(file, features=np.array(found))
-            part.rename(args.out / name)
-            print(row["slide"], len(found), flush=True)
+            part.rename(out)
+            print(name, len(found), flush=True)
 
 
 def make_tiles(args):
@@ -156,15 +141,6 @@ def size_of(tissue, archive, readouts):
     return np.sqrt(np.trace((within + view_moments(archive)[0]) / 2))
 
 
-def archive_tiles(folder, labels):
-    """Return the judge of labelled plain tiles of the archive, and their features."""
-    with labels.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    plain = {name: np.load(folder / f"{name}.npz")["features"][:, :, 0] for name in {row["slide"] for row in rows}}
-    features = np.stack([plain[row["slide"]][int(row["field"]), int(row["place"])] for row in rows])
-    return Judge(*(np.array([row[key] for row in rows]) for key in ("label", "patient"))), features
-
-
 def make_model(args):
     args.out.mkdir(parents=True, exist_ok=True)
     tiles = np.load(args.tiles)
@@ -189,7 +165,7 @@ def make_model(args):
     if not args.archive:
         return
     sets = {"judged": (Judge(tiles["label"], tiles["patient"]), tiles["labelled"])}
-    sets.update({labels.stem: archive_tiles(folder, labels) for folder, labels in args.archive})
+    sets.update({labels.stem: archive_tiles(folder, labels, "features") for folder, labels in args.archive})
 
     def measured(columns, divisor, readout):
         return {name: judge.measure(x[:, columns] / divisor, readout) for name, (judge, x) in sets.items()}

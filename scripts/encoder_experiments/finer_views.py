@@ -35,29 +35,37 @@ def views(field, place, count, rng):
     return [plain(field, x, y, SIZE), *(varied(field, x, y, number, rng, SIZE) for number in range(count))]
 
 
-def main():
-    args = arguments(__doc__, ["list", "mirrors", "fields", "out", "weights"], most=12, count=3)
-    network = backbone.load(args.weights)
-    with args.list.open(newline="") as file:
+def sections(listed, mirrors, fields, out, most):
+    """Yield each section of LIST that is at hand and not yet done: its name, the file to write, its random numbers, the corners
+    of up to `most` fields with the places in each, and the level and its scale with which fields are read."""
+    with listed.open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         name = f"{row['slide']}.npz"
-        mirror = args.mirrors / f"pathologyatlas+{row['repo']}" / "repo"
-        if (args.out / name).exists() or not (args.fields / name).exists() or not mirror.is_dir():
+        mirror = mirrors / f"pathologyatlas+{row['repo']}" / "repo"
+        if (out / name).exists() or not (fields / name).exists() or not mirror.is_dir():
             continue
-        coarse = np.load(args.fields / name)
+        coarse = np.load(fields / name)
         rng = np.random.default_rng(zlib.crc32(row["slide"].encode()))
         # Places are drawn in all fields first, so that the views of a field do not depend on --fields.
-        chosen = chosen_places(coarse["img"], len(coarse["img"]), rng)[: args.most]
+        chosen = chosen_places(coarse["img"], len(coarse["img"]), rng)[:most]
         full_mpp = float(row["level_max_mpp"])
         below = max(0, math.floor(math.log2(MPP / FINER / full_mpp) + 1e-6))
         scale = MPP / FINER / (full_mpp * 2**below)
         with Mirror(mirror) as opened:
             level = Level(opened, row["folder"], below)
-            fields = [(finer(level, scale, coarse["xy"][number]), places) for number, places in chosen]
+            corners = [(coarse["xy"][number], places) for number, places in chosen]
+            yield row["slide"], out / name, rng, corners, level, scale
+
+
+def main():
+    args = arguments(__doc__, ["list", "mirrors", "fields", "out", "weights"], most=12, count=3)
+    network = backbone.load(args.weights)
+    for _, out, rng, corners, level, scale in sections(args.list, args.mirrors, args.fields, args.out, args.most):
+        fields = [(finer(level, scale, corner), places) for corner, places in corners]
         tiles = [[views(field, place, args.count, rng) for place in places] for field, places in fields]
         if tiles:
-            keep(args.out / name, network, np.array(tiles))
+            keep(out, network, np.array(tiles))
 
 
 if __name__ == "__main__":

@@ -153,13 +153,14 @@ def best(score, left_out, count):
     return np.take_along_axis(some, np.argsort(np.take_along_axis(score, some, 1), 1), 1)
 
 
-def archive_tiles(views, labels):
-    """Return the judge of labelled plain tiles of the archive, and the tiles' outputs of block 13."""
+def archive_tiles(views, labels, values="maps"):
+    """Return the judge of labelled plain tiles of the archive, and what the views have of the tiles: their outputs of block 13,
+    or `values`."""
     with labels.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    plain = {name: np.load(views / f"{name}.npz")["maps"][:, :, 0] for name in {row["slide"] for row in rows}}
-    maps = np.stack([plain[row["slide"]][int(row["field"]), int(row["place"])] for row in rows])
-    return Judge(*(np.array([row[key] for row in rows]) for key in ("label", "patient"))), maps
+    plain = {name: np.load(views / f"{name}.npz")[values][:, :, 0] for name in {row["slide"] for row in rows}}
+    found = np.stack([plain[row["slide"]][int(row["field"]), int(row["place"])] for row in rows])
+    return Judge(*(np.array([row[key] for row in rows]) for key in ("label", "patient"))), found
 
 
 def main():
