@@ -54,14 +54,14 @@ def enlarged(pixels):
     return np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), Image.BILINEAR))
 
 
-def squares(level, scale, corner):
-    """Return the field at a corner in px of 2 µm, [720, 720, 3], and the same with MARGIN around it."""
+def squares(level, scale, corner, wider=MARGIN):
+    """Return the field at a corner in px of 2 µm, [720, 720, 3], and the same with `wider` px around it."""
     x, y = (round(at * FINER * scale) for at in corner)
-    edge, margin = round(EDGE * FINER * scale), round(MARGIN * scale)
+    edge, margin = round(EDGE * FINER * scale), round(wider * scale)
     field = scaled(level.region(x, y, edge, edge), EDGE * FINER)
     around = level.region(x - margin, y - margin, edge + 2 * margin, edge + 2 * margin)
     level.tiles.clear()
-    return field, scaled(around, EDGE * FINER + 2 * MARGIN)
+    return field, scaled(around, EDGE * FINER + 2 * wider)
 
 
 def around_middle(pixels, left, top, edge):
