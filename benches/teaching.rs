@@ -3,11 +3,13 @@
 //!     cargo bench --bench teaching                                  time of a mark
 //!     cargo bench --bench teaching -- PROJECT LABELS [PATIENTS]     and the precision over simulated marks
 //!     HISTOKIN_BENCH_TILES=100000,1000000                           numbers of tiles
+//!     HISTOKIN_BENCH_DESCRIPTORS=FOLDER                             descriptors of a project for `own`, of 128 numbers
 //!
 //! A mark is timed as the window does it: the direction of all marks so far, the exact search for it, and the matches,
-//! beside a scan of all tiles for the same direction in the same run, which has to find the same. Descriptors are made:
-//! unit vectors in 2,000 clusters whose spread decreases from axis to axis. A click asks in one of 10 clusters, and the
-//! five best matches are marked by whether they are of that cluster, ten times.
+//! beside a scan of all tiles for the same direction in the same run, which has to find the same. `clustered` descriptors
+//! are made: unit vectors in 2,000 clusters whose spread decreases from axis to axis. `own` are those of `cargo bench --bench
+//! search`, real ones first; their classes are which of 50 real tiles is the nearest. Ten tiles are clicked, and for each the
+//! five best matches are marked by whether they are of its class, ten times.
 //!
 //! PROJECT is a project with embedded slides, LABELS the argument of `histokin evaluate --labels`, and PATIENTS a CSV file
 //! with the columns slide and patient. The rankings are compared on tiles of other patients, with right marks and with
@@ -15,6 +17,8 @@
 
 #[path = "support/made_descriptors.rs"]
 mod made_descriptors;
+#[path = "support/own_descriptors.rs"]
+mod own_descriptors;
 mod support;
 
 use std::path::Path;
@@ -30,11 +34,12 @@ use histokin::evaluation::retrieval::Figure;
 use histokin::evaluation::sample::Sample;
 use histokin::evaluation::{Exclude, gather};
 use histokin::geometry::Level0Point;
-use histokin::index::{Snapshot, TileFilter, TileRef, brute_force};
+use histokin::index::{Snapshot, TileFilter, TileRef, brute_force, squared_distance};
 use histokin::project::Project;
 use histokin::query::similarity_map::{MapRequest, Reference, typical_distance};
 use histokin::query::{self, AnnotationsBySlide, Example, Judgement, Mark, Query, RankBy};
 use made_descriptors::Clusters;
+use own_descriptors::OwnDescriptors;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use strum::IntoEnumIterator;
@@ -43,6 +48,8 @@ use strum::IntoEnumIterator;
 const SLIDE: usize = 50_000;
 /// Number of clusters.
 const CLUSTERS: usize = 2000;
+/// Number of classes of real tiles.
+const CLASSES: usize = 50;
 /// Number of clicks, and of marks for each: five at a time.
 const CLICKS: u32 = 10;
 const ROUNDS: usize = 10;
@@ -51,8 +58,14 @@ const AT_A_TIME: usize = 5;
 fn main() {
     println!("{}", support::machine());
     let tiles = std::env::var("HISTOKIN_BENCH_TILES").unwrap_or_else(|_| "100000,1000000".to_owned());
-    for count in tiles.split(',') {
-        measure(count.trim().parse().expect("a number of tiles"));
+    for kind in ["clustered", "own"] {
+        let Some(source) = Source::new(kind) else {
+            println!("{kind} skipped: there is no ../shared/data/descriptors");
+            continue;
+        };
+        for count in tiles.split(',') {
+            measure(kind, &source, count.trim().parse().expect("a number of tiles"));
+        }
     }
     // Cargo also passes `--bench`.
     let given: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
@@ -64,11 +77,51 @@ fn main() {
     }
 }
 
-fn measure(count: usize) {
+/// Source of descriptors and their classes.
+enum Source {
+    Clustered(Clusters),
+    /// With a tile of each class.
+    Own(OwnDescriptors, Vec<Vec<f32>>),
+}
+
+impl Source {
+    fn new(kind: &str) -> Option<Self> {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        if kind == "clustered" {
+            return Some(Self::Clustered(Clusters::new(CLUSTERS, &mut random)));
+        }
+        let own = OwnDescriptors::new(CLASSES, &mut random)?;
+        let classes = own.queries.iter().take(CLASSES).cloned().collect();
+        Some(Self::Own(own, classes))
+    }
+
+    /// Returns the descriptor of the tile with this number among all, and its class.
+    fn tile(&self, number: usize, random: &mut ChaCha8Rng) -> (Vec<f32>, usize) {
+        match self {
+            Self::Clustered(clusters) => {
+                let cluster = random.random_range(0..clusters.count());
+                let row = clusters.near(cluster, 0.5, random);
+                let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+                (row.iter().map(|value| value / length).collect(), cluster)
+            }
+            Self::Own(own, classes) => {
+                let row = own.rows.get(number).cloned().unwrap_or_else(|| own.between(random));
+                let distance = |class: &usize| squared_distance(&classes[*class], &row);
+                let nearest = (0..classes.len()).min_by(|a, b| distance(a).total_cmp(&distance(b)));
+                (row, nearest.expect("one class at least"))
+            }
+        }
+    }
+}
+
+fn measure(kind: &str, source: &Source, count: usize) {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let made = Clusters::new(CLUSTERS, &mut random);
-    let (sets, clusters): (Vec<Arc<DescriptorSet>>, Vec<Vec<usize>>) = (0..count.div_ceil(SLIDE))
-        .map(|slide| slide_of(slide, SLIDE.min(count - slide * SLIDE), &made, &mut random))
+    let (sets, classes): (Vec<Arc<DescriptorSet>>, Vec<Vec<usize>>) = (0..count.div_ceil(SLIDE))
+        .map(|slide| {
+            let numbers = slide * SLIDE..count.min((slide + 1) * SLIDE);
+            let (rows, classes): (Vec<_>, _) = numbers.map(|number| source.tile(number, &mut random)).unzip();
+            (Arc::new(made_descriptors::set(slide, &rows)), classes)
+        })
         .unzip();
     let index = Arc::new(Snapshot::build(sets.clone(), None, None));
     index.grow_trees();
@@ -76,7 +129,7 @@ fn measure(count: usize) {
     let scale = typical_distance(&index);
     let (mut marks, mut scans, mut maps, mut right) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for click in 0..CLICKS {
-        let cluster = clusters[0][click as usize * 7];
+        let class = classes[0][click as usize * 7];
         let asked = TileRef { set: 0, row: Row(click * 7) };
         let mut query = Query { positives: vec![example(&sets, asked)], ..Query::default() };
         let mut answer = query::ask(&index, &query, &AnnotationsBySlide::new()).expect("embedded");
@@ -84,7 +137,7 @@ fn measure(count: usize) {
             for found in answer.matches.iter().take(AT_A_TIME) {
                 let set = index.set_index(&found.slide).expect("of this index");
                 let row = sets[set as usize].row_at(found.rect.center()).expect("embedded");
-                let is_same = clusters[set as usize][row.0 as usize] == cluster;
+                let is_same = classes[set as usize][row.0 as usize] == class;
                 let judgement = if is_same { Judgement::Same } else { Judgement::Different };
                 query.marks.push(Mark { example: example(&sets, TileRef { set, row }), judgement });
             }
@@ -113,7 +166,7 @@ fn measure(count: usize) {
         let correct = answer.matches.iter().filter(|found| {
             let set = index.set_index(&found.slide).expect("of this index") as usize;
             let row = sets[set].row_at(found.rect.center()).expect("embedded");
-            clusters[set][row.0 as usize] == cluster
+            classes[set][row.0 as usize] == class
         });
         right.push(correct.count() as f64 / answer.matches.len() as f64);
     }
@@ -125,7 +178,7 @@ fn measure(count: usize) {
     let [scan, ..] = at(&mut scans);
     let [map, ..] = at(&mut maps);
     println!(
-        "{count:>9} tiles: a mark takes {median:.2} ms (95 % {most:.2}, most {worst:.2}), a scan {scan:.2} ms ({:.1} ×), a heat \
+        "{kind:9} {count:>9} tiles: a mark takes {median:.2} ms (95 % {most:.2}, most {worst:.2}), a scan {scan:.2} ms ({:.1} ×), a heat \
          map of {} tiles {map:.2} ms; P@20 after {} marks {:.2}",
         scan / median,
         (2 * SLIDE).min(count),
@@ -138,23 +191,6 @@ fn example(sets: &[Arc<DescriptorSet>], tile: TileRef) -> Example {
     let set = &sets[tile.set as usize];
     let at: Level0Point = set.rect(tile.row).center();
     Example::Tile { slide: set.header.slide_id.clone(), at }
-}
-
-/// Makes a slide of `count` tiles, and the cluster of each.
-fn slide_of(
-    slide: usize,
-    count: usize,
-    made: &Clusters,
-    random: &mut ChaCha8Rng,
-) -> (Arc<DescriptorSet>, Vec<usize>) {
-    let clusters: Vec<usize> = (0..count).map(|_| random.random_range(0..CLUSTERS)).collect();
-    let row = |cluster: &usize| -> Vec<f32> {
-        let row = made.near(*cluster, 0.5, random);
-        let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
-        row.iter().map(|value| value / length).collect()
-    };
-    let rows: Vec<Vec<f32>> = clusters.iter().map(row).collect();
-    (Arc::new(made_descriptors::set(slide, &rows)), clusters)
 }
 
 /// Prints the precision over simulated marks for each ranking.
