@@ -194,6 +194,7 @@ fn clients_ask(
                         name: "query".to_owned(),
                         position: None,
                         descriptors: vec![query.clone()],
+                        recipe: None,
                         file: None,
                     }];
                     let wanted = QuerySettings { count: K, ..QuerySettings::default() };

@@ -453,8 +453,13 @@ fn embed_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Resu
     // slide.
     let is_ours = project.slides().iter().any(|entry| entry.id == info.id);
     let position = is_ours.then(|| TilePosition { slide: info.id.clone(), rect: info.extent() });
-    let example =
-        Example::Descriptors { name: info.name(), position: position.clone(), descriptors, file: None };
+    let example = Example::Descriptors {
+        name: info.name(),
+        position: position.clone(),
+        descriptors,
+        recipe: Some(recipe.short_id()),
+        file: None,
+    };
     Ok(ShownExample { example, position })
 }
 
@@ -476,7 +481,7 @@ fn embed_missing_tile(
     let recipe = project.recipe(encoder.spec());
     let descriptors = embed_tiles(source.as_ref(), None, &[position.rect], encoder.as_mut(), &recipe)?;
     let all = examples.positives.iter_mut().chain(&mut examples.negatives);
-    builder::use_descriptor(all, position, &source.info().name(), &descriptors[0]);
+    builder::use_descriptor(all, position, &source.info().name(), &recipe, &descriptors[0]);
     Ok(())
 }
 

@@ -197,6 +197,7 @@ fn local_and_archived_tiles_make_one_ranking() {
             name: "x".to_owned(),
             position: None,
             descriptors: vec![sets[1].descriptor(Row(3)).to_vec()],
+            recipe: Some(made::recipe().short_id()),
         }];
         let expected = query::ask(&all, &query, &query::AnnotationsBySlide::new()).unwrap();
         let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
@@ -231,8 +232,13 @@ fn local_and_archived_tiles_make_one_ranking() {
     let many =
         QuerySettings { rank_slides: true, count: 1, scope: Scope::Archive, ..QuerySettings::default() };
     let descriptors = (0..150).map(|row| sets[3].descriptor(Row(row)).to_vec()).collect();
-    let positives =
-        vec![Example::Descriptors { file: None, name: "many".to_owned(), position: None, descriptors }];
+    let positives = vec![Example::Descriptors {
+        file: None,
+        name: "many".to_owned(),
+        position: None,
+        descriptors,
+        recipe: None,
+    }];
     let query = Query { positives, settings: many, ..Query::default() };
     let expected = query::ask(&all, &query, &query::AnnotationsBySlide::new()).unwrap();
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
@@ -247,6 +253,7 @@ fn local_and_archived_tiles_make_one_ranking() {
         name: "elsewhere".to_owned(),
         position: None,
         descriptors: (40..50).map(|row| sets[2].descriptor(Row(row)).to_vec()).collect(),
+        recipe: None,
     };
     let query = Query { positives: vec![region], settings: usual.clone(), ..Query::default() };
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
@@ -260,6 +267,17 @@ fn local_and_archived_tiles_make_one_ranking() {
     let query = self::positives(&unknown, 0, QuerySettings::default());
     let error = ask(&mut reader, &index, &made::recipe(), &query, &SearchSettings::default()).unwrap_err();
     assert!(error.to_string().contains("12 numbers instead of 16"), "{error}");
+    // As many numbers, but of another encoder, and no slide here to compare them with.
+    let other = Example::Descriptors {
+        file: None,
+        name: "photo.png".to_owned(),
+        position: None,
+        descriptors: vec![sets[0].descriptor(Row(17)).to_vec()],
+        recipe: Some("0123456789ab".to_owned()),
+    };
+    let query = Query { positives: vec![other], ..Query::default() };
+    let error = ask(&mut reader, &Snapshot::empty(), &made::recipe(), &query, &SearchSettings::default());
+    assert!(error.unwrap_err().to_string().contains("photo.png was embedded with another encoder"));
 }
 
 #[test]
@@ -278,6 +296,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
         name: "q".to_owned(),
         position: None,
         descriptors: vec![sets[0].descriptor(Row(5000)).to_vec()],
+        recipe: None,
     };
     let settings = QuerySettings { count: 20, ..QuerySettings::default() };
     let query = Query { positives: vec![described], settings, ..Query::default() };

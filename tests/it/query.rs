@@ -197,14 +197,21 @@ fn what_is_not_there_is_said_and_what_was_described_elsewhere_is_found() {
     let nowhere = Region::Rect(Level0Rect::new(-500, -500, 20, 20));
     let region = Example::Region { slide: id("a"), region: nowhere };
     assert_eq!(asked(vec![region]), Err(QueryError::EmptyRegion(id("a"))));
-    let picture = |width: usize| Example::Descriptors {
+    let picture = |width: usize, recipe: Option<&str>| Example::Descriptors {
         name: "photo.png".to_owned(),
         position: None,
         descriptors: vec![sets[1].descriptor(Row(7))[..width].to_vec()],
+        recipe: recipe.map(str::to_owned),
         file: None,
     };
-    assert!(matches!(asked(vec![picture(12)]), Err(QueryError::OtherEncoder { found: 12, wanted: 16, .. })));
-    let answer = asked(vec![picture(16)]).unwrap();
+    let too_short = asked(vec![picture(12, None)]);
+    assert!(matches!(too_short, Err(QueryError::OtherEncoder { found: 12, wanted: 16, .. })));
+    // As many numbers, but of another encoder.
+    let name = "photo.png".to_owned();
+    assert_eq!(asked(vec![picture(16, Some("0123456789ab"))]), Err(QueryError::OtherRecipe { name }));
+    let same = sets[0].header.recipe.short_id();
+    assert_eq!(asked(vec![picture(16, Some(&same))]).unwrap().matches[0].distance, 0.0);
+    let answer = asked(vec![picture(16, None)]).unwrap();
     assert_eq!((answer.matches[0].distance, &answer.matches[0].slide), (0.0, &id("b")));
     assert_eq!(answer.tiles, [None]);
 }
@@ -385,6 +392,7 @@ fn a_querys_own_tile_is_never_its_answer_whatever_came_first() {
         name: "a.svs".to_owned(),
         position: Some(query::TilePosition { slide: slide.clone(), rect }),
         descriptors: vec![sets[0].descriptor(Row(row)).to_vec()],
+        recipe: None,
         file: None,
     };
     let asked = |positives: Vec<Example>, settings: QuerySettings| {
@@ -439,6 +447,7 @@ fn of_overlapping_tiles_only_the_same_spot_is_the_querys_own() {
             name: "a.svs".to_owned(),
             position: Some(query::TilePosition { slide: id("a"), rect: position }),
             descriptors: vec![rows[10].clone()],
+            recipe: None,
             file: None,
         }],
         settings: QuerySettings { count: 39, ..QuerySettings::default() },

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use histokin::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Edit, Shape};
+use histokin::encoder::{Encoder, EncoderId};
 use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::query::{
     self, AnnotationFilter, Example, Judgement, Patients, Region, Scope, ShownExample, TilePosition,
 };
 use histokin::session::{
-    AnnotationCommand, AnnotationEvent, Command, EmbeddingEvent, EmbeddingJob, HistoryJob, IndexEvent, Job,
-    LoadJob, MatchCommand, PictureJob, PictureQuery, QueryCommand, QueryEvent, SearchRequest, SlideCommand,
-    SlideEvent, SlideStatus, ViewCommand,
+    AnnotationCommand, AnnotationEvent, ArchiveCommand, ArchiveJob, Command, EmbeddingCommand,
+    EmbeddingEvent, EmbeddingJob, HistoryJob, IndexEvent, Job, LoadJob, MatchCommand, PictureJob,
+    PictureQuery, PictureRequest, QueryCommand, QueryEvent, SearchRequest, SlideCommand, SlideEvent,
+    SlideStatus, ViewCommand,
 };
 use histokin::slide::{self, SlideId};
 
+use crate::made::QuarterColours;
 use crate::session::TestSession;
 
 fn search(jobs: &[Job]) -> SearchRequest {
@@ -231,6 +234,7 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
     let jobs = test.session.absorb(QueryEvent::TilesEmbedded {
         slide: test.id(0),
         rects: request.rects.clone(),
+        recipe: request.recipe.clone(),
         descriptors,
     });
     let Job::Search(request) = &jobs[0] else { panic!("and looked for") };
@@ -342,6 +346,7 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
         name: "picture.png".to_owned(),
         position: Some(position.clone()),
         descriptors: vec![vec![3.0; 12]],
+        recipe: Some(test.session.recipe().unwrap().short_id()),
         file: Some(path),
     };
     let example = ShownExample { example, position: Some(position.clone()) };
@@ -420,6 +425,63 @@ fn two_encoders_answer_the_same_question() {
     test.session.absorb(QueryEvent::SecondEncoderOpened { recipe, index: Arc::new(Snapshot::empty()) });
     assert!(test.session.second_encoder().is_none());
     assert!(test.session.messages().last().unwrap().text.contains("other"));
+}
+
+#[test]
+fn nothing_is_compared_with_descriptors_of_another_encoder() {
+    let mut test = asked();
+    let former = test.session.recipe().unwrap();
+    let path = test.folder.path().join("picture.png");
+    std::fs::copy(test.slides[0].info().path.as_path(), &path).unwrap();
+    let image = ShownExample {
+        example: Example::Descriptors {
+            name: "picture.png".to_owned(),
+            position: None,
+            descriptors: vec![vec![3.0; 12]],
+            recipe: Some(former.short_id()),
+            file: Some(path.clone()),
+        },
+        position: None,
+    };
+    let jobs = test.session.absorb(QueryEvent::PictureEmbedded(Ok(Box::new(image.clone()))));
+    answer(&mut test, &jobs);
+    assert_eq!(matches(&test)[0], (test.id(0), 3));
+
+    // Another encoder, whose descriptors are as long; what the former one has embedded is searched until it is done.
+    test.session.handle(EmbeddingCommand::ChooseEncoder("other".to_owned()));
+    let mut spec = QuarterColours::new().spec().clone();
+    spec.id = EncoderId("another-encoder".repeat(4));
+    let (which, spec) = ("other".to_owned(), Box::new(spec));
+    test.session.absorb(EmbeddingEvent::EncoderKnown { which, spec });
+    assert_ne!(test.session.recipe(), Some(former.clone()));
+    let picture = QueryCommand::Picture(PictureQuery::File(path.clone()));
+    assert!(test.session.handle(picture.clone()).is_empty());
+    assert!(test.session.messages().last().unwrap().text.contains("embedded again"));
+    let unembedded = Level0Point::new(800.0, 600.0);
+    let jobs = test.session.handle(QueryCommand::At { slide: test.id(0), point: unembedded });
+    let jobs = answer(&mut test, &jobs);
+    assert!(!jobs.iter().any(|job| matches!(job, Job::Embedding(_))), "by the new encoder it would be");
+    assert!(!test.session.query().unwrap().waiting);
+    let url = Some("postgresql://reader@example.org/archive".parse().unwrap());
+    let jobs = test.session.handle(ArchiveCommand::Set { url, password: None });
+    let in_archive = |job: &Job| match job {
+        Job::Archive(ArchiveJob::Search(request)) => Some(request.recipe.clone()),
+        _ => None,
+    };
+    assert_eq!(jobs.iter().find_map(in_archive), Some(former));
+    test.session.handle(ArchiveCommand::Set { url: None, password: None });
+
+    // All slides have descriptors of the new one.
+    test.index(vec![test.set(0, &rows(5, 1.0)), test.set(1, &rows(5, 1.1))]);
+    let of_image = test.session.query_history().history().iter().position(|past| past.positives == [image.clone()]);
+    let jobs = test.session.handle(QueryCommand::Repeat(of_image.unwrap()));
+    let is_of_image = |request: &PictureRequest| request.picture == PictureQuery::File(path.clone());
+    assert!(matches!(&jobs[..], [Job::Embedding(EmbeddingJob::Picture(request))] if is_of_image(request)));
+    // What the former encoder said of the image arrives late.
+    let jobs = test.session.absorb(QueryEvent::PictureEmbedded(Ok(Box::new(image))));
+    answer(&mut test, &jobs);
+    let query = test.session.query().unwrap();
+    assert!(query.answer.is_none() && query.problem.as_ref().unwrap().contains("another encoder"));
 }
 
 #[test]

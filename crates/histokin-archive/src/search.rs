@@ -103,6 +103,9 @@ pub fn ask(
     let positives = query::tiles_of(index, &query.positives)?;
     let Compared { points, negatives } = query::compared_with(index, query)?;
     let encoder = archive.require_encoder(recipe)?;
+    for example in query.all_examples() {
+        example.require(recipe, encoder.width)?;
+    }
     if let Some(found) = points.iter().chain(&negatives).find(|row| row.len() != encoder.width) {
         let name = "the query".to_owned();
         return Err(QueryError::OtherEncoder { name, found: found.len(), wanted: encoder.width }.into());

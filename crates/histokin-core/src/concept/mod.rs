@@ -238,7 +238,8 @@ impl Concept {
     /// Returns the direction of the concept as an example, by which a query looks for it.
     pub fn example(&self) -> Example {
         let (name, descriptors) = (self.name.clone(), vec![self.direction.clone()]);
-        Example::Descriptors { name, position: None, descriptors, file: None }
+        let recipe = Some(self.recipe.short_id());
+        Example::Descriptors { name, position: None, descriptors, recipe, file: None }
     }
 
     /// Returns whether a query looks for the concept: has its direction as an example, or by its name one that it had
@@ -249,7 +250,7 @@ impl Concept {
 
     /// Returns whether an example is the direction of the concept, or by its name one that it had before.
     pub fn is_example(&self, example: &Example) -> bool {
-        let is_former = matches!(example, Example::Descriptors { name, position: None, descriptors, file: None }
+        let is_former = matches!(example, Example::Descriptors { name, position: None, descriptors, file: None, .. }
             if descriptors.len() == 1 && *name == self.name);
         is_former || self.is_direction(example)
     }
@@ -278,6 +279,7 @@ impl Concept {
                     name: format!("Tile of {}", self.name),
                     position: None,
                     descriptors: vec![tile.descriptor.clone()],
+                    recipe: Some(self.recipe.short_id()),
                     file: None,
                 },
             };

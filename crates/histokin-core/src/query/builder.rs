@@ -19,7 +19,7 @@ use super::{
     ShownExample, TilePosition, points_of,
 };
 use crate::annotation::{Annotation, Nesting, Shape};
-use crate::descriptors::DescriptorSet;
+use crate::descriptors::{DescriptorSet, Recipe};
 use crate::geometry::{Level0Point, Level0Rect, Stretch};
 use crate::index::Snapshot;
 use crate::number_format::decimal;
@@ -267,11 +267,12 @@ pub fn missing_tile<'a>(
     })
 }
 
-/// Replaces the examples that are the tile at `position` with its descriptor.
+/// Replaces the examples that are the tile at `position` with its descriptor, which was computed by `recipe`.
 pub fn use_descriptor<'a>(
     examples: impl IntoIterator<Item = &'a mut ShownExample>,
     position: &TilePosition,
     name: &str,
+    recipe: &Recipe,
     descriptor: &[f32],
 ) {
     for shown in examples {
@@ -280,6 +281,7 @@ pub fn use_descriptor<'a>(
                 name: name.to_owned(),
                 position: Some(position.clone()),
                 descriptors: vec![descriptor.to_vec()],
+                recipe: Some(recipe.short_id()),
                 file: None,
             };
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{QueryError, TilePosition};
-use crate::descriptors::{DescriptorSet, Row};
+use crate::descriptors::{DescriptorSet, Recipe, Row};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::index::{Snapshot, TileRef};
 use crate::slide::SlideId;
@@ -43,6 +43,9 @@ pub enum Example {
         position: Option<TilePosition>,
         /// One descriptor per tile.
         descriptors: Vec<Vec<f32>>,
+        /// [`Recipe::short_id`] of the descriptors; `None` in queries of earlier versions, which did not keep it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recipe: Option<String>,
         /// The image file, if the tiles come from one.
         #[serde(default, with = "crate::paths::whole_option", skip_serializing_if = "Option::is_none")]
         file: Option<PathBuf>,
@@ -134,6 +137,21 @@ impl Example {
         }
     }
 
+    /// Checks that descriptors which the example holds itself can be compared with those of `recipe`, of `width` numbers.
+    ///
+    /// # Errors
+    /// [`QueryError::OtherEncoder`] and [`QueryError::OtherRecipe`].
+    pub fn require(&self, recipe: &Recipe, width: usize) -> Result<(), QueryError> {
+        let Self::Descriptors { name, descriptors, recipe: own, .. } = self else { return Ok(()) };
+        if let Some(other) = descriptors.iter().find(|row| row.len() != width) {
+            return Err(QueryError::OtherEncoder { name: name.clone(), found: other.len(), wanted: width });
+        }
+        match own {
+            Some(own) if *own != recipe.short_id() => Err(QueryError::OtherRecipe { name: name.clone() }),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn slide_mut(&mut self) -> Option<&mut SlideId> {
         match self {
             Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
@@ -176,15 +194,9 @@ pub(super) fn tiles<'a>(
                 let step = inside.len().div_ceil(MOST_TILES);
                 inside.into_iter().step_by(step).map(|row| embedded(set_index, set, row)).collect()
             }
-            Example::Descriptors { name, position, descriptors, .. } => {
-                let wanted = index.sets().first().map(|set| set.width());
-                let other = |row: &&Vec<f32>| wanted.is_some_and(|wanted| row.len() != wanted);
-                if let Some(found) = descriptors.iter().find(other) {
-                    return Err(QueryError::OtherEncoder {
-                        name: name.clone(),
-                        found: found.len(),
-                        wanted: wanted.unwrap_or(0),
-                    });
+            Example::Descriptors { position, descriptors, .. } => {
+                if let Some(set) = index.sets().first() {
+                    example.require(&set.header.recipe, set.width())?;
                 }
                 let as_tile = |row: &'a Vec<f32>| ExampleTile {
                     tile: None,

@@ -75,7 +75,7 @@ impl Query {
     }
 
     /// Returns all examples, positive and negative, and everything that was marked.
-    pub(super) fn all_examples(&self) -> impl Iterator<Item = &Example> {
+    pub fn all_examples(&self) -> impl Iterator<Item = &Example> {
         let marked = self.marks.iter().map(|mark| &mark.example);
         self.positives.iter().chain(&self.negatives).chain(marked)
     }

@@ -232,6 +232,14 @@ pub enum QueryError {
         /// Width of the descriptors in the index.
         wanted: usize,
     },
+    /// An example was embedded by another recipe than the slides; equally many numbers mean something else then.
+    #[error(
+        "{name} was embedded with another encoder, tile size or stain setting than the slides; search for it again"
+    )]
+    OtherRecipe {
+        /// Name of the example.
+        name: String,
+    },
     /// The query has no positive example.
     #[error("the query is empty; name a tile, a region or an image")]
     Nothing,
@@ -248,7 +256,7 @@ impl QueryError {
             Self::NotEmbedded(slide) | Self::NoTileThere { slide, .. } | Self::EmptyRegion(slide) => {
                 text.replace(&slide.0, &name(slide))
             }
-            Self::OtherEncoder { .. } | Self::Nothing | Self::Crashed(_) => text,
+            Self::OtherEncoder { .. } | Self::OtherRecipe { .. } | Self::Nothing | Self::Crashed(_) => text,
         }
     }
 }

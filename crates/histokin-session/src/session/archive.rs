@@ -103,7 +103,7 @@ impl Session {
             self.archive.progress = ArchiveProgress::Failed(text);
             return leave;
         };
-        let recipe = self.recipe()?;
+        let recipe = self.searched_recipe()?;
         let slide = self.query.current.as_ref()?.positives.first()?.example.slide();
         let names = PatientNames::new(DEFAULT_PATTERN).ok();
         let own_patient =

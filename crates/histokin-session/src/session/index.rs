@@ -91,6 +91,18 @@ impl Session {
         &self.index.snapshot
     }
 
+    /// Recipe of the descriptors that are searched. While all slides are embedded again with another encoder, that is
+    /// still the former one.
+    pub(super) fn searched_recipe(&self) -> Option<Recipe> {
+        let searched = self.index().sets().first().map(|set| set.header.recipe.clone());
+        searched.or_else(|| self.recipe())
+    }
+
+    /// Whether descriptors computed by `recipe` can be compared with those that are searched.
+    pub(super) fn searches_with(&self, recipe: &Recipe) -> bool {
+        self.searched_recipe().is_none_or(|searched| searched.short_id() == recipe.short_id())
+    }
+
     /// Number of tiles that can be found at present.
     pub fn searchable_tiles(&self) -> usize {
         self.index.snapshot.len()

@@ -236,8 +236,8 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, settings: EmbedSettings,
                     events.send(MessageEvent::Crashed(crash.clone()));
                     Err(crash.summary)
                 });
-                let (slide, rects) = (request.slide.info().id.clone(), request.rects);
-                events.send(QueryEvent::TilesEmbedded { slide, rects, descriptors });
+                let (slide, rects, recipe) = (request.slide.info().id.clone(), request.rects, request.recipe);
+                events.send(QueryEvent::TilesEmbedded { slide, rects, recipe, descriptors });
             }
             Work::Preview(request) => {
                 let which = request.which.clone();
@@ -331,7 +331,9 @@ fn picture_example(request: &PictureRequest, encoder: &mut dyn Encoder) -> Resul
         PictureQuery::File(_) => info.name(),
         PictureQuery::Pixels(_) => "Image from the clipboard".to_owned(),
     };
-    let example = Example::Descriptors { name, position: position.clone(), descriptors, file: Some(file) };
+    let recipe = Some(request.recipe.short_id());
+    let example =
+        Example::Descriptors { name, position: position.clone(), descriptors, recipe, file: Some(file) };
     Ok(ShownExample { example, position })
 }
 

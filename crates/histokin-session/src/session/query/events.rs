@@ -36,6 +36,8 @@ pub enum QueryEvent {
         slide: SlideId,
         /// Tiles in level-0 pixels.
         rects: Vec<Level0Rect>,
+        /// Recipe by which they were embedded.
+        recipe: Recipe,
         /// One descriptor for each tile, or why there are none.
         descriptors: Result<Vec<Vec<f32>>, String>,
     },

@@ -6,6 +6,7 @@ use image::RgbImage;
 use uuid::Uuid;
 
 use super::super::{EmbeddingJob, Job, PictureRequest, Session, TileRequest};
+use histokin_core::descriptors::Recipe;
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::query::builder::{self, BuildError, QueryBuilder, SlideGeometry};
 use histokin_core::query::{QueryError, Region, Scope, ShownExample, TilePosition};
@@ -101,6 +102,14 @@ impl Session {
             self.messages.error(text);
             return Vec::new();
         };
+        if !self.searches_with(&recipe) {
+            let text = format!(
+                "The slides are still being embedded again with {}. Search with an image once that is done.",
+                recipe.encoder_name
+            );
+            self.messages.error(text);
+            return Vec::new();
+        }
         let folder = self.project.root().join("queries");
         let encoder = self.project.encoder_name();
         vec![Job::Embedding(EmbeddingJob::Picture(PictureRequest { picture, folder, recipe, encoder }))]
@@ -180,7 +189,7 @@ impl Session {
 
     /// Tile settings of the examples.
     fn example_tiles(&self) -> TileSettings {
-        self.recipe().map_or(self.project.settings().tiles, |recipe| recipe.tiles)
+        self.searched_recipe().map_or(self.project.settings().tiles, |recipe| recipe.tiles)
     }
 
     /// Starts a new query.
@@ -190,7 +199,7 @@ impl Session {
 
     /// Requests the descriptor of an example tile that is not in the index, if it is tissue.
     pub(super) fn embed_missing_tile(&mut self, problem: &QueryError) -> Option<Job> {
-        let recipe = self.recipe()?;
+        let recipe = self.recipe().filter(|recipe| self.searches_with(recipe))?;
         let examples = self.query.current.as_ref()?.examples().map(|(_, shown)| shown);
         let position = builder::missing_tile(self.index(), examples, problem)?;
         let state = self.slide(&position.slide)?;
@@ -217,6 +226,7 @@ impl Session {
         &mut self,
         slide: &SlideId,
         rects: &[Level0Rect],
+        recipe: &Recipe,
         descriptors: Result<Vec<Vec<f32>>, String>,
     ) -> Vec<Job> {
         let Some(query) = &mut self.query.current else { return Vec::new() };
@@ -231,7 +241,7 @@ impl Session {
         for (rect, descriptor) in rects.iter().zip(descriptors) {
             let position = TilePosition { slide: slide.clone(), rect: *rect };
             let examples = query.positives.iter_mut().chain(&mut query.negatives);
-            builder::use_descriptor(examples, &position, slide.short(), &descriptor);
+            builder::use_descriptor(examples, &position, slide.short(), recipe, &descriptor);
         }
         self.search()
     }

@@ -1,14 +1,30 @@
 //! The query history: loaded, extended, saved and repeated.
 
+use std::path::PathBuf;
+
 use super::super::{HistoryJob, Job, Session};
-use histokin_core::query::{JudgedMatch, PastQuery, QueryHistory};
+use super::PictureQuery;
+use histokin_core::query::{Example, JudgedMatch, PastQuery, QueryHistory, ShownExample};
 
 impl Session {
     /// Repeats an earlier query.
     pub(super) fn repeat(&mut self, position: usize) -> Vec<Job> {
         let Some(past) = self.query.history.history().get(position).cloned() else { return Vec::new() };
+        let again = self.image_to_embed_again(&past);
         self.query.settings = past.settings;
-        self.ask_with_marks(past.positives, past.negatives, past.marks)
+        match again {
+            Some(file) => self.query_picture(PictureQuery::File(file)),
+            None => self.ask_with_marks(past.positives, past.negatives, past.marks),
+        }
+    }
+
+    /// Returns the file of a query by nothing but an image that was embedded by another recipe than the slides.
+    fn image_to_embed_again(&self, past: &PastQuery) -> Option<PathBuf> {
+        let [ShownExample { example, .. }] = past.positives.as_slice() else { return None };
+        let Example::Descriptors { file: Some(file), recipe: Some(recipe), .. } = example else { return None };
+        let is_alone = past.negatives.is_empty() && past.marks.is_empty();
+        let is_other = *recipe != self.searched_recipe()?.short_id();
+        (is_alone && is_other).then(|| file.clone())
     }
 
     /// The current query as an entry of the history.

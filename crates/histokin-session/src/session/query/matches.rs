@@ -163,7 +163,8 @@ impl Session {
 
     /// Sets or removes the relevance judgement of a match.
     pub(in crate::session) fn judge(&mut self, rank: usize, judgement: Option<Judgement>) -> Vec<Job> {
-        let encoder = self.recipe().map(|recipe| recipe.encoder_id.0).unwrap_or_default();
+        let recipe = self.searched_recipe();
+        let encoder = recipe.as_ref().map(|recipe| recipe.encoder_id.0.clone()).unwrap_or_default();
         let answer = self.query.current.as_ref().and_then(|query| query.answer.as_ref());
         let Some((answer, found)) = answer.and_then(|answer| Some((answer, answer.matches.get(rank)?)))
         else {
@@ -195,7 +196,8 @@ impl Session {
             Some(descriptor) if self.index().set_index(&tile.slide).is_none() => {
                 let (name, position) = (tile.slide.short().to_owned(), Some(tile.clone()));
                 let descriptors = vec![descriptor.to_vec()];
-                let example = Example::Descriptors { name, position, descriptors, file: None };
+                let recipe = recipe.map(|recipe| recipe.short_id());
+                let example = Example::Descriptors { name, position, descriptors, recipe, file: None };
                 ShownExample { example, position: Some(tile) }
             }
             _ => builder::tile_example(&tile.slide, tile.rect),

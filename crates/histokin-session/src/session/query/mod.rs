@@ -234,8 +234,8 @@ impl Session {
             }
             QueryEvent::ArchiveAnswered { generation, answer } => self.archive_answered(generation, answer),
             QueryEvent::PictureEmbedded(embedded) => self.picture_embedded(embedded.map(|shown| *shown)),
-            QueryEvent::TilesEmbedded { slide, rects, descriptors } => {
-                self.tiles_embedded(&slide, &rects, descriptors)
+            QueryEvent::TilesEmbedded { slide, rects, recipe, descriptors } => {
+                self.tiles_embedded(&slide, &rects, &recipe, descriptors)
             }
             QueryEvent::PatientsRead { path, patients } => self.patients_read(&path, patients),
             QueryEvent::RecipesFound(recipes) => {
