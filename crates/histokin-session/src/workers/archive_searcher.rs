@@ -27,7 +27,7 @@ mod with_archive {
     use std::time::Duration;
 
     use super::{ArchiveRequest, EventSender, Requests};
-    use crate::session::{ArchiveAnswer, QueryEvent};
+    use crate::session::{ArchiveAnswer, Event, QueryEvent};
     use histokin_archive::credentials::Credentials;
     use histokin_archive::search::{SearchSettings, ask};
     use histokin_archive::{Archive, ArchiveError, Canceller};
@@ -51,15 +51,31 @@ mod with_archive {
         let mut connection = None;
         while let Some(request) = requests.take() {
             let Some(request) = request else { continue };
-            let answer = match answer(&mut connection, &request, requests) {
-                // Replaced by a newer query, cleared, or the program ends.
-                Err(SearchFailure::Cancelled) => continue,
-                Ok(answer) => Ok(Box::new(with_pictures(answer))),
-                // Errors of the query itself are reported by the project's own search.
-                Err(SearchFailure::Failed(ArchiveError::Query(_))) => continue,
-                Err(SearchFailure::Failed(error)) => Err(error.to_string()),
+            let generation = request.search.generation;
+            let search = || {
+                let found = answer(&mut connection, &request, requests);
+                if let Some(answer) = to_report(found, &request) {
+                    events.send(QueryEvent::ArchiveAnswered { generation, answer });
+                }
             };
-            events.send(QueryEvent::ArchiveAnswered { generation: request.search.generation, answer });
+            let failed =
+                |reason| Some(Event::Query(QueryEvent::ArchiveAnswered { generation, answer: Err(reason) }));
+            events.attempt("Searching the archive", search, failed);
+        }
+    }
+
+    /// Returns what the session has to know of the result of a search; `None` if that is nothing.
+    fn to_report(
+        found: Result<Answer, SearchFailure>,
+        request: &ArchiveRequest,
+    ) -> Option<Result<Box<ArchiveAnswer>, String>> {
+        match found {
+            Ok(answer) => Some(Ok(Box::new(with_pictures(answer)))),
+            // Replaced by a newer query, cleared, or the program ends.
+            Err(SearchFailure::Cancelled) => None,
+            // The project's own search reports the same, unless it has nothing to compare the query with.
+            Err(SearchFailure::Failed(ArchiveError::Query(_))) if !request.search.index.is_empty() => None,
+            Err(SearchFailure::Failed(error)) => Some(Err(error.to_string())),
         }
     }
 
@@ -180,5 +196,52 @@ mod with_archive {
             .filter_map(|(tile, known)| Some((tile.clone(), picture(known.thumbnail.as_ref()?)?)))
             .collect();
         ArchiveAnswer { answer, pictures }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use std::sync::Arc;
+
+        use super::*;
+        use crate::session::SearchRequest;
+        use histokin_core::descriptors::made::made_set;
+        use histokin_core::descriptors::{EncoderId, Recipe};
+        use histokin_core::index::Snapshot;
+        use histokin_core::query::{AnnotationsBySlide, Patients, Query, QueryError};
+        use histokin_core::stain::StainSetting;
+        use histokin_core::tiling::TileSettings;
+
+        #[test]
+        fn a_query_that_only_the_archive_finds_wrong_is_reported() {
+            let recipe = Recipe {
+                encoder_id: EncoderId("test-encoder".to_owned()),
+                encoder_name: "test".to_owned(),
+                tiles: TileSettings { tile_px: 224, mpp: 1.0 },
+                stain: StainSetting::None,
+            };
+            let request = |index: Snapshot| ArchiveRequest {
+                search: SearchRequest {
+                    generation: 1,
+                    index: Arc::new(index),
+                    query: Query::default(),
+                    annotations: AnnotationsBySlide::new(),
+                    second_encoder: None,
+                },
+                url: "postgresql://reader@example.org/archive".parse().unwrap(),
+                password: None,
+                recipe: recipe.clone(),
+                patients: Patients::Any,
+                own_patient: None,
+                former_ids: Default::default(),
+            };
+            let wrong = || {
+                let problem = QueryError::OtherRecipe { name: "photo.png".to_owned() };
+                Err(SearchFailure::Failed(ArchiveError::Query(problem)))
+            };
+            let here = Snapshot::build(vec![made_set("a", recipe.clone(), 2, &[vec![0.0, 1.0]])], None, None);
+            assert!(to_report(wrong(), &request(here)).is_none(), "the search here says so");
+            let reported = to_report(wrong(), &request(Snapshot::empty()));
+            assert!(reported.is_some_and(|answer| answer.is_err_and(|reason| reason.contains("photo.png"))));
+        }
     }
 }
