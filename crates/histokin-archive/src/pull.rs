@@ -129,13 +129,17 @@ impl Archive {
                    JOIN histokin.slides s USING (slide) WHERE d.encoder = $1 \
                    AND ($2::text[] IS NULL OR s.slide_id = ANY($2)) ORDER BY s.slide";
         let rows = self.client.query(sql, &[&encoder.id, &only]).during(&url, doing)?;
-        let slide = |row: &postgres::Row| SlideRow {
-            number: row.get(0),
-            id: SlideId(row.get(1)),
-            name: row.get(2),
-            location: row.get::<_, Option<String>>(3).map(PathBuf::from),
+        let slide = |row: &postgres::Row| {
+            let id = SlideId(row.get(1));
+            // Files are named after it.
+            if !id.is_plain() {
+                let what = format!("{:?} is not a slide ID", id.0);
+                return Err(ArchiveError::Damaged { url: url.clone(), what });
+            }
+            let location = row.get::<_, Option<String>>(3).map(PathBuf::from);
+            Ok(SlideRow { number: row.get(0), id, name: row.get(2), location })
         };
-        Ok(rows.iter().map(slide).collect())
+        rows.iter().map(slide).collect()
     }
 
     /// Returns the slide with this ID, start of an ID (at least six characters), or name.
@@ -166,7 +170,7 @@ impl Archive {
         let sql = "SELECT header::text, tiles, tiles_failed, checksum FROM histokin.descriptions \
                    WHERE encoder = $1 AND slide = $2";
         let row = self.client.query_one(sql, &[&encoder.id, &slide]).during(&url, doing)?;
-        let header = self.header(row.get(0))?;
+        let header = self.header(encoder, row.get(0))?;
         let (tiles, failed, checksum): (i32, i32, String) = (row.get(1), row.get(2), row.get(3));
         let grid = header.tile_grid();
         let mut read: Vec<(TileIndex, Vec<f32>)> = Vec::with_capacity(tiles.max(0) as usize);

@@ -213,13 +213,13 @@ impl Archive {
                 own_slides.push(number);
                 patients.extend(row.get::<_, Option<i32>>(2));
                 if index.set_index(&id).is_none() {
-                    let header = self.header(row.get(3))?;
+                    let header = self.header(encoder, row.get(3))?;
                     filter.spots.extend(spots(&id, number, &header, positives, query.settings.exclude_um));
                 }
             }
         }
         match query.settings.scope {
-            Scope::Same => filter.only = Some(own_slides.clone()),
+            Scope::Same => filter.restrict_to(&own_slides),
             Scope::Others => filter.without.extend(&own_slides),
             Scope::All | Scope::Archive => {}
         }
@@ -229,7 +229,7 @@ impl Archive {
             let rows = self.client.query(sql, &[&patients, &settings.own_patient]).during(&url, doing)?;
             let of_patient: Vec<i32> = rows.iter().map(|row| row.get(0)).chain(own_slides).collect();
             match settings.patients {
-                Patients::Same => filter.only = Some(of_patient),
+                Patients::Same => filter.restrict_to(&of_patient),
                 _ => filter.without.extend(of_patient),
             }
         }
@@ -238,10 +238,7 @@ impl Archive {
             let sql = "SELECT slide FROM histokin.slides WHERE slide_id = ANY($1)";
             let rows = self.client.query(sql, &[&names]).during(&url, doing)?;
             let among: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
-            filter.only = Some(match filter.only {
-                Some(only) => only.into_iter().filter(|slide| among.contains(slide)).collect(),
-                None => among,
-            });
+            filter.restrict_to(&among);
         }
         if let Some(class) = &settings.class {
             let sql = "SELECT class FROM histokin.classes WHERE name = $1";
@@ -400,7 +397,7 @@ impl Archive {
                 patient: row.get(3),
                 tiles: usize::try_from(row.get::<_, i32>(4)).unwrap_or(0),
             };
-            let header = self.header(row.get(5))?;
+            let header = self.header(encoder, row.get(5))?;
             slides.insert(row.get(0), FoundSlide { slide, header });
         }
         Ok(slides)
@@ -447,11 +444,29 @@ impl Archive {
     }
 
     /// Parses the descriptor header that a slide was pushed with.
-    pub(super) fn header(&self, text: &str) -> Result<DescriptorHeader, ArchiveError> {
-        serde_json::from_str(text).map_err(|error| ArchiveError::Damaged {
-            url: self.url().clone(),
-            what: format!("the descriptor header of a slide cannot be parsed ({error})"),
-        })
+    pub(super) fn header(
+        &self,
+        encoder: &KnownEncoder,
+        text: &str,
+    ) -> Result<DescriptorHeader, ArchiveError> {
+        parse_header(text, encoder.width)
+            .map_err(|what| ArchiveError::Damaged { url: self.url().clone(), what })
+    }
+}
+
+/// Parses a descriptor header of descriptors of `width` numbers. Whoever may push can have written it.
+///
+/// # Errors
+/// A message when it is no header, or has values that this program never writes.
+fn parse_header(text: &str, width: usize) -> Result<DescriptorHeader, String> {
+    let header: DescriptorHeader = serde_json::from_str(text)
+        .map_err(|error| format!("the descriptor header of a slide cannot be parsed ({error})"))?;
+    match header.problem() {
+        Some(problem) => Err(format!("the descriptor header of a slide is invalid: {problem}")),
+        None if header.width != width => {
+            Err(format!("the descriptors of a slide have {} numbers instead of {width}", header.width))
+        }
+        None => Ok(header),
     }
 }
 
@@ -480,4 +495,42 @@ fn spots(
             Spot { slide: number, x: center.x - middle.x, y: center.y - middle.y, radius: radius.max(0.5) }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use histokin_core::descriptors::EncoderId;
+    use histokin_core::stain::StainSetting;
+    use histokin_core::tiling::{TileGrid, TileSettings};
+
+    #[test]
+    fn a_header_that_would_lead_to_wrong_tiles_is_refused() {
+        let recipe = Recipe {
+            encoder_id: EncoderId("test-encoder".to_owned()),
+            encoder_name: "test".to_owned(),
+            tiles: TileSettings { tile_px: 224, mpp: 1.0 },
+            stain: StainSetting::None,
+        };
+        let grid = TileGrid {
+            tile_px: 224,
+            tile_level0: 224,
+            tile_level0_y: 224,
+            effective_mpp: 1.0,
+            columns: 4,
+            rows: 3,
+        };
+        let sound = DescriptorHeader::new(SlideId("0123456789abcdef".to_owned()), recipe, 16, &grid, 5);
+        let parse = |header: &DescriptorHeader| parse_header(&serde_json::to_string(header).unwrap(), 16);
+        assert_eq!(parse(&sound), Ok(sound.clone()));
+        let refused = [
+            DescriptorHeader { tile_level0: 0, ..sound.clone() },
+            DescriptorHeader { slide_id: SlideId("../elsewhere".to_owned()), ..sound.clone() },
+            DescriptorHeader { width: 17, ..sound.clone() },
+        ];
+        for header in refused {
+            parse(&header).unwrap_err();
+        }
+        assert!(parse_header("{}", 16).unwrap_err().contains("cannot be parsed"));
+    }
 }

@@ -48,6 +48,16 @@ pub struct Filter {
     pub spots: Vec<Spot>,
 }
 
+impl Filter {
+    /// Restricts the search to these slides, beside earlier restrictions.
+    pub fn restrict_to(&mut self, slides: &[i32]) {
+        match &mut self.only {
+            Some(only) => only.retain(|slide| slides.contains(slide)),
+            None => self.only = Some(slides.to_vec()),
+        }
+    }
+}
+
 /// A disc on a slide, in level-0 pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spot {
@@ -209,5 +219,18 @@ impl Archive {
             .during(&url, "preparing a search")?;
         self.mode = Some(mode);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restrictions_narrow_each_other() {
+        let mut filter = Filter::default();
+        filter.restrict_to(&[1, 2]);
+        filter.restrict_to(&[2, 3]);
+        assert_eq!(filter.only, Some(vec![2]));
     }
 }
