@@ -48,6 +48,11 @@ pub struct ImportArgs {
 /// When files cannot be read, do not belong to slides of the project, or do not fit together.
 pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let mut project = Project::open(&args.project)?;
+    if args.use_them {
+        // The project's own file is written in the end, which must not undo what another program has done meanwhile.
+        project = project.claim()?;
+        project.require_writable()?;
+    }
     let (files, unread) = files(args, &project)?;
     let mut known: Option<(ImportedEncoder, EncoderSpec)> = None;
     let mut written = Vec::new();

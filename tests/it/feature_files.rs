@@ -223,6 +223,27 @@ fn equal_descriptors_are_found_and_mapped() {
 }
 
 #[test]
+fn what_another_program_writes_meanwhile_is_not_undone() {
+    let study = Study::new();
+    let values: Vec<f32> = (0..16).map(|number| number as f32).collect();
+    safetensors(&study.path("alpha.safetensors"), &[[0, 0], [100, 0]], &values);
+    let import = ["import", "project", "alpha.safetensors", "--name", "other"];
+    let project = Project::open(&study.project()).unwrap().claim().unwrap();
+    let refused = study.histokin(&[&import[..], &["--use"]].concat()).assert().failure();
+    let text = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(text.contains("it is in use by"), "{text}");
+    assert_eq!(
+        std::fs::read_dir(project.root().join("descriptors")).unwrap().count(),
+        0,
+        "before anything is written"
+    );
+    // Descriptors alone are files of their own.
+    study.histokin(&import).assert().success();
+    drop(project);
+    study.histokin(&[&import[..], &["--use"]].concat()).assert().success();
+}
+
+#[test]
 fn files_without_a_tile_do_not_stop_the_others() {
     let study = Study::new();
     std::fs::create_dir(study.path("set")).unwrap();
