@@ -365,7 +365,7 @@ fn element_size(datatype: &Datatype) -> Option<usize> {
 /// in them. `None` for other types.
 fn decode(bytes: &[u8], stride: usize, offset: usize, datatype: &Datatype) -> Option<Vec<f64>> {
     let size = element_size(datatype)?;
-    if size > 8 || stride == 0 || offset.checked_add(size)? > stride {
+    if !(1..=8).contains(&size) || offset.checked_add(size)? > stride {
         return None;
     }
     let (order, of_bits): (_, fn(u64, usize) -> f64) = match datatype {
@@ -435,6 +435,7 @@ mod tests {
         assert_eq!(decode(&long, 8, 0, &integer(8, BigEndian, true)), Some(vec![1e6]));
         assert_eq!(decode(&[1, 0, 7, 2, 0, 9], 3, 2, &integer(1, LittleEndian, false)), Some(vec![7.0, 9.0]));
         assert_eq!(decode(&[1, 0], 2, 1, &integer(2, LittleEndian, false)), None, "beyond the element");
+        assert_eq!(decode(&[1, 0], 2, 0, &integer(0, LittleEndian, true)), None, "of no size");
     }
 
     #[test]
