@@ -111,28 +111,17 @@ impl ProjectLock {
 
     fn take(path: &Path, holder: &Holder) -> Result<Self, LockError> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let locked = platform::try_lock(&file);
-        let found = read(&mut file);
-        match locked {
-            Ok(()) => {
-                // The system's lock may not be visible to other computers that use the drive.
-                if let Some(other) = &found
-                    && other.host != holder.host
-                    && !is_stale(&file)
-                {
-                    return Err(LockError::Held(found));
-                }
-            }
-            Err(TryLockError::WouldBlock) => return Err(LockError::Held(found)),
+        let locked = match platform::try_lock(&file) {
+            Ok(()) => SystemLock::Taken,
+            Err(TryLockError::WouldBlock) => SystemLock::Held,
             Err(TryLockError::Error(error)) => {
                 tracing::debug!("{}: this drive does not support locks: {error}", path.display());
-                if let Some(other) = &found
-                    && other.pid != holder.pid
-                    && !is_stale(&file)
-                {
-                    return Err(LockError::Held(found));
-                }
+                SystemLock::Unsupported
             }
+        };
+        let found = read(&mut file);
+        if locked.is_of_another(found.as_ref(), holder, is_stale(&file)) {
+            return Err(LockError::Held(found));
         }
         match sign(&mut file, holder) {
             Ok(()) => {}
@@ -152,6 +141,35 @@ impl Drop for ProjectLock {
         // An empty file has no holder. It is not deleted, since others may have it open to lock it.
         if let Err(error) = self.file.set_len(0).and_then(|()| platform::unlock(&self.file)) {
             tracing::warn!("the project's lock was not released: {error}");
+        }
+    }
+}
+
+/// What the system says of the lock of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SystemLock {
+    /// This process has taken it.
+    Taken,
+    /// Another process holds it.
+    Held,
+    /// The drive has no locks.
+    Unsupported,
+}
+
+impl SystemLock {
+    /// Returns whether a project belongs to another process than `holder`, given the entry `found` in its lock file and
+    /// whether that is stale.
+    fn is_of_another(self, found: Option<&Holder>, holder: &Holder, is_stale: bool) -> bool {
+        let is_alive = |is_other: fn(&Holder, &Holder) -> bool| {
+            found.is_some_and(|found| is_other(found, holder)) && !is_stale
+        };
+        match self {
+            // It may not be visible to other computers that use the drive.
+            Self::Taken => is_alive(|found, holder| found.host != holder.host),
+            Self::Held => true,
+            Self::Unsupported => {
+                is_alive(|found, holder| (&found.host, found.pid) != (&holder.host, holder.pid))
+            }
         }
     }
 }
@@ -233,6 +251,20 @@ mod tests {
         let long_ago = SystemTime::now() - 2 * STALE_AFTER;
         File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
         assert_eq!(ProjectLock::take(&path, &here).unwrap().left_by, Some(holder("elsewhere", 1)));
+    }
+
+    /// Process IDs of different computers, or containers, are often the same.
+    #[test]
+    fn on_a_drive_without_locks_the_entry_of_a_living_process_counts() {
+        let here = holder("ward", 7);
+        let is_held = |found: &Holder, is_stale: bool| {
+            SystemLock::Unsupported.is_of_another(Some(found), &here, is_stale)
+        };
+        assert!(is_held(&holder("ward", 8), false));
+        assert!(is_held(&holder("elsewhere", 7), false));
+        assert!(!is_held(&holder("elsewhere", 7), true));
+        assert!(!is_held(&here, false));
+        assert!(!SystemLock::Unsupported.is_of_another(None, &here, false));
     }
 
     #[test]
