@@ -86,12 +86,7 @@ impl ProjectFile {
         if let Some(problem) = self.settings.tissue.problem() {
             return Some(problem);
         }
-        let entries = || self.slides.iter().chain(&self.unlisted);
-        let mut ids = entries().flat_map(|entry| std::iter::once(&entry.id).chain(&entry.former_ids));
-        if let Some(id) = ids.find(|id| !id.is_plain()) {
-            return Some(format!("{:?} is not a slide ID", id.0));
-        }
-        None
+        self.slides.iter().chain(&self.unlisted).find_map(SlideEntry::id_problem)
     }
 }
 
@@ -164,6 +159,12 @@ impl SlideEntry {
             channels: Vec::new(),
             former_ids: Vec::new(),
         }
+    }
+
+    /// Returns the reason why one of the slide's IDs is invalid, if it is.
+    pub(super) fn id_problem(&self) -> Option<String> {
+        let invalid = std::iter::once(&self.id).chain(&self.former_ids).find(|id| !id.is_plain())?;
+        Some(format!("{:?} is not a slide ID", invalid.0))
     }
 
     /// Returns the path as it is stored.

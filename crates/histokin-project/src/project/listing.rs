@@ -179,16 +179,19 @@ impl Project {
         }
     }
 
-    /// Lists a slide, with an absolute path, from a note written by a concurrent process.
+    /// Lists a slide, with an absolute path, from a note written by a concurrent process. A slide that is listed already
+    /// keeps what is known of it; the process may have worked in a project of its own.
     pub(super) fn list_noted(&mut self, noted: SlideEntry) {
         let is_same = |entry: &&mut SlideEntry| entry.id == noted.id || noted.former_ids.contains(&entry.id);
-        match self.file.slides.iter_mut().find(is_same) {
-            Some(known) => {
-                known.id = noted.id;
-                known.former_ids = noted.former_ids;
-            }
-            None => self.file.slides.push(noted),
-        }
+        let Some(known) = self.file.slides.iter_mut().find(is_same) else {
+            self.file.slides.push(noted);
+            return;
+        };
+        known.id = noted.id;
+        let is_new = |id: &SlideId| *id != known.id && !known.former_ids.contains(id);
+        let added: Vec<SlideId> = noted.former_ids.into_iter().filter(is_new).collect();
+        known.former_ids.extend(added);
+        known.user_mpp = noted.user_mpp.or(known.user_mpp);
     }
 
     /// Removes a slide from the project's list; its descriptors are kept.

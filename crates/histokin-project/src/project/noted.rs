@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use super::file::{ProjectFile, one_line, pixel_size_problem};
 use super::{PROJECT_FILE, Project, ProjectError, SlideEntry};
-use histokin_core::durable;
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::SlideInfo;
+use histokin_core::{durable, untrusted};
 
 /// Folder of the notes.
 const FOLDER: &str = "slides";
+
+/// Maximum size of a note, in bytes.
+const LONGEST_NOTE: u64 = 1 << 20;
 
 impl Project {
     /// Lists a slide in a separate file, with its absolute path, since the note may be copied elsewhere.
@@ -67,12 +70,11 @@ impl Project {
     /// When a note cannot be read.
     pub(super) fn add_noted(&mut self) -> Result<(), ProjectError> {
         for path in notes(&self.root.join(FOLDER))? {
-            let text = fs::read_to_string(&path)
+            let text = untrusted::read_text(&path, LONGEST_NOTE)
                 .map_err(|source| ProjectError::Io { path: path.clone(), source })?;
-            let damaged = |error: toml::de::Error| ProjectError::Damaged {
-                path: path.clone(),
-                reason: one_line(&error.to_string()),
-            };
+            let invalid =
+                |reason: &str| ProjectError::Damaged { path: path.clone(), reason: one_line(reason) };
+            let damaged = |error: toml::de::Error| invalid(&error.to_string());
             let mut entry: toml::Table = toml::from_str(&text).map_err(damaged)?;
             if let Some(problem) = pixel_size_problem(&entry) {
                 tracing::warn!(
@@ -82,6 +84,9 @@ impl Project {
                 entry.remove("user_mpp");
             }
             let entry: SlideEntry = entry.try_into().map_err(damaged)?;
+            if let Some(problem) = entry.id_problem() {
+                return Err(invalid(&problem));
+            }
             self.list_noted(entry);
             self.noted.push(path);
         }
@@ -111,6 +116,7 @@ fn notes(folder: &Path) -> Result<Vec<PathBuf>, ProjectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use histokin_core::slide::SlideId;
 
     #[test]
     fn an_impossible_pixel_size_in_a_note_leaves_the_project_readable() {
@@ -125,5 +131,37 @@ mod tests {
         let project = Project::open(&root).unwrap();
         let sizes: Vec<_> = project.slides().iter().map(|entry| entry.user_mpp).collect();
         assert_eq!(sizes, [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
+    }
+
+    /// Files are named after IDs.
+    #[test]
+    fn a_note_with_an_impossible_id_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        Project::open_or_create(folder.path()).unwrap();
+        let notes = folder.path().join(FOLDER);
+        fs::create_dir_all(&notes).unwrap();
+        fs::write(notes.join("a.toml"), "id = \"../elsewhere\"\npath = \"/a.svs\"\n").unwrap();
+        let refused = Project::open(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("a.toml") && refused.contains("is not a slide ID"), "{refused}");
+    }
+
+    #[test]
+    fn a_note_of_another_project_adds_to_what_is_known_of_a_slide() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut project = Project::open_or_create(folder.path()).unwrap();
+        let (id, former) = (SlideId("00000000000000aa".to_owned()), SlideId("00000000000000bb".to_owned()));
+        let mut known = SlideEntry::new(id.clone(), "/a.svs".into());
+        known.former_ids.push(former.clone());
+        project.file.slides.push(known);
+        project.save().unwrap();
+        let notes = folder.path().join(FOLDER);
+        fs::create_dir_all(&notes).unwrap();
+        let text = format!("id = \"{id}\"\npath = \"/a.svs\"\nuser_mpp = {{ x = 0.5, y = 0.5 }}\n");
+        fs::write(notes.join(format!("{id}.toml")), text).unwrap();
+        let project = Project::open(folder.path()).unwrap();
+        let [entry] = project.slides() else { panic!("one slide") };
+        // Annotations and descriptors may be stored under the former ID.
+        assert_eq!(entry.former_ids, [former]);
+        assert_eq!(entry.user_mpp, Some(MicronsPerPixel::square(0.5).unwrap()));
     }
 }
