@@ -148,7 +148,7 @@ struct VerifyArgs {
     #[arg(short, default_value_t = VerifySettings::default().neighbours)]
     k: usize,
     /// Recall to reach, 0 to 1.
-    #[arg(long, default_value_t = VerifySettings::default().least_recall)]
+    #[arg(long, default_value_t = VerifySettings::default().least_recall, value_parser = super::parse_unit)]
     recall: f32,
     /// Number of slides per encoder whose descriptors are compared with their checksum.
     #[arg(long, default_value_t = VerifySettings::default().checksums)]

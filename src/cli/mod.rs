@@ -338,6 +338,24 @@ fn numbers(text: &str, separator: char) -> Result<Vec<f64>, String> {
         .ok_or_else(|| format!("{text:?} contains something that is not a number"))
 }
 
+/// Parses a descriptor distance.
+fn parse_distance(text: &str) -> Result<f32, String> {
+    let distance = text.parse::<f32>().ok().filter(|distance| distance.is_finite() && *distance >= 0.0);
+    distance.ok_or_else(|| "give a distance of descriptors: 0 or more".to_owned())
+}
+
+/// Parses a length in µm.
+fn parse_um(text: &str) -> Result<f64, String> {
+    let um = text.parse::<f64>().ok().filter(|um| um.is_finite() && *um >= 0.0);
+    um.ok_or_else(|| "give a length in µm: 0 or more".to_owned())
+}
+
+/// Parses a number from 0 to 1.
+fn parse_unit(text: &str) -> Result<f32, String> {
+    let number = text.parse::<f32>().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "give a number from 0 to 1".to_owned())
+}
+
 /// Parses `M` or `MX,MY` in µm per pixel.
 fn parse_mpp(text: &str) -> Result<MicronsPerPixel, String> {
     let mpp = match numbers(text, ',')?[..] {

@@ -74,8 +74,8 @@ pub struct QueryArgs {
     #[arg(long, value_parser = super::parse_mpp, requires = "image")]
     image_mpp: Option<MicronsPerPixel>,
     /// Number of matches.
-    #[arg(short, default_value_t = 20)]
-    k: usize,
+    #[arg(short, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    k: u32,
     /// Slides to search.
     #[arg(long, value_parser = choice::<Scope>(), default_value = "all")]
     scope: Scope,
@@ -101,16 +101,23 @@ pub struct QueryArgs {
     #[arg(long, default_value = DEFAULT_PATTERN, hide_default_value = true)]
     patient_pattern: String,
     /// Exclude tiles on the query's slide within this distance of an example, in µm.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = super::parse_um)]
     exclude_um: f64,
     /// Exclude tiles with a larger descriptor distance.
-    #[arg(long)]
+    #[arg(long, value_parser = super::parse_distance)]
     max_distance: Option<f32>,
     /// Minimum distance between two matches on the same slide, in µm.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = super::parse_um)]
     apart_um: f64,
     /// Prefer matches that differ from each other: strength from 0 to 1 [0.3 if no number is given].
-    #[arg(long, num_args = 0..=1, default_missing_value = "0.3", default_value = "0", hide_default_value = true)]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        default_missing_value = "0.3",
+        default_value = "0",
+        hide_default_value = true,
+        value_parser = super::parse_unit
+    )]
     diverse: f32,
     /// What to rank.
     #[arg(long, default_value = "tiles")]
@@ -411,7 +418,7 @@ fn examples(
             (None, AnnotationFilterArg::Annotated) => AnnotationFilter::Annotated,
             (None, AnnotationFilterArg::Unannotated) => AnnotationFilter::Unannotated,
         },
-        count: args.k,
+        count: args.k as usize,
         exclude_um: args.exclude_um,
         max_distance: args.max_distance,
         apart_um: args.apart_um,

@@ -319,6 +319,22 @@ fn what_cannot_be_done_is_said_with_the_file_and_a_way_out() {
 
 #[cfg(unix)]
 #[test]
+fn numbers_that_mean_nothing_are_refused() {
+    let wrong = [
+        "-k=0",
+        "--exclude-um=-1",
+        "--apart-um=nan",
+        "--max-distance=-0.5",
+        "--max-distance=nan",
+        "--diverse=2",
+    ];
+    for option in wrong {
+        let text = refused(&["query", "project", option]);
+        assert!(text.contains("invalid value"), "{option}: {text}");
+    }
+}
+
+#[test]
 fn embedding_that_is_asked_to_end_says_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let (project, slide) = (folder.path().join("project"), asset("slides/CMU-1-Small-Region.svs"));

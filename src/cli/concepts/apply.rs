@@ -25,7 +25,7 @@ pub struct ApplyArgs {
     /// Name of the concept.
     name: String,
     /// Largest distance of a tile that belongs to the concept [default: the concept's threshold].
-    #[arg(long, value_parser = super::parse_distance)]
+    #[arg(long, value_parser = super::super::parse_distance)]
     threshold: Option<f32>,
     /// Write one JSON document.
     #[arg(long)]

@@ -74,7 +74,7 @@ struct RenameArgs {
     project: PathBuf,
     /// Name of the concept.
     name: String,
-    /// The new name; the present one, to change the class alone.
+    /// The new name; the current one, to change the class alone.
     new_name: String,
     /// Annotation class of what it finds from now on [default: the class that it has].
     #[arg(long)]
@@ -92,7 +92,7 @@ struct ThresholdArgs {
     name: String,
     /// Largest distance of a tile that belongs to the concept [default: the one that the marks give; none if there
     /// are too few of them].
-    #[arg(value_parser = parse_distance)]
+    #[arg(value_parser = super::parse_distance)]
     distance: Option<f32>,
     /// Write one JSON document.
     #[arg(long)]
@@ -199,12 +199,6 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
     }
     project.concepts().save(&concept)?;
     show(&concept, args.json)
-}
-
-/// Parses a threshold.
-fn parse_distance(text: &str) -> Result<f32, String> {
-    let distance = text.parse::<f32>().ok().filter(|distance| distance.is_finite() && *distance >= 0.0);
-    distance.ok_or_else(|| "a threshold is a distance of descriptors: 0 or more".to_owned())
 }
 
 /// Writes one concept to standard output.
