@@ -53,6 +53,7 @@ fn tiles_of_pixels_that_are_not_square_keep_both_edges() {
         assert_eq!(back.row_at(rect.center()), Some(row));
     }
     assert_eq!(back.row_at(Level0Point::new(447.0, 895.0)), Some(Row(0)));
+    assert_eq!(back.row_at(Level0Point::new(-1e300, -1e300)), None, "as a damaged concept may ask");
     assert_eq!(back.row_at(Level0Point::new(448.0, 896.0)), Some(Row(4)));
     // Other programs are not told one edge for both.
     let bytes = fs::read(path).unwrap();

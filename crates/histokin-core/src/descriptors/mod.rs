@@ -316,7 +316,7 @@ impl DescriptorSet {
             (i64::from(self.header.tile_level0), i64::from(self.header.tile_height_level0()));
         let (x, y) = (point.x.floor() as i64, point.y.floor() as i64);
         // Rows are ordered by y, then by x, so the rows whose tiles cover this y are consecutive.
-        let first = self.coords.partition_point(|corner| corner[1] <= y - height);
+        let first = self.coords.partition_point(|corner| corner[1] <= y.saturating_sub(height));
         let last = self.coords.partition_point(|corner| corner[1] <= y);
         let under = (first..last).filter(|row| {
             let left = self.coords[*row][0];
