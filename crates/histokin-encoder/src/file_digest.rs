@@ -63,7 +63,7 @@ fn kept_in(
     Ok(digest)
 }
 
-/// Returns what identifies the present state of a large file and what is digested of it: its size, time of change and
+/// Returns what identifies the current state of a large file and what is digested of it: its size, time of change and
 /// path, in one line.
 fn entry_of(path: &Path, what: Digested) -> Option<String> {
     let path = fs::canonicalize(path).ok()?;

@@ -66,7 +66,7 @@ pub struct TrialQuery {
     pub matches: [Vec<u32>; 2],
 }
 
-/// Compares `encoder`, which embeds tiles with `recipe`, with the encoder `present` on tiles of `project` that
+/// Compares `encoder`, which embeds tiles with `recipe`, with the encoder `current` on tiles of `project` that
 /// are embedded with the latter. Queries are spread over classes, or over slides without labels.
 ///
 /// `progress` receives the share (0 to 1) that is done and the current step, and returns whether to continue.
@@ -75,14 +75,14 @@ pub struct TrialQuery {
 /// [`StudyError`] if no tiles can be compared; [`ComparisonError::Stopped`] when `progress` returns false.
 pub fn compare_with(
     project: &Project,
-    present: &EncoderSpec,
+    current: &EncoderSpec,
     encoder: &mut dyn Encoder,
     recipe: &Recipe,
     settings: &ComparisonSettings,
     progress: &mut dyn FnMut(f64, &str) -> bool,
 ) -> Result<Trial, StudyError> {
     let slides = gather::slides_of(project)?;
-    let own = gather::of_project(project, present, &slides)?;
+    let own = gather::of_project(project, current, &slides)?;
     let (sample, own) = Sample::gather(slides, vec![own])?;
     let exclude = settings.retrieval.exclude;
     let (sample, target) = labelled(project, sample, &settings.class, exclude)?;
@@ -105,7 +105,7 @@ pub fn compare_with(
     let source = Pictures::of_project(project);
     let shown = queries.iter().flat_map(|query| query.matches.iter().flatten().chain([&query.tile]));
     let pictures = shown.filter_map(|tile| Some((*tile, source.tile(&sample, *tile)?))).collect();
-    let names = [present.name.clone(), recipe.encoder_name.clone()];
+    let names = [current.name.clone(), recipe.encoder_name.clone()];
     Ok(Trial { sample, comparison, names, queries, pictures })
 }
 

@@ -248,7 +248,7 @@ pub fn on_end_request(notify: impl Fn() + Send + 'static) -> io::Result<()> {
 fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
     // SAFETY: all fields are numbers or pointers, for which zero is valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: without a new action, the call only writes the present one, to a valid structure.
+    // SAFETY: without a new action, the call only writes the current one, to a valid structure.
     match unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) } {
         0 => Ok(action.sa_sigaction == libc::SIG_IGN),
         _ => Err(io::Error::last_os_error()),

@@ -85,8 +85,8 @@ fn compare(request: &TrialRequest, events: &EventSender) -> Result<Trial, StudyE
     });
     let mut encoder = encoder::load(&request.model, DeviceChoice::Auto)?;
     let recipe = request.recipe(encoder.spec());
-    let TrialRequest { project, present, settings, .. } = request;
-    trial::compare_with(project, present, encoder.as_mut(), &recipe, settings, &mut report)
+    let TrialRequest { project, current, settings, .. } = request;
+    trial::compare_with(project, current, encoder.as_mut(), &recipe, settings, &mut report)
 }
 
 /// Returns a function that sends progress at most every [`REPORT_EVERY`], and returns whether to continue.

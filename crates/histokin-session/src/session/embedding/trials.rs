@@ -90,7 +90,7 @@ impl Session {
     }
 
     pub(super) fn compare_encoder(&mut self) -> Vec<Job> {
-        let (EncoderChoice::Offered(offer), EncoderState::Known(present)) =
+        let (EncoderChoice::Offered(offer), EncoderState::Known(current)) =
             (&self.embedding.choice, &self.embedding.encoder)
         else {
             return Vec::new();
@@ -102,7 +102,7 @@ impl Session {
         }
         let which = offer.which.clone();
         let subject = TrialSubject::Encoder(which.clone());
-        let request = self.trial_of(subject, which, self.with_offered(offer), present);
+        let request = self.trial_of(subject, which, self.with_offered(offer), current);
         let stop = request.stop.clone();
         self.stop_comparison();
         let doing = "Waiting for the evaluator".to_owned();

@@ -40,7 +40,7 @@ pub struct TrialRequest {
     /// Project whose tiles are compared.
     pub project: Project,
     /// The project's encoder.
-    pub present: EncoderSpec,
+    pub current: EncoderSpec,
     /// What the project's encoder is compared with.
     pub subject: TrialSubject,
     /// Name or path of the other encoder.
@@ -94,7 +94,7 @@ impl Session {
         let Some(view) = self.training.runs.iter().find(|view| view.card.id == run) else {
             return Vec::new();
         };
-        let (Some(model), EncoderState::Known(present)) = (&view.model, &self.embedding.encoder) else {
+        let (Some(model), EncoderState::Known(current)) = (&view.model, &self.embedding.encoder) else {
             return Vec::new();
         };
         if self.index.is_empty() {
@@ -103,7 +103,7 @@ impl Session {
         let mut changed = self.project.clone();
         changed.set_settings(self.settings_with(view, model));
         let subject = TrialSubject::Run(run.to_owned());
-        let request = self.trial_of(subject, model.to_string_lossy().into_owned(), changed, present);
+        let request = self.trial_of(subject, model.to_string_lossy().into_owned(), changed, current);
         let stop = request.stop.clone();
         self.stop_trial();
         let state = TrialState::Running { share: 0.0, doing: "waiting".to_owned(), stop };
@@ -111,17 +111,17 @@ impl Session {
         vec![Job::Evaluation(EvaluationJob::Try(Box::new(request)))]
     }
 
-    /// Requests the comparison of the encoder `model`, with which the project would be as `changed`, with the `present`
+    /// Requests the comparison of the encoder `model`, with which the project would be as `changed`, with the `current`
     /// one.
     pub(in crate::session) fn trial_of(
         &self,
         subject: TrialSubject,
         model: String,
         changed: Project,
-        present: &EncoderSpec,
+        current: &EncoderSpec,
     ) -> TrialRequest {
-        let (project, present) = (self.project.clone(), present.clone());
-        TrialRequest { project, present, subject, model, changed, settings: settings(), stop: Arc::default() }
+        let (project, current) = (self.project.clone(), current.clone());
+        TrialRequest { project, current, subject, model, changed, settings: settings(), stop: Arc::default() }
     }
 
     /// Stops a running comparison; its worker reports nothing more of it.
