@@ -182,7 +182,8 @@ fn a_project_that_is_only_read_shows_what_an_earlier_version_kept() {
     let project = Project::open(&test_folder.path("project")).unwrap();
     assert!(project.read_only().is_some());
     let mut session = Session::new(project.clone());
-    session.absorb(QueryEvent::HistoryLoaded(Box::new(QueryHistory::load(project.root()).unwrap())));
+    let query_history = Box::new(QueryHistory::load(project.root()).unwrap());
+    session.absorb(QueryEvent::HistoryLoaded { root: project.root().to_owned(), query_history });
     session.absorb(SlideEvent::Opened(opened(&slide)));
     let id = info(&slide).id;
     assert_eq!(kept(session.project(), &id), (true, 1, 1));

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use histokin::annotation::{Annotation, AnnotationSet, Edit, Shape, read_bytes};
 use histokin::descriptors::DescriptorSet;
 use histokin::encoder::{Encoder, EncoderSpec};
-use histokin::geometry::{Level0Point, MicronsPerPixel};
+use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::pipeline;
 use histokin::project::Project;
+use histokin::query::{JudgedMatch, Judgement, QueryHistory, TilePosition};
 use histokin::session::{
     AnnotationCommand, AnnotationEvent, AnnotationJob, EmbeddingCommand, EmbeddingEvent, EmbeddingJob,
     EncoderState, Event, FileTrouble, IndexBuild, IndexEvent, Job, LoadJob, Message, MessageCommand, OpenJob,
-    ReadFile, ScanJob, Session, Severity, SlideCommand, SlideEvent, SlideProgress, SlideStatus, ViewCommand,
+    QueryEvent, ReadFile, ScanJob, Session, Severity, SlideCommand, SlideEvent, SlideProgress, SlideStatus,
+    ViewCommand,
 };
 use histokin::slide::{self, SlideId, SlideSource};
 use histokin::tiling::TileIndex;
@@ -73,6 +75,12 @@ impl TestSession {
             self.session.absorb(EmbeddingEvent::DescriptorsReady { set: set.clone(), finished: true });
         }
         self.session.absorb(IndexEvent::Built(Arc::new(Snapshot::build(sets, None, None))));
+    }
+
+    /// The event that the project's query history was read.
+    pub fn history(&self, query_history: QueryHistory) -> QueryEvent {
+        let root = self.session.project().root().to_owned();
+        QueryEvent::HistoryLoaded { root, query_history: Box::new(query_history) }
     }
 
     fn status(&self, number: usize) -> &SlideStatus {
@@ -225,6 +233,37 @@ fn what_arrives_late_of_an_encoder_that_is_no_longer_used_changes_nothing() {
     let which = test.session.project().encoder_name();
     test.session.absorb(EmbeddingEvent::EncoderFailed { which, reason: "its weights are damaged".into() });
     assert!(matches!(test.session.encoder(), EncoderState::Failed(_)));
+}
+
+/// Two readers may have a project each of the same slides.
+#[test]
+fn what_arrives_late_of_a_project_that_was_open_before_is_not_taken_for_this_ones() {
+    let mut test = TestSession::with_slides(1);
+    let (slide, source) = (test.id(0), test.slides[0].clone());
+    let mut query_history = QueryHistory::default();
+    let tile = TilePosition { slide: slide.clone(), rect: Level0Rect::new(0, 0, 224, 224) };
+    query_history.judge(JudgedMatch {
+        query: tile.clone(),
+        found: tile,
+        judgement: Judgement::Same,
+        distance: 0.5,
+        encoder: "e".to_owned(),
+    });
+    let former_history = test.history(query_history);
+    let other = Project::open_or_create(&test.folder.path().join("other")).unwrap();
+    test.session.absorb(Event::ProjectOpened(Box::new(other)));
+    test.session.absorb(SlideEvent::Opened(source));
+
+    assert!(test.session.absorb(former_history).is_empty());
+    assert!(test.session.query_history().judgements().is_empty());
+    let drawn = Annotation::new(Shape::Points(vec![Level0Point::new(5.0, 5.0)]), None);
+    let former = Ok(AnnotationSet::new([drawn]));
+    test.session.absorb(AnnotationEvent::Loaded { slide: slide.clone(), loaded: former });
+    let annotations = test.session.annotations(&slide).unwrap();
+    assert!(!annotations.is_loaded() && annotations.set().is_empty());
+    test.session
+        .absorb(AnnotationEvent::Loaded { slide: slide.clone(), loaded: Ok(AnnotationSet::default()) });
+    assert!(test.session.annotations(&slide).unwrap().is_loaded());
 }
 
 #[test]

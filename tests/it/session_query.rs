@@ -7,7 +7,8 @@ use histokin::encoder::{Encoder, EncoderId};
 use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::query::{
-    self, AnnotationFilter, Example, Judgement, Patients, Region, Scope, ShownExample, TilePosition,
+    self, AnnotationFilter, Example, Judgement, Patients, QueryHistory, Region, Scope, ShownExample,
+    TilePosition,
 };
 use histokin::session::{
     AnnotationCommand, AnnotationEvent, ArchiveCommand, ArchiveJob, Command, EmbeddingCommand,
@@ -126,7 +127,7 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
 fn examples_are_added_and_removed_and_queries_are_kept() {
     let mut test = TestSession::with_slides(2);
     let (slide, point) = (test.id(0), Level0Point::new(230.0, 10.0));
-    test.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
+    test.session.absorb(test.history(QueryHistory::default()));
     let add = |is_positive: bool, x: f64| {
         Command::Query(QueryCommand::AddExample {
             slide: slide.clone(),
@@ -163,17 +164,14 @@ fn examples_are_added_and_removed_and_queries_are_kept() {
 #[test]
 fn earlier_queries_get_their_pictures_when_their_slide_is_opened() {
     let mut before = TestSession::with_slides(1);
-    before.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
+    before.session.absorb(before.history(QueryHistory::default()));
     before.session.handle(QueryCommand::At { slide: before.id(0), point: Level0Point::new(10.0, 10.0) });
     let query_history = before.session.query_history().clone();
 
     let mut test = TestSession::with_slides(0);
     let reads =
         |jobs: &[Job]| jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadTilePicture { .. })));
-    assert!(
-        !reads(&test.session.absorb(QueryEvent::HistoryLoaded(Box::new(query_history)))),
-        "the slide is not there yet"
-    );
+    assert!(!reads(&test.session.absorb(test.history(query_history))), "the slide is not there yet");
     let slide = test.picture(0, Some(MicronsPerPixel::square(1.0).unwrap()));
     assert!(reads(&test.session.absorb(SlideEvent::Opened(slide))));
 }
@@ -183,7 +181,7 @@ fn matches_are_judged_and_judgements_taken_back() {
     let mut test = TestSession::with_slides(1);
     let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();
     test.index(vec![test.set(0, &rows)]);
-    test.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
+    test.session.absorb(test.history(QueryHistory::default()));
     let mut settings = test.session.query_settings().clone();
     settings.exclude_um = 0.0;
     test.session.handle(QueryCommand::SetSettings(settings));
@@ -473,7 +471,8 @@ fn nothing_is_compared_with_descriptors_of_another_encoder() {
 
     // All slides have descriptors of the new one.
     test.index(vec![test.set(0, &rows(5, 1.0)), test.set(1, &rows(5, 1.1))]);
-    let of_image = test.session.query_history().history().iter().position(|past| past.positives == [image.clone()]);
+    let of_image =
+        test.session.query_history().history().iter().position(|past| past.positives == [image.clone()]);
     let jobs = test.session.handle(QueryCommand::Repeat(of_image.unwrap()));
     let is_of_image = |request: &PictureRequest| request.picture == PictureQuery::File(path.clone());
     assert!(matches!(&jobs[..], [Job::Embedding(EmbeddingJob::Picture(request))] if is_of_image(request)));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use histokin::annotation::AnnotationClass;
 use histokin::concept::{Concept, ConceptStore};
 use histokin::geometry::{Level0Point, Level0Rect};
-use histokin::query::{self, Example, Judgement, Order, QuerySettings, RankBy, Region, TilePosition};
+use histokin::query::{
+    self, Example, Judgement, Order, QueryHistory, QuerySettings, RankBy, Region, TilePosition,
+};
 use histokin::session::{
     ConceptCommand, ConceptEvent, ConceptJob, HistoryJob, Job, MarkedTissue, MatchCommand, QueryCommand,
     QueryEvent, SlideCommand,
@@ -37,7 +39,7 @@ fn asked(settings: QuerySettings) -> TestSession {
         (0..12).map(angle).map(|(sine, cosine)| vec![cosine, sine]).collect()
     };
     test.index((0..3).map(|slide| test.set(slide, &rows(slide))).collect());
-    test.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
+    test.session.absorb(test.history(QueryHistory::default()));
     test.session.handle(QueryCommand::SetSettings(settings));
     let jobs =
         test.session.handle(QueryCommand::At { slide: test.id(0), point: Level0Point::new(10.0, 10.0) });

@@ -216,6 +216,7 @@ impl Session {
         let former = std::mem::replace(self, Session::new(project));
         self.messages = former.messages;
         self.query.continue_after(&former.query);
+        self.annotations.continue_after(former.annotations);
         let mut jobs = self.first_jobs();
         jobs.extend(left);
         jobs

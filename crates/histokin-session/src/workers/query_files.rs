@@ -18,8 +18,10 @@ pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
         HistoryJob::Concepts { store, job } => {
             return concept_files::keep_concepts(&store, *job, events);
         }
-        HistoryJob::LoadHistory(root) => QueryHistory::load(&root)
-            .map(|query_history| events.send(QueryEvent::HistoryLoaded(Box::new(query_history)))),
+        HistoryJob::LoadHistory(root) => QueryHistory::load(&root).map(|query_history| {
+            let query_history = Box::new(query_history);
+            events.send(QueryEvent::HistoryLoaded { root, query_history });
+        }),
         HistoryJob::SaveHistory { root, query_history } => query_history.save(&root),
         HistoryJob::ExportAnswer { answer, query_history, slides, reports } => {
             return export(&answer, &query_history, &slides, &reports, events);

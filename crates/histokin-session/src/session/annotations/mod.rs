@@ -29,6 +29,44 @@ use histokin_core::slide::SlideId;
 pub(super) struct Annotations {
     slides: HashMap<SlideId, SlideAnnotations>,
     class: Option<AnnotationClass>,
+    /// For each slide, how often the annotations that a project had of it which was open before are still to be reported
+    /// as read.
+    outdated: HashMap<SlideId, usize>,
+}
+
+impl Annotations {
+    /// Notes what is still being read of the project that was open before: it must not be taken for annotations of this
+    /// one, which may have the same slides. Imports and exports of that project are stopped.
+    pub(super) fn continue_after(&mut self, former: Self) {
+        self.outdated = former.outdated;
+        for (slide, annotations) in former.slides {
+            if matches!(annotations.state, Loading::UnderWay) {
+                *self.outdated.entry(slide).or_default() += 1;
+            }
+            if let Some(stop) = annotations.stop_file {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Returns whether an event reports what was read of a project that was open before. The worker reads in the order in
+    /// which it was asked to, so these come first.
+    fn is_outdated(&mut self, event: &AnnotationEvent) -> bool {
+        let slide = match event {
+            AnnotationEvent::Loaded { slide, .. }
+            | AnnotationEvent::Part { slide, .. }
+            | AnnotationEvent::Progress { slide, .. } => slide,
+            _ => return false,
+        };
+        let Some(left) = self.outdated.get_mut(slide) else { return false };
+        if matches!(event, AnnotationEvent::Loaded { .. }) {
+            *left -= 1;
+            if *left == 0 {
+                self.outdated.remove(slide);
+            }
+        }
+        true
+    }
 }
 
 /// The annotations of one slide.
@@ -318,6 +356,9 @@ impl Session {
     }
 
     pub(super) fn annotation_event(&mut self, event: AnnotationEvent) -> Vec<Job> {
+        if self.annotations.is_outdated(&event) {
+            return Vec::new();
+        }
         match event {
             AnnotationEvent::Progress { slide, work, share } => {
                 if let Some(annotations) = self.annotations.slides.get_mut(&slide) {

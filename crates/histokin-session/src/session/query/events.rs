@@ -57,6 +57,11 @@ pub enum QueryEvent {
         /// Index of its descriptors.
         index: Arc<Snapshot>,
     },
-    /// The query history of the project was read.
-    HistoryLoaded(Box<QueryHistory>),
+    /// The query history of a project was read.
+    HistoryLoaded {
+        /// Folder of the project.
+        root: PathBuf,
+        /// Its query history.
+        query_history: Box<QueryHistory>,
+    },
 }

@@ -1,6 +1,6 @@
 //! The query history: loaded, extended, saved and repeated.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::{HistoryJob, Job, Session};
 use super::PictureQuery;
@@ -21,7 +21,9 @@ impl Session {
     /// Returns the file of a query by nothing but an image that was embedded by another recipe than the slides.
     fn image_to_embed_again(&self, past: &PastQuery) -> Option<PathBuf> {
         let [ShownExample { example, .. }] = past.positives.as_slice() else { return None };
-        let Example::Descriptors { file: Some(file), recipe: Some(recipe), .. } = example else { return None };
+        let Example::Descriptors { file: Some(file), recipe: Some(recipe), .. } = example else {
+            return None;
+        };
         let is_alone = past.negatives.is_empty() && past.marks.is_empty();
         let is_other = *recipe != self.searched_recipe()?.short_id();
         (is_alone && is_other).then(|| file.clone())
@@ -41,8 +43,12 @@ impl Session {
         self.query.history_loaded.then_some(Job::History(HistoryJob::SaveHistory { root, query_history }))
     }
 
-    /// Takes in the query history of the project.
-    pub(super) fn history_loaded(&mut self, query_history: QueryHistory) -> Vec<Job> {
+    /// Takes in the query history of the project in `root`.
+    pub(super) fn history_loaded(&mut self, root: &Path, query_history: QueryHistory) -> Vec<Job> {
+        // That of the project that was open before would be saved in this one.
+        if root != self.project.root() {
+            return Vec::new();
+        }
         // Queries made while it was being read stay the newest.
         let asked: Vec<PastQuery> = self.query.history.history().to_vec();
         let judged: Vec<JudgedMatch> = self.query.history.judgements().to_vec();

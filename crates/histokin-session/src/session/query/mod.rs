@@ -243,7 +243,7 @@ impl Session {
                 Vec::new()
             }
             QueryEvent::SecondEncoderOpened { recipe, index } => self.second_encoder_opened(&recipe, index),
-            QueryEvent::HistoryLoaded(history) => self.history_loaded(*history),
+            QueryEvent::HistoryLoaded { root, query_history } => self.history_loaded(&root, *query_history),
         }
     }
 }
