@@ -114,8 +114,8 @@ impl Run {
     /// Creates a new run in `project`, under the next free name.
     ///
     /// # Errors
-    /// Returns [`TrainingError::File`] if the folder or a file cannot be written, or the project's concepts cannot be
-    /// read.
+    /// Returns [`TrainingError::File`] if the folder or a file cannot be written, or the project's judgements or concepts
+    /// cannot be read.
     pub fn create(
         project: &Path,
         config: TrainingConfig,
@@ -126,6 +126,13 @@ impl Run {
         let failed = |path: &Path, error: std::io::Error| TrainingError::File {
             path: path.to_owned(),
             reason: error.to_string(),
+        };
+        // Judgements made later would make a resumed run differ from what it was.
+        let judgements = project.join(judged_pairs::FILE);
+        let judged_pairs = match std::fs::read(&judgements) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(&judgements, error)),
         };
         std::fs::create_dir_all(&runs).map_err(|error| failed(&runs, error))?;
         for number in 1_u32.. {
@@ -146,9 +153,8 @@ impl Run {
                     };
                     let run = Self { folder, card, config };
                     run.write(CONFIG, run.config.to_toml().as_bytes())?;
-                    // Judgements made later would make a resumed run differ from what it was.
-                    if let Ok(judged_pairs) = std::fs::read(project.join(judged_pairs::FILE)) {
-                        run.write(judged_pairs::FILE, &judged_pairs)?;
+                    if let Some(judged_pairs) = &judged_pairs {
+                        run.write(judged_pairs::FILE, judged_pairs)?;
                     }
                     if !marks.is_empty() {
                         let text = serde_json::to_string(&marks).expect("text and numbers become JSON");
@@ -296,5 +302,19 @@ impl Run {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), TrainingError> {
         let path = self.folder.join(name);
         durable::write(&path, bytes).map_err(|error| TrainingError::File { path, reason: error.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_run_begins_without_judgements_that_cannot_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(judged_pairs::FILE)).unwrap();
+        let refused = Run::create(folder.path(), TrainingConfig::default(), Vec::new()).unwrap_err();
+        assert!(refused.to_string().contains(judged_pairs::FILE), "{refused}");
+        assert!(!folder.path().join(RUNS_FOLDER).exists());
     }
 }
