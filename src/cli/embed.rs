@@ -21,8 +21,8 @@ use crate::pipeline::{
 };
 use crate::platform;
 use crate::project::{Project, ProjectSettings};
-use crate::slide;
 use crate::slide::calibration::SlideWarning;
+use crate::slide::{self, SlideSource};
 use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
 use crate::tissue::selection::Surface;
@@ -196,14 +196,12 @@ fn settings(args: &EmbedArgs, kept: &ProjectSettings) -> anyhow::Result<ProjectS
     Ok(ProjectSettings { encoder, keeps_encoder, tiles, stain, tissue: args.tissue.apply(&kept.tissue) })
 }
 
-fn embed(
+/// Opens a slide with its pixel size and lists it in the project; also returns what was noted about that.
+fn open_listed(
     path: &Path,
     args: &EmbedArgs,
     project: &mut Project,
-    recipe: &Recipe,
-    encoder: &mut dyn Encoder,
-    control: &EmbedControl,
-) -> anyhow::Result<Value> {
+) -> anyhow::Result<(Arc<dyn SlideSource>, Vec<String>)> {
     let mut source = slide::open(path, args.slide_mpp)?;
     let notes = project.add_or_update(source.info());
     notes.iter().for_each(|note| noteln!("{note}"));
@@ -222,7 +220,20 @@ fn embed(
         }
         project.save()?;
     }
+    Ok((source, notes))
+}
 
+/// Embeds one slide; returns what is reported of it.
+fn embed(
+    path: &Path,
+    args: &EmbedArgs,
+    project: &mut Project,
+    recipe: &Recipe,
+    encoder: &mut dyn Encoder,
+    control: &EmbedControl,
+) -> anyhow::Result<Value> {
+    let (source, notes) = open_listed(path, args, project)?;
+    let info = source.info();
     for line in super::warning_lines(info) {
         noteln!("{}: {line}", info.name());
     }
