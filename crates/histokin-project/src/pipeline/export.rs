@@ -33,7 +33,7 @@ pub type Slides = HashMap<SlideId, Arc<dyn SlideSource>>;
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A file or folder could not be written.
-    #[error("{}: {source}; check that the folder is writable and has space", path.display())]
+    #[error("{}: {source}{}", path.display(), durable::hint(source))]
     Io {
         /// File or folder that the operation failed on.
         path: PathBuf,
@@ -155,7 +155,8 @@ pub fn write_answer(
         let path = folder.join(name);
         durable::write(&path, bytes).map_err(|source| ExportError::Io { path, source })
     };
-    std::fs::create_dir_all(folder).map_err(|source| ExportError::Io { path: folder.to_owned(), source })?;
+    std::fs::create_dir_all(folder)
+        .map_err(|source| ExportError::Io { path: folder.to_owned(), source: durable::advised(source) })?;
     let csv = export::to_csv(answer, query_history, |slide| name(answer, slides, slide))
         .map_err(ExportError::format)?;
     put("matches.csv", &csv)?;
@@ -303,6 +304,15 @@ mod tests {
         assert!(csv.contains("b.svs,111"), "{csv}");
         let text = std::fs::read_to_string(folder.path().join("out/b.svs-111.geojson")).unwrap();
         assert!(text.contains("Similar tissue") && text.contains("Distance"));
+    }
+
+    #[test]
+    fn advice_on_a_file_that_could_not_be_written_is_given_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing/matches.pdf");
+        let message = write_sheet(&answer(), &Slides::new(), &missing).unwrap_err().to_string();
+        assert!(message.contains("the folder does not exist"), "{message}");
+        assert!(!message.contains("check the path") && !message.contains("has space"), "{message}");
     }
 
     #[test]
