@@ -45,8 +45,13 @@ impl<T> JobQueue<T> {
 
     /// Replaces all waiting jobs by this one.
     pub fn replace(&self, work: T) {
+        self.replace_where(work, |_| true);
+    }
+
+    /// Replaces the waiting jobs that are `outdated` by this one, which goes to the end.
+    pub fn replace_where(&self, work: T, outdated: impl Fn(&T) -> bool) {
         let mut state = self.lock();
-        state.waiting.clear();
+        state.waiting.retain(|other| !outdated(other));
         state.waiting.push_back(work);
         drop(state);
         self.filled.notify_one();
@@ -131,6 +136,17 @@ impl<T> JobQueue<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_replaces_only_what_it_makes_outdated() {
+        let queue = JobQueue::default();
+        for work in [("a", 1), ("b", 2), ("a", 3)] {
+            queue.replace_where(work, |other| other.0 == work.0);
+        }
+        queue.close();
+        assert_eq!([queue.take_until_empty(), queue.take_until_empty()], [Some(("b", 2)), Some(("a", 3))]);
+        assert_eq!(queue.take_until_empty(), None);
+    }
 
     #[test]
     fn a_job_goes_before_those_that_can_wait_and_behind_the_others() {

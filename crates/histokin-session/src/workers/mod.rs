@@ -289,7 +289,10 @@ impl Workers {
             Job::Archive(ArchiveJob::Search(request)) => queues.archive_searches.replace(Some(*request)),
             Job::Archive(ArchiveJob::Cancel) => queues.archive_searches.replace(None),
             Job::Annotations(job) => queues.annotations.push(job),
-            Job::SaveProject(project) => queues.keeper.replace(*project),
+            Job::SaveProject(project) => {
+                let root = project.root().to_owned();
+                queues.keeper.replace_where(*project, |other| other.root() == root);
+            }
             Job::Training(job) => queues.trainer.submit(job),
         }
     }
@@ -346,19 +349,24 @@ impl Drop for Workers {
     }
 }
 
-/// Saves the newest state of the project. After a failure it is retried, and once more at the end of the
+/// Saves the newest state of each project. After a failure it is retried, and once more at the end of the
 /// program.
 fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
-    let mut unsaved: Option<Project> = None;
+    // More than one where another project was opened after a failure.
+    let mut unsaved: Vec<Project> = Vec::new();
     loop {
-        let next = match &unsaved {
-            None => keeper.take_until_empty(),
-            Some(_) => keeper.take_within(SAVE_AGAIN),
+        let was_closed = keeper.is_closed();
+        let next = match unsaved.is_empty() {
+            true => keeper.take_until_empty(),
+            false => keeper.take_within(SAVE_AGAIN),
         };
-        let is_end = next.is_none() && (unsaved.is_none() || keeper.is_closed());
-        let was_unsaved = unsaved.is_some();
-        if let Some(project) = next.or_else(|| unsaved.take()) {
-            unsaved = None;
+        let is_end = next.is_none() && (unsaved.is_empty() || was_closed);
+        let (again, others) = std::mem::take(&mut unsaved)
+            .into_iter()
+            .partition::<Vec<_>, _>(|project| next.as_ref().is_none_or(|next| next.root() == project.root()));
+        unsaved = others;
+        let was_unsaved = !again.is_empty();
+        for project in next.map_or(again, |next| vec![next]) {
             match project.save() {
                 Ok(()) if was_unsaved => events.send(MessageEvent::Note("The project is saved.".to_owned())),
                 Ok(()) => {}
@@ -368,7 +376,7 @@ fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
                          every few seconds"
                     );
                     events.send(MessageEvent::Error(text));
-                    unsaved = Some(project);
+                    unsaved.push(project);
                 }
             }
         }
@@ -389,5 +397,40 @@ fn named(job: &OpenJob) -> String {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         }
         OpenJob::ReadEncoderSpec(encoder) | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_that_could_not_be_saved_is_kept_while_another_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = |name: &str| Project::open_to_write(&folder.path().join(name)).unwrap();
+        let (former, next) = (project("former"), project("next"));
+        let file = |project: &Project| project.root().join("project.toml");
+        let next_file = file(&next);
+        std::fs::remove_dir_all(former.root()).unwrap();
+        std::fs::remove_file(&next_file).unwrap();
+        let (sender, received) = crossbeam_channel::unbounded();
+        let events = EventSender { events: sender, waker: Arc::new(|| {}) };
+        let keeper = JobQueue::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| keep_project(&keeper, &events));
+            keeper.push(former.clone());
+            let failed = received.recv().unwrap();
+            assert!(matches!(failed, Event::Messages(MessageEvent::Error(_))));
+            keeper.push(next);
+            while !next_file.exists() {
+                std::thread::yield_now();
+            }
+            std::fs::create_dir(former.root()).unwrap();
+            keeper.close();
+        });
+        assert!(file(&former).exists());
+        let saved = received.try_recv().unwrap();
+        assert!(matches!(saved, Event::Messages(MessageEvent::Note(_))), "only the former was unsaved");
+        assert!(received.try_recv().is_err());
     }
 }
