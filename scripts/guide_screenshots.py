@@ -33,7 +33,7 @@ OF_SECTIONS = {"training", "report", "class-map"}
 # the page of encoders, the report and the training.
 SECOND_SLIDE = (130, 228)
 ASIDE = (380, 500)
-MATCHES, ENCODERS, ENCODER, PREVIEW = (1376, 22), (180, 68), (415, 373), (981, 489)
+MATCHES, ENCODERS, ENCODER, PREVIEW = (1376, 22), (180, 68), (415, 440), (981, 489)
 BESIDE_ENCODERS = (500, 790)
 MEASURE = (383, 223)
 # The dialog of the settings.
@@ -204,7 +204,7 @@ def take_demonstration(program, folder, wanted):
     project.mkdir()
     shutil.copy(ROOT / "assets/demonstration.toml", project / "project.toml")
     subprocess.run([program, "embed", project, SLIDES], check=True, env={**os.environ, "HOME": str(folder)},
-                   stderr=subprocess.DEVNULL)
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # Each of these begins and ends with one pane on the second slide, and without a query.
     with Window(program, folder, ["--project", project, SLIDES]) as window:
         window.show_second_slide()
