@@ -30,7 +30,7 @@ enum AnnotationsCommand {
     /// same UUID, or with the same other ID in a file of the same name. Objects that cannot be interpreted
     /// are skipped and listed.
     Import(ImportArgs),
-    /// Write the annotations of a slide for QuPath (.geojson, .geojson.gz) or ASAP (.xml), or the numbers of its detections
+    /// Write the annotations of a slide for QuPath (.geojson, .geojson.gz) or ASAP (.xml), or the counts of its detections
     /// (.csv).
     Export(ExportArgs),
     /// List the annotations of a slide with their areas and lengths.
@@ -42,14 +42,15 @@ enum AnnotationsCommand {
 #[derive(Debug, Args)]
 struct ImportArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Slide of the project: its ID, path, file name, or file name without extension.
-    #[arg(long, value_parser = super::shown_name())]
+    #[arg(long, value_name = "SLIDE", value_parser = super::shown_name())]
     slide: String,
     /// The annotation file.
     file: PathBuf,
     /// Level-0 position of the origin of the file's coordinates [default: as QuPath and ASAP define it].
-    #[arg(long, value_parser = super::parse_point)]
+    #[arg(long, value_name = "X,Y", value_parser = super::parse_point, allow_hyphen_values = true)]
     origin: Option<Level0Point>,
     /// Import the areas of Camelyon16's group _2 as they are, instead of cutting them out of the tumour
     /// areas.
@@ -63,12 +64,13 @@ struct ImportArgs {
 #[derive(Debug, Args)]
 struct ExportArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Slide of the project: its ID, path, file name, or file name without extension.
-    #[arg(long, value_parser = super::shown_name())]
+    #[arg(long, value_name = "SLIDE", value_parser = super::shown_name())]
     slide: String,
     /// The file to write: .geojson, .geojson.gz, .xml or .csv.
-    #[arg(short)]
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Write one JSON document.
     #[arg(long)]
@@ -78,9 +80,10 @@ struct ExportArgs {
 #[derive(Debug, Args)]
 struct ListArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Slide of the project: its ID, path, file name, or file name without extension.
-    #[arg(long, value_parser = super::shown_name())]
+    #[arg(long, value_name = "SLIDE", value_parser = super::shown_name())]
     slide: String,
     /// Write one JSON document.
     #[arg(long)]
@@ -90,12 +93,13 @@ struct ListArgs {
 #[derive(Debug, Args)]
 struct CountArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Slide of the project: its ID, path, file name, or file name without extension.
-    #[arg(long, value_parser = super::shown_name())]
+    #[arg(long, value_name = "SLIDE", value_parser = super::shown_name())]
     slide: String,
     /// Write a table in CSV to this file instead of printing it.
-    #[arg(short, conflicts_with = "json")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "json")]
     output: Option<PathBuf>,
     /// Write one JSON document.
     #[arg(long)]

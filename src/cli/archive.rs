@@ -73,16 +73,20 @@ struct InitArgs {
     /// Print the SQL that would be run, without connecting to a database.
     #[arg(long)]
     print: bool,
+    /// Write one JSON document.
+    #[arg(long, conflicts_with = "print")]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 struct PushArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Address of the database.
     url: String,
     /// Push only this slide: ID, path, file name, or file name without extension. May be given several times.
-    #[arg(long = "slide", value_name = "SLIDE")]
+    #[arg(long = "slide", value_name = "SLIDE", value_parser = super::shown_name())]
     slides: Vec<String>,
     /// Also store a thumbnail of each tile (about 2 kB), for users who have no access to the slide files.
     #[arg(long)]
@@ -93,11 +97,11 @@ struct PushArgs {
     storage: Storage,
     /// Number of partitions, by slide, for the tiles of a new encoder: one for every 20 million tiles
     /// expected.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     parts: u16,
     /// Regular expression that extracts the patient code from a file name: its first group, or the whole
     /// match.
-    #[arg(long, default_value = DEFAULT_PATTERN, hide_default_value = true)]
+    #[arg(long, value_name = "REGEX", default_value = DEFAULT_PATTERN, hide_default_value = true)]
     patient_pattern: String,
     /// Store pseudonyms instead of patient codes, and neither names nor locations of files. The secret key is
     /// read from HISTOKIN_PSEUDONYM_KEY; the same key gives the same pseudonyms.
@@ -114,6 +118,7 @@ struct PushArgs {
 #[derive(Debug, Args)]
 struct PullArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Address of the database.
     url: String,
@@ -134,7 +139,11 @@ struct RemoveArgs {
     /// Address of the database.
     url: String,
     /// The slide: ID, the beginning of the ID, or name.
+    #[arg(value_parser = super::shown_name())]
     slide: String,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -142,16 +151,16 @@ struct VerifyArgs {
     /// Address of the database.
     url: String,
     /// Number of query tiles; each is also compared with all tiles of its encoder.
-    #[arg(long, default_value_t = VerifySettings::default().queries)]
+    #[arg(long, value_name = "TILES", default_value_t = VerifySettings::default().queries)]
     queries: usize,
     /// Number of nearest tiles per query.
-    #[arg(short, default_value_t = VerifySettings::default().neighbours)]
+    #[arg(short, long = "matches", value_name = "NUMBER", default_value_t = VerifySettings::default().neighbours, value_parser = super::count(1, 10_000))]
     k: usize,
     /// Recall to reach, 0 to 1.
-    #[arg(long, default_value_t = VerifySettings::default().least_recall, value_parser = super::parse_unit)]
+    #[arg(long, value_name = "SHARE", default_value_t = VerifySettings::default().least_recall, value_parser = super::parse_share)]
     recall: f32,
     /// Number of slides per encoder whose descriptors are compared with their checksum.
-    #[arg(long, default_value_t = VerifySettings::default().checksums)]
+    #[arg(long, value_name = "SLIDES", default_value_t = VerifySettings::default().checksums)]
     checksums: usize,
     /// Write one JSON document.
     #[arg(long)]
@@ -166,14 +175,18 @@ struct IndexArgs {
     #[arg(long)]
     drop: bool,
     /// Number of links per tile (parameter m of HNSW).
-    #[arg(long, default_value_t = INDEX_LINKS, value_parser = clap::value_parser!(u16).range(2..=100))]
+    #[arg(long, value_name = "NUMBER", default_value_t = INDEX_LINKS, value_parser = clap::value_parser!(u16).range(2..=100))]
     links: u16,
     /// Number of candidates considered for the links (ef_construction of HNSW); at least twice the links.
-    #[arg(long, default_value_t = INDEX_CANDIDATES, value_parser = clap::value_parser!(u16).range(4..=1000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = INDEX_CANDIDATES, value_parser = clap::value_parser!(u16).range(4..=1000))]
     candidates: u16,
-    /// Memory that the server may use; an index that fits into it is built several times faster.
-    #[arg(long, default_value = INDEX_MEMORY)]
+    /// Memory that the server may use, as PostgreSQL writes it, such as 2GB; an index that fits into it is built several
+    /// times faster.
+    #[arg(long, value_name = "MEMORY", default_value = INDEX_MEMORY)]
     memory: String,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Connects to an archive that has been set up. Prompts for a password at a terminal if none is known.
@@ -209,6 +222,9 @@ pub fn run(args: &ArchiveArgs) -> anyhow::Result<()> {
             let mut archive = open(&args.url)?;
             let slide = archive.find_slide(&args.slide)?;
             let tiles = remove::remove(&mut archive, &slide)?;
+            if args.json {
+                return super::print_json(&json!({ "removed": slide, "tiles": tiles }));
+            }
             outln!("{slide}: removed, with {}", counted(tiles, "tile"));
             Ok(())
         }
@@ -225,6 +241,9 @@ fn run_init(args: &InitArgs) -> anyhow::Result<()> {
     let url: &ArchiveUrl = &url.parse()?;
     let mut archive = Archive::connect(url, &Credentials { typed: None, ask: Some(&ask) })?;
     let done = schema::init(&mut archive)?;
+    if args.json {
+        return super::print_json(&json!({ "version": done.version, "version_before": done.before }));
+    }
     match done.before {
         Some(before) if before == done.version => outln!("{url}: the archive is up to date"),
         Some(before) => outln!("{url}: the archive was upgraded from version {before} to {}", done.version),
@@ -399,7 +418,7 @@ fn mib(bytes: u64) -> f64 {
 fn run_verify(args: &VerifyArgs) -> anyhow::Result<()> {
     let settings = VerifySettings {
         queries: args.queries,
-        neighbours: args.k.max(1),
+        neighbours: args.k,
         least_recall: args.recall,
         checksums: args.checksums,
     };
@@ -447,20 +466,26 @@ fn run_index(args: &IndexArgs) -> anyhow::Result<()> {
         bail!("--candidates {}: give at least twice the links ({})", args.candidates, 2 * args.links);
     }
     let mut archive = open(&args.url)?;
+    let mut done = Vec::new();
     for (encoder, status) in archive.encoders()? {
-        if args.drop {
+        let (text, outcome, seconds) = if args.drop {
             archive.drop_index(&encoder)?;
-            outln!("{}: index dropped", status.name);
-            continue;
+            ("index dropped".to_owned(), "dropped", None)
+        } else if encoder.indexed {
+            ("already has an index".to_owned(), "had", None)
+        } else {
+            noteln!("{}: building the index of {}", status.name, counted(status.tiles, "tile"));
+            let started = std::time::Instant::now();
+            archive.build_index(&encoder, args.links, args.candidates, &args.memory)?;
+            let seconds = started.elapsed().as_secs_f64();
+            (format!("index built in {seconds:.1} s"), "built", Some(seconds))
+        };
+        if !args.json {
+            outln!("{}: {text}", status.name);
         }
-        if encoder.indexed {
-            outln!("{}: already has an index", status.name);
-            continue;
-        }
-        noteln!("{}: building the index of {} tiles", status.name, status.tiles);
-        let started = std::time::Instant::now();
-        archive.build_index(&encoder, args.links, args.candidates, &args.memory)?;
-        outln!("{}: index built in {:.1} s", status.name, started.elapsed().as_secs_f64());
+        done.push(
+            json!({ "name": status.name, "tiles": status.tiles, "index": outcome, "seconds": seconds }),
+        );
     }
-    Ok(())
+    if args.json { super::print_json(&json!({ "encoders": done })) } else { Ok(()) }
 }

@@ -16,9 +16,7 @@ use crate::encoder::{self, DeviceChoice, Encoder};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::{counted, grouped};
 use crate::paths;
-use crate::pipeline::{
-    EmbedControl, EmbedOutcome, EmbedRequest, EmbedSettings, TileSelection, embed_slide, find_slides,
-};
+use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedRequest, EmbedSettings, TileSelection, embed_slide};
 use crate::platform;
 use crate::project::{Project, ProjectSettings};
 use crate::slide::calibration::SlideWarning;
@@ -31,28 +29,30 @@ use crate::tissue::selection::Surface;
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
     /// The project folder, created if it does not exist.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Slides or folders of slides [default: the slides of the project].
+    #[arg(value_name = "SLIDE or FOLDER")]
     slides: Vec<PathBuf>,
     /// Name of an encoder, or path of its folder, its weights (.safetensors, .bin, .pth) or a TorchScript file
     /// [default: the project's encoder].
-    #[arg(long)]
+    #[arg(long, value_name = "ENCODER")]
     encoder: Option<String>,
-    /// Edge length of a tile in pixels [default: that of the encoder given here, else the project's].
-    #[arg(long)]
+    /// Edge length of a tile in pixels, 16 to 4096 [default: that of the encoder given here, else the project's].
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(16..=4096))]
     tile_px: Option<u32>,
     /// Spacing of the tiles in µm per pixel [default: that of the encoder given here, else the project's].
-    #[arg(long)]
+    #[arg(long, value_name = "UM")]
     mpp: Option<f64>,
     /// Pixel size of the slides in µm, overriding the one in the files: M or MX,MY.
-    #[arg(long, value_parser = super::parse_mpp)]
+    #[arg(long, value_name = "UM", value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
     /// Stain normalisation for encoders that were made on normalised slides; others see the slide's original colours
     /// [default: the project's, else lab].
     #[arg(long)]
     stain: Option<StainArg>,
     /// Where the encoder runs: auto, cpu, cuda or cuda:N.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
     /// Embed only share I of N (1/N to N/N) of the slides, to split the work over several jobs. Slides are
     /// sorted by path and distributed in turn; give every job the same list of slides. The jobs may share one
@@ -60,8 +60,8 @@ pub struct EmbedArgs {
     /// it with `index --verify`.
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     shard: Option<Shard>,
-    /// Number of tiles per batch of the encoder.
-    #[arg(long, default_value_t = EmbedSettings::default().batch)]
+    /// Number of tiles that the encoder takes at once, 1 to 1024.
+    #[arg(long, value_name = "TILES", default_value_t = EmbedSettings::default().batch, value_parser = super::count(1, 1024))]
     batch: usize,
     /// Do not store the colour histogram of the tiles. It is the baseline of `evaluate`, which reads the slides
     /// once more without it, and takes 512 bytes a tile.
@@ -106,6 +106,10 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
 /// # Errors
 /// When the project or the encoder cannot be used, or a slide was not embedded completely.
 pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
+    if args.slides.is_empty() && !Project::is_project(&args.project) {
+        bail!("{}: not a project; give slides or folders after it to create one", args.project.display());
+    }
+    let given = super::slides_in(&args.slides)?;
     // Jobs that share the work write concurrently, but never to the same file.
     let mut project = match args.shard {
         Some(_) => Project::open_or_create(&args.project)?,
@@ -133,7 +137,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     let paths = if args.slides.is_empty() {
         project.slides().iter().map(|entry| project.slide_path(entry)).collect()
     } else {
-        find_slides(&args.slides)
+        given
     };
     if paths.is_empty() {
         bail!("no slides to embed: give slides or folders after the project");
@@ -239,11 +243,8 @@ fn embed(
     }
     let started = Instant::now();
     let bar = EmbedBar::new(info.name());
-    let settings = EmbedSettings {
-        batch: args.batch.clamp(1, 1024),
-        baseline: !args.no_baseline,
-        ..EmbedSettings::default()
-    };
+    let settings =
+        EmbedSettings { batch: args.batch, baseline: !args.no_baseline, ..EmbedSettings::default() };
     let selection = TileSelection::of_slide(project, &info.id)?;
     let request = EmbedRequest {
         slide: source.as_ref(),
@@ -259,7 +260,7 @@ fn embed(
         bail!("{}: stopped before all tiles were done", path.display());
     };
     let seconds = started.elapsed().as_secs_f64();
-    noteln!(
+    let text = format!(
         "{}: {} of {} in the grid, in {seconds:.1} s{}{}",
         info.name(),
         counted(summary.tiles_tissue.into(), "tissue tile"),
@@ -274,6 +275,12 @@ fn embed(
             String::new()
         }
     );
+    // Beside a JSON document it is a message.
+    if args.json {
+        noteln!("{text}")
+    } else {
+        outln!("{text}")
+    }
     let no_tiles = summary.no_tiles.as_ref().map(|why| why.advice(Surface::CommandLine));
     if let Some(why) = &no_tiles {
         noteln!("{}: warning: no tiles to embed: {why}", info.name());

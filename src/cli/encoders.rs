@@ -63,10 +63,10 @@ struct AddArgs {
     /// Weights (.safetensors, .bin, .pth, or the index of their parts), or the folder in which they lie.
     file: PathBuf,
     /// Name of the encoder [default: its published name if it is recognised, else the file's name].
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Number of attention heads of a vision transformer.
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     heads: Option<usize>,
     /// Activation of a vision transformer: gelu, gelu_tanh, quick_gelu, silu or relu.
     #[arg(long)]
@@ -75,16 +75,16 @@ struct AddArgs {
     #[arg(long)]
     output: Option<VitOutput>,
     /// Mean of red, green and blue that the encoder expects, from 0 to 1: R,G,B.
-    #[arg(long, value_parser = parse_colours)]
+    #[arg(long, value_name = "R,G,B", value_parser = super::parse_colours)]
     mean: Option<[f32; 3]>,
     /// Standard deviation of red, green and blue that the encoder expects: R,G,B.
-    #[arg(long, value_parser = parse_colours)]
+    #[arg(long, value_name = "R,G,B", value_parser = super::parse_colours)]
     std: Option<[f32; 3]>,
     /// Edge length of a tile in pixels.
-    #[arg(long)]
+    #[arg(long, value_name = "PX")]
     tile_px: Option<u32>,
     /// Spacing of tiles in µm per pixel.
-    #[arg(long)]
+    #[arg(long, value_name = "UM")]
     mpp: Option<f64>,
     /// Write one JSON document.
     #[arg(long)]
@@ -94,8 +94,10 @@ struct AddArgs {
 #[derive(Debug, Args)]
 struct RenameArgs {
     /// Name of the encoder.
+    #[arg(value_name = "NAME")]
     from: String,
     /// Its new name.
+    #[arg(value_name = "NEW")]
     to: String,
     /// Write one JSON document.
     #[arg(long)]
@@ -134,6 +136,7 @@ pub fn run(args: &EncodersArgs) -> anyhow::Result<()> {
         EncodersCommand::Show(args) => show(args),
         EncodersCommand::Add(args) => add(args),
         EncodersCommand::Rename(RenameArgs { from, to, json }) => {
+            require_own(from)?;
             user_models::rename(from, to)?;
             if *json {
                 return super::print_json(&json!({ "renamed": from, "to": to }));
@@ -142,6 +145,7 @@ pub fn run(args: &EncodersArgs) -> anyhow::Result<()> {
             Ok(())
         }
         EncodersCommand::Remove(args) => {
+            require_own(&args.name)?;
             user_models::remove(&args.name)?;
             if args.json {
                 return super::print_json(&json!({ "removed": args.name }));
@@ -150,6 +154,19 @@ pub fn run(args: &EncodersArgs) -> anyhow::Result<()> {
             Ok(())
         }
         EncodersCommand::Export(args) => export(args),
+    }
+}
+
+/// Refuses an encoder that the user has not added, with those that the user has.
+fn require_own(name: &str) -> anyhow::Result<()> {
+    let all = encoder::available();
+    let own: Vec<&str> = all.iter().filter(|model| model.is_own()).map(|model| model.name.as_str()).collect();
+    if own.contains(&name) {
+        return Ok(());
+    }
+    match own.as_slice() {
+        [] => anyhow::bail!("you have added no encoder {name:?}, nor any other; see histokin encoders add"),
+        own => anyhow::bail!("you have added no encoder {name:?}; added are: {}", own.join(", ")),
     }
 }
 
@@ -338,12 +355,4 @@ fn print(which: &str) -> anyhow::Result<()> {
         outln!("{label:<24}{text}");
     }
     Ok(())
-}
-
-/// Parses `R,G,B`.
-fn parse_colours(text: &str) -> Result<[f32; 3], String> {
-    match super::numbers(text, ',')?[..] {
-        [red, green, blue] => Ok([red as f32, green as f32, blue as f32]),
-        _ => Err("give R,G,B, such as 0.5,0.5,0.5".to_owned()),
-    }
 }

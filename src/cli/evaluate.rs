@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::choice::choice;
 use super::label_options::LabelOptions;
-use super::progress::EmbedBar;
+use super::progress::{EmbedBar, ShareBar};
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use crate::evaluation::Exclude;
 use crate::evaluation::addr::{AddrSettings, Limits, PairCount};
@@ -35,40 +35,40 @@ use crate::slide;
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
     /// The project folder, or a copy of Camelyon16 as distributed. Optional with --features.
-    #[arg(required_unless_present = "features")]
+    #[arg(required_unless_present = "features", value_parser = super::project_folder())]
     project: Option<PathBuf>,
-    /// Name of a model, path of a model folder, a TorchScript file, or the encoder_id that `embed --json` prints;
-    /// may be given several times. The colour histogram `hsv-histogram` is added as the baseline.
-    #[arg(long)]
+    /// Name of an encoder, path of its folder, its weights or a TorchScript file, or the encoder_id that `embed --json`
+    /// prints. May be given several times. The colour histogram `hsv-histogram` is added as the baseline.
+    #[arg(long, value_name = "ENCODER")]
     encoder: Vec<String>,
     /// Descriptors computed elsewhere: a .safetensors file of one slide, or a folder of such files named like
     /// the slides. May be given several times.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE or FOLDER")]
     features: Vec<PathBuf>,
     /// Labels: a table of tiles or regions (.csv), annotations (.geojson, .xml), or a folder with such files
     /// and masks [default: the project's annotations and its folder `labels`].
-    #[arg(long)]
+    #[arg(long, value_name = "FILE or FOLDER")]
     labels: Option<PathBuf>,
     /// The class whose retrieval is measured beside that of all classes [default: tumour, if there is any].
-    #[arg(long)]
+    #[arg(long, value_name = "CLASS")]
     class: Option<String>,
     #[command(flatten)]
     labelling: LabelOptions,
     /// Pairs of tiles closer than this distance in mm are near pairs.
-    #[arg(long, default_value_t = Limits::default().near_mm)]
+    #[arg(long, value_name = "MM", default_value_t = Limits::default().near_mm)]
     near_mm: f64,
     /// Pairs of tiles farther apart than this distance in mm are far pairs.
-    #[arg(long, default_value_t = Limits::default().far_mm)]
+    #[arg(long, value_name = "MM", default_value_t = Limits::default().far_mm)]
     far_mm: f64,
     /// Number of near pairs and of far pairs per slide; 0 means all [default: all, up to 10000 tiles per
     /// slide].
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     pairs: Option<usize>,
     /// Seed of all random choices.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Number of bootstrap samples of patients or slides for each confidence interval.
-    #[arg(long, default_value_t = Resampling::default().draws, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = Resampling::default().draws, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     draws: u32,
     /// Which tiles are excluded from the answers.
     #[arg(long, value_parser = choice::<Exclude>(), default_value = "patient")]
@@ -77,29 +77,29 @@ pub struct EvaluateArgs {
     #[arg(long, value_parser = choice::<PoolKind>(), default_value = "labelled")]
     pool: PoolKind,
     /// Maximum number of queries per class, drawn at random.
-    #[arg(long, default_value_t = RetrievalSettings::default().queries_per_class)]
+    #[arg(long, value_name = "NUMBER", default_value_t = RetrievalSettings::default().queries_per_class, value_parser = super::count(1, 10_000_000))]
     queries: usize,
     /// Leave out the colour histogram.
     #[arg(long)]
     no_baseline: bool,
     /// Pixel size in µm of slides whose descriptor files do not state it: M or MX,MY.
-    #[arg(long, value_parser = super::parse_mpp)]
+    #[arg(long, value_name = "UM", value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
     /// Project folder for the descriptors of Camelyon16's slides.
-    #[arg(long, default_value = "camelyon16-project")]
+    #[arg(long, value_name = "FOLDER", default_value = "camelyon16-project")]
     into: PathBuf,
     /// Number of tiles per encoder for the stain test: they are embedded again with changed stain, and their
     /// matches are compared. 0 skips the test.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, value_name = "TILES", default_value_t = 100)]
     stain_tiles: usize,
     /// Folder for the report: report.html, report.pdf, report.json and tables.
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     report: Option<PathBuf>,
     /// Replace patients' names by codes, including in slide names.
     #[arg(long)]
     pseudonymise: bool,
     /// Where encoders run: auto, cpu, cuda or cuda:N.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
     /// Write one JSON document.
     #[arg(long)]
@@ -133,13 +133,12 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         sample.pseudonymise();
     }
     let settings = settings(args);
-    let bar = indicatif::ProgressBar::new(1000);
+    let bar = ShareBar::new("evaluate");
     let comparison = compare(&sample, &encoders, &target, &settings, &mut |share, doing| {
-        bar.set_position((1000.0 * share) as u64);
-        bar.set_message(doing.to_owned());
+        bar.show(share, doing);
         true
     });
-    bar.finish_and_clear();
+    bar.finish();
     let mut comparison = comparison?;
     change_stain(args, &mut study, &sample, &encoders, &mut comparison)?;
     let document = report::json::document(&sample, &comparison);
@@ -188,10 +187,10 @@ fn change_stain(
         let id = &encoder.spec().id.0;
         let Some(index) = encoders.iter().position(|one| one.id == *id) else { continue };
         let recipe = project.recipe(encoder.spec());
-        let bar = indicatif::ProgressBar::new(1000);
-        bar.set_message(format!("{}: stain test", encoders[index].name));
+        let bar = ShareBar::new("evaluate");
+        let doing = format!("{}: stain test", encoders[index].name);
         let mut report = |share: f64| {
-            bar.set_position((1000.0 * share) as u64);
+            bar.show(share, &doing);
             true
         };
         comparison.encoders[index].stain = stain_change::measure(
@@ -204,7 +203,7 @@ fn change_stain(
             &resampling,
             &mut report,
         )?;
-        bar.finish_and_clear();
+        bar.finish();
     }
     Ok(())
 }

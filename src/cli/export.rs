@@ -16,15 +16,16 @@ use crate::project::Project;
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
-    /// Encoder whose descriptors are exported [default: the project's encoder].
-    #[arg(long)]
+    /// Encoder whose descriptors are exported: its name or path, or its encoder_id [default: the project's encoder].
+    #[arg(long, value_name = "ENCODER")]
     encoder: Option<String>,
     /// Format of the files.
     #[arg(long)]
     format: Format,
     /// Folder for the files, one per slide; created if it does not exist.
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     to: PathBuf,
     /// Write one JSON document.
     #[arg(long)]
@@ -94,7 +95,12 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         written.push(json!({"slide": name, "file": file, "tiles": set.len(), "descriptor_len": set.width()}));
     }
     if written.is_empty() {
-        bail!("no slide of the project is embedded with {}; embed them first", spec.name);
+        bail!(
+            "no slide of the project is embedded with {}; embed them first: histokin embed {} --encoder {}",
+            spec.name,
+            args.project.display(),
+            spec.name
+        );
     }
     if args.json {
         super::print_json(&json!({"encoder_id": spec.id, "files": written}))

@@ -20,20 +20,21 @@ use crate::slide::SlideId;
 #[derive(Debug, Args)]
 pub struct HeatMapArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Slide of the query tile: its ID, path, file name, or file name without extension.
-    #[arg(long, value_parser = super::shown_name())]
+    #[arg(long, value_name = "SLIDE", value_parser = super::shown_name())]
     slide: String,
     /// Position of the query tile in level-0 pixels: X,Y.
-    #[arg(long, value_parser = super::parse_point)]
+    #[arg(long, value_name = "X,Y", value_parser = super::parse_point, allow_hyphen_values = true)]
     at: Level0Point,
     /// Slide to draw; may be given several times [default: the slide of the query tile].
-    #[arg(long)]
+    #[arg(long, value_name = "SLIDE", value_parser = super::shown_name())]
     on: Vec<String>,
-    /// Folder for the maps. For each slide: <slide>.png with one pixel per tile (bright: similar;
+    /// Folder for the maps, created if it does not exist. For each slide: <slide>.png with one pixel per tile (bright: similar;
     /// transparent: not embedded), <slide>.pgw, the world file that locates it in level-0 pixels, and
     /// <slide>.tif, the same map as a pyramid that slide viewers open at its true size.
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     to: PathBuf,
     /// Write one JSON document.
     #[arg(long)]
@@ -53,7 +54,12 @@ pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
     };
     let set = position_of(&args.slide)?;
     let Some(row) = index.sets()[set as usize].row_at(args.at) else {
-        bail!("there is no embedded tile at {}, {} of {}", args.at.x, args.at.y, args.slide);
+        bail!(
+            "there is no embedded tile at x {}, y {} of {}: this position is not tissue, or not embedded yet",
+            args.at.x,
+            args.at.y,
+            args.slide
+        );
     };
     let shown: Vec<u32> = match args.on.as_slice() {
         [] => vec![set],

@@ -16,19 +16,20 @@ use crate::project::{Project, ProjectError, ProjectSettings, SlideEntry};
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// The project folder. Files are matched to its slides by name.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Feature files of TRIDENT, CLAM or STAMP (.h5) or of this program (.safetensors), or folders of them.
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "FEATURES")]
     files: Vec<PathBuf>,
     /// Name for the encoder of these features [default: as the file states, else the folder's name].
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Slide of the project that a single file belongs to, if the file is not named like the slide.
-    #[arg(long, value_parser = super::shown_name())]
+    #[arg(long, value_name = "SLIDE", value_parser = super::shown_name())]
     slide: Option<String>,
     /// Edge length of a tile in level-0 pixels [default: as the file states, else the most frequent step
     /// between tiles].
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     tile_level0: Option<u32>,
     /// Skip files whose slides are not in the project.
     #[arg(long)]
@@ -179,6 +180,9 @@ fn files(args: &ImportArgs, project: &Project) -> anyhow::Result<(Vec<(PathBuf, 
     let mut all = Vec::new();
     let mut unread = 0;
     for path in &args.files {
+        if !path.exists() {
+            bail!("{}: there is no such file or folder", path.display());
+        }
         match feature_files(path) {
             Ok(files) => all.extend(files),
             Err(error) if args.files.len() == 1 => return Err(error.into()),

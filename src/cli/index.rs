@@ -25,6 +25,7 @@ const NEIGHBOURS: usize = 20;
 #[derive(Debug, Args)]
 pub struct IndexArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Check that every slide of the project has complete descriptors, check the index files, and compare
     /// answers with an exhaustive search.

@@ -13,11 +13,11 @@ use crate::slide::{self, MppSource, SlideInfo};
 /// Options of `histokin info`.
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// Slides.
-    #[arg(required = true, value_name = "SLIDE")]
+    /// Slides, or folders of slides.
+    #[arg(required = true, value_name = "SLIDE or FOLDER")]
     slides: Vec<PathBuf>,
     /// Pixel size in µm, overriding the one in the files: M or MX,MY.
-    #[arg(long, value_parser = super::parse_mpp)]
+    #[arg(long, value_name = "UM", value_parser = super::parse_mpp)]
     slide_mpp: Option<crate::geometry::MicronsPerPixel>,
     /// Omit path and file name, which may contain a person's name. The remaining output is the same for every
     /// copy of the slide, because the slide ID is derived from its content.
@@ -33,25 +33,32 @@ pub struct InfoArgs {
 /// # Errors
 /// When a slide cannot be read.
 pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
-    if let [slide] = args.slides.as_slice() {
+    let slides: Vec<PathBuf> =
+        args.slides.iter().map(|path| in_folder(path)).collect::<anyhow::Result<Vec<_>>>()?.concat();
+    if let [slide] = slides.as_slice() {
         let document = one(slide, args)?;
         return if args.json { super::print_json(&document) } else { Ok(()) };
     }
     let mut documents = Vec::new();
-    for slide in &args.slides {
+    for slide in &slides {
         match one(slide, args) {
             Ok(document) => documents.push(document),
             Err(error) => noteln!("{}", super::in_words(&error)),
         }
     }
-    let failed = args.slides.len() - documents.len();
+    let failed = slides.len() - documents.len();
     if args.json {
         super::print_json(&json!(documents))?;
     }
     if failed > 0 {
-        bail!("{failed} of {} slides cannot be read", args.slides.len());
+        bail!("{failed} of {} slides cannot be read", slides.len());
     }
     Ok(())
+}
+
+/// Returns a file as it is given, and the slides of a folder.
+fn in_folder(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if path.is_dir() { super::slides_in(&[path.to_owned()]) } else { Ok(vec![path.to_owned()]) }
 }
 
 /// Returns the properties of a slide as JSON; without `--json` also prints them as text.

@@ -9,14 +9,14 @@ use crate::evaluation::sample::{Sample, SampleError};
 #[derive(Debug, Clone, Args)]
 pub struct LabelOptions {
     /// Share of a tile that a class must cover to label the tile: above 0, at most 1.
-    #[arg(long, default_value_t = labels::COVERAGE, value_parser = parse_coverage)]
+    #[arg(long, value_name = "SHARE", default_value_t = labels::COVERAGE, value_parser = parse_coverage)]
     pub coverage: f64,
     /// Ignore labels of slides that are not available.
     #[arg(long)]
     pub some_slides: bool,
     /// Patients of the slides: a table with the columns slide and patient, or a regular expression for slide
     /// names, such as 'patient_\d+'.
-    #[arg(long)]
+    #[arg(long, value_name = "CSV or REGEX")]
     pub patients: Option<Patients>,
 }
 

@@ -27,28 +27,37 @@ mod render;
 mod tissue;
 mod tissue_options;
 mod train;
+mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use values::{
+    count, image_file, parse_colours, parse_distance, parse_log, parse_mpp, parse_point, parse_rect,
+    parse_share, parse_size, parse_um, project_folder, sheet_file, shown_name,
+};
+
 use crate::encoder::engine::EngineChoice;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderSpec, ImportedEncoder};
-use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::pipeline::{HSV_HISTOGRAM, HsvHistogram};
 use crate::project::Project;
 use crate::slide::isolated::trust::{self, IsolationMode};
 use crate::slide::{SlideId, SlideInfo, computed};
 
-/// View whole-slide images and find where else in an archive the same tissue occurs.
+/// Help text on what the subcommands write, and on their exit status.
+const ABOUT_OUTPUT: &str = "Results go to standard output, progress and messages to standard error. With --json, a \
+    subcommand writes one JSON document. Exit status: 0 if everything was done, 1 if something failed, 2 if an option is \
+    wrong. For research, not for diagnosis.";
+
+/// View whole-slide images and find where else on your slides the same tissue occurs.
 ///
 /// Without a subcommand, the window opens with the given slides, folders or project.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = ABOUT_OUTPUT)]
 pub struct Cli {
     /// The subcommand, or `None` to open the window.
     #[command(subcommand)]
@@ -70,7 +79,7 @@ pub struct Cli {
     pub isolate: IsolationMode,
     /// Least severe messages to write to standard error and to the log file: error, warn, info, debug or
     /// trace.
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = parse_log)]
     pub log: Option<String>,
     /// Run TorchScript modules that have not run on this computer before, and remember them as trusted. A
     /// module is a program that can do anything that you can do on this computer: use only modules from
@@ -87,12 +96,13 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct WindowArgs {
     /// Slides, folders of slides, or a project folder.
+    #[arg(value_name = "SLIDE or FOLDER")]
     pub paths: Vec<PathBuf>,
-    /// Project folder to work in, created if it does not exist [default: a folder in your user data].
-    #[arg(long)]
+    /// Project folder to work in, created if it does not exist [default: the one that was open last].
+    #[arg(long, value_name = "FOLDER")]
     pub project: Option<PathBuf>,
     /// Where the encoder runs: auto, cpu, cuda or cuda:N.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
     /// Memory for caches in MiB [default: a quarter of the computer's memory, at most 4096].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
@@ -108,15 +118,15 @@ pub struct WindowArgs {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print the properties of slides.
+    /// Print the properties of slides: size, pixel size, levels and warnings.
     Info(info::InfoArgs),
     /// Compute the descriptors of slides' tissue tiles and store them in a project.
     Embed(embed::EmbedArgs),
-    /// List, show, add, rename and remove encoders.
+    /// List, show, add, rename, remove and export encoders.
     Encoders(encoders::EncodersArgs),
     /// Compare encoders on labelled slides.
     Evaluate(Box<evaluate::EvaluateArgs>),
-    /// Export descriptors in the formats of other programs.
+    /// Export descriptors in the formats of other programs (HDF5, NPY, Parquet, safetensors).
     Export(export::ExportArgs),
     /// Import features that another program computed, to search and evaluate them.
     Import(import::ImportArgs),
@@ -137,9 +147,9 @@ pub enum Command {
     Archive(Box<archive::ArchiveArgs>),
     /// Write a region of a slide as an image, as the viewer shows it.
     Render(render::RenderArgs),
-    /// Write the tissue mask of a slide.
+    /// Write the tissue mask of a slide, and count the tiles that would be embedded.
     Tissue(tissue::TissueArgs),
-    /// Make an encoder from the published weights of a network and the tissue of slides, without training.
+    /// Make an encoder from the weights of a network by fitting a readout to the tissue of slides, without training.
     FitModel(fit_model::FitModelArgs),
     /// Train an encoder on slides, without labels.
     Train(Box<train::TrainArgs>),
@@ -154,6 +164,22 @@ fn slide_name(project: &Project, slide: &SlideId) -> String {
     let Ok(entry) = project.find_slide(&slide.0) else { return slide.short().to_owned() };
     let paths: Vec<PathBuf> = project.slides().iter().map(|entry| project.slide_path(entry)).collect();
     crate::paths::telling_name(&project.slide_path(entry), paths.iter().map(PathBuf::as_path))
+}
+
+/// Returns all slides among `paths`, and those in folders. A file that is named is returned whatever it is.
+///
+/// # Errors
+/// When there is none, with the folders that were searched.
+fn slides_in(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let found = crate::pipeline::find_slides(paths);
+    if found.is_empty() && !paths.is_empty() {
+        let folders: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        anyhow::bail!(
+            "{}: no slides in this folder or below it; name files to try them whatever they are",
+            folders.join(", ")
+        );
+    }
+    Ok(found)
 }
 
 /// Formats an error with its causes. A cause that an outer error's text already contains is left out.
@@ -183,7 +209,12 @@ fn warning_lines(info: &SlideInfo) -> impl Iterator<Item = String> {
 impl Cli {
     /// Parses the arguments of this process. Invalid arguments end the process with a message.
     pub fn of_process() -> Self {
-        let matches = Self::command().get_matches();
+        let matches = Self::command().try_get_matches().unwrap_or_else(|error| {
+            if error.use_stderr() {
+                Self::refuse_misspelt_subcommand();
+            }
+            error.exit()
+        });
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         // Global options may precede a subcommand; options of the window would have no effect there.
         let mut window = WindowArgs::augment_args(clap::Command::new("window"));
@@ -201,6 +232,9 @@ impl Cli {
         if let (Some(subcommand), Some(arg)) = (matches.subcommand_name(), given) {
             refuse(arg, subcommand);
         }
+        if cli.command.is_none() {
+            Self::refuse_misspelt_subcommand();
+        }
         // After a path, clap takes the name of a subcommand for another path.
         let is_subcommand = |path: &&PathBuf| {
             let name = path.to_str().unwrap_or_default();
@@ -212,6 +246,29 @@ impl Cli {
             refuse(&first.display(), &subcommand.display().to_string());
         }
         cli
+    }
+
+    /// Ends the process with a message if its first argument looks like a misspelt subcommand, which clap takes for a path.
+    fn refuse_misspelt_subcommand() {
+        let Some(first) = std::env::args_os().nth(1).filter(|first| !Path::new(first).exists()) else {
+            return;
+        };
+        let command = Self::command();
+        let names: Vec<&str> = command
+            .get_subcommands()
+            .filter(|subcommand| !subcommand.is_hide_set())
+            .map(clap::Command::get_name)
+            .collect();
+        if names.iter().any(|name| first == *name) {
+            return;
+        }
+        if let Some(meant) = values::similar(&first, names.into_iter()) {
+            let text = format!(
+                "there is no file or folder '{}'; did you mean the subcommand '{meant}'?",
+                Path::new(&first).display()
+            );
+            Self::command().error(ErrorKind::InvalidSubcommand, text).exit();
+        }
     }
 
     /// Returns whether this process only decodes a slide on behalf of another process.
@@ -263,7 +320,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Render(args) => render::run(args),
         Command::Tissue(args) => tissue::run(args),
         Command::Encoders(args) => encoders::run(args),
-        Command::FitModel(args) => print_json(&fit_model::run(args)?),
+        Command::FitModel(args) => fit_model::run_and_tell(args),
         Command::Train(args) => train::run(args),
         Command::Decode(args) => decode::run(args),
     }
@@ -296,74 +353,6 @@ fn encoder_in(project: &Project, requested: Option<&str>) -> anyhow::Result<Stri
             recipe.encoder_name
         )
     })
-}
-
-/// Parses the name or path of a slide; bytes that are not UTF-8 are replaced.
-fn shown_name() -> impl TypedValueParser<Value = String> {
-    OsStringValueParser::new().map(|name| name.to_string_lossy().into_owned())
-}
-
-/// Parses `X,Y` in level-0 pixels.
-fn parse_point(text: &str) -> Result<Level0Point, String> {
-    match numbers(text, ',')?[..] {
-        [x, y] => Ok(Level0Point::new(x, y)),
-        _ => Err("give X,Y in level-0 pixels, such as 1200,800".to_owned()),
-    }
-}
-
-/// Parses `X,Y,W,H` in level-0 pixels.
-fn parse_rect(text: &str) -> Result<Level0Rect, String> {
-    match numbers(text, ',')?[..] {
-        [x, y, width, height] if (1.0..=4e9).contains(&width) && (1.0..=4e9).contains(&height) => {
-            Ok(Level0Rect::new(x as i64, y as i64, width as u32, height as u32))
-        }
-        _ => Err("give X,Y,WIDTH,HEIGHT in level-0 pixels, such as 0,0,1000,800".to_owned()),
-    }
-}
-
-/// Parses `WxH` in pixels of the output image.
-fn parse_size(text: &str) -> Result<(u32, u32), String> {
-    match numbers(text, 'x')?[..] {
-        [width, height] if (1.0..=32_768.0).contains(&width) && (1.0..=32_768.0).contains(&height) => {
-            Ok((width as u32, height as u32))
-        }
-        _ => Err("give WIDTHxHEIGHT in pixels, such as 1000x800, at most 32768 each".to_owned()),
-    }
-}
-
-fn numbers(text: &str, separator: char) -> Result<Vec<f64>, String> {
-    text.split(separator)
-        .map(|part| part.trim().parse::<f64>().ok().filter(|number| number.is_finite()))
-        .collect::<Option<_>>()
-        .ok_or_else(|| format!("{text:?} contains something that is not a number"))
-}
-
-/// Parses a descriptor distance.
-fn parse_distance(text: &str) -> Result<f32, String> {
-    let distance = text.parse::<f32>().ok().filter(|distance| distance.is_finite() && *distance >= 0.0);
-    distance.ok_or_else(|| "give a distance of descriptors: 0 or more".to_owned())
-}
-
-/// Parses a length in µm.
-fn parse_um(text: &str) -> Result<f64, String> {
-    let um = text.parse::<f64>().ok().filter(|um| um.is_finite() && *um >= 0.0);
-    um.ok_or_else(|| "give a length in µm: 0 or more".to_owned())
-}
-
-/// Parses a number from 0 to 1.
-fn parse_unit(text: &str) -> Result<f32, String> {
-    let number = text.parse::<f32>().ok().filter(|number| (0.0..=1.0).contains(number));
-    number.ok_or_else(|| "give a number from 0 to 1".to_owned())
-}
-
-/// Parses `M` or `MX,MY` in µm per pixel.
-fn parse_mpp(text: &str) -> Result<MicronsPerPixel, String> {
-    let mpp = match numbers(text, ',')?[..] {
-        [um] => MicronsPerPixel::square(um),
-        [x, y] => MicronsPerPixel::new(x, y),
-        _ => return Err("give µm per pixel, such as 0.25".to_owned()),
-    };
-    mpp.map_err(|error| error.to_string())
 }
 
 /// Writes one JSON document to standard output.

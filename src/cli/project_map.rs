@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
 use super::choice::choice;
+use super::progress::ShareBar;
 use crate::durable;
 use crate::evaluation::gather;
 use crate::evaluation::map::{self, MapKind, MapStore, UmapSettings};
@@ -19,26 +20,27 @@ use crate::project::Project;
 #[derive(Debug, Args)]
 pub struct ProjectMapArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
-    /// Encoder whose descriptors are projected [default: the project's encoder].
-    #[arg(long)]
+    /// Encoder whose descriptors are projected: its name or path, or its encoder_id [default: the project's encoder].
+    #[arg(long, value_name = "ENCODER")]
     encoder: Option<String>,
     /// Method of projection.
     #[arg(long, value_parser = choice::<MapKind>(), default_value = "umap")]
     kind: MapKind,
     /// UMAP: number of neighbours of each tile, 2 to 200.
-    #[arg(long, default_value_t = UmapSettings::default().neighbours)]
+    #[arg(long, value_name = "NUMBER", default_value_t = UmapSettings::default().neighbours, value_parser = super::count(2, 200))]
     neighbours: usize,
-    /// UMAP: maximum number of tiles in the layout; further tiles are placed near their neighbours in it.
-    #[arg(long, default_value_t = UmapSettings::default().laid_out)]
+    /// UMAP: maximum number of tiles in the layout, at least 100; further tiles are placed near their neighbours in it.
+    #[arg(long, value_name = "TILES", default_value_t = UmapSettings::default().laid_out, value_parser = super::count(100, 10_000_000))]
     laid_out: usize,
     /// Seed of the random initialisation.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// CSV file to write: slide, x, y (the tile's upper left corner in level-0 pixels), u, v (position on the
     /// map) [default: maps/<kind>-<encoder>.csv in the project].
-    #[arg(long)]
-    to: Option<PathBuf>,
+    #[arg(short, long, alias = "to", value_name = "FILE")]
+    output: Option<PathBuf>,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
@@ -51,9 +53,6 @@ pub struct ProjectMapArgs {
 pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
     let spec = super::spec_in(&project, args.encoder.as_deref())?;
-    if !(2..=200).contains(&args.neighbours) {
-        bail!("--neighbours {}: give 2 to 200", args.neighbours);
-    }
     let slides = gather::slides_of(&project)?;
     let candidate = gather::of_project(&project, &spec, &slides)?;
     let (sample, described) = Sample::gather(slides, vec![candidate])
@@ -62,22 +61,19 @@ pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
     let points = match args.kind {
         MapKind::Pca => map::pca(descriptors, args.seed),
         MapKind::Umap => {
-            let bar = indicatif::ProgressBar::new(1000);
-            let settings = UmapSettings {
-                neighbours: args.neighbours,
-                laid_out: args.laid_out.max(100),
-                seed: args.seed,
-            };
+            let bar = ShareBar::new("project-map");
+            let settings =
+                UmapSettings { neighbours: args.neighbours, laid_out: args.laid_out, seed: args.seed };
             let points =
                 MapStore::of_project(&project).umap(&spec.id.0, descriptors, &settings, &mut |share| {
-                    bar.set_position((1000.0 * share) as u64);
+                    bar.show(share, "");
                     true
                 });
-            bar.finish_and_clear();
+            bar.finish();
             points.context("the layout was stopped")?
         }
     };
-    let path = args.to.clone().unwrap_or_else(|| {
+    let path = args.output.clone().unwrap_or_else(|| {
         let name = format!("{}-{}.csv", args.kind.name().to_lowercase(), spec.id.short());
         project.root().join("maps").join(name)
     });

@@ -1,12 +1,13 @@
 //! `histokin query`: finds the tiles or slides most similar to a query.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::choice::choice;
@@ -31,20 +32,26 @@ use crate::tissue::TissueMask;
 #[derive(Debug, Args)]
 pub struct QueryArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Slide of the query: ID, path, file name, or file name without extension.
-    #[arg(long, value_parser = super::shown_name())]
+    #[arg(long, value_name = "SLIDE", value_parser = super::shown_name())]
     slide: Option<String>,
-    /// Position of an example tile in level-0 pixels: X,Y. May be given several times.
-    #[arg(long, value_parser = super::parse_point, requires = "slide")]
+    /// Position of an example tile in level-0 pixels. May be given several times.
+    #[arg(long, value_name = "X,Y", value_parser = super::parse_point, allow_hyphen_values = true, requires = "slide")]
     at: Vec<Level0Point>,
-    /// Example region in level-0 pixels: X,Y,WIDTH,HEIGHT. All of its tiles are examples. May be given
-    /// several times.
-    #[arg(long, value_parser = super::parse_rect, requires = "slide")]
+    /// Example region in level-0 pixels. All of its tiles are examples. May be given several times.
+    #[arg(
+        long,
+        value_name = "X,Y,WIDTH,HEIGHT",
+        value_parser = super::parse_rect,
+        allow_hyphen_values = true,
+        requires = "slide"
+    )]
     rect: Vec<Level0Rect>,
-    /// Position of a negative example in level-0 pixels: X,Y. Matches are less similar to it. May be given
-    /// several times.
-    #[arg(long, value_parser = super::parse_point, requires = "slide")]
+    /// Position of a negative example in level-0 pixels. Matches are less similar to it. May be given several
+    /// times.
+    #[arg(long, value_name = "X,Y", value_parser = super::parse_point, allow_hyphen_values = true, requires = "slide")]
     not_at: Vec<Level0Point>,
     #[command(flatten)]
     marks: MarkArgs,
@@ -68,26 +75,26 @@ pub struct QueryArgs {
     concept: Option<String>,
     /// Image file to use as an example: its tissue tiles if its pixel size is known, otherwise its centre as
     /// one tile.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// Pixel size of the image in µm, overriding the one in the file: M or MX,MY.
-    #[arg(long, value_parser = super::parse_mpp, requires = "image")]
+    #[arg(long, value_name = "UM", value_parser = super::parse_mpp, requires = "image")]
     image_mpp: Option<MicronsPerPixel>,
     /// Number of matches.
-    #[arg(short, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    k: u32,
+    #[arg(short, long = "matches", value_name = "NUMBER", default_value_t = 20, value_parser = super::count(1, 1_000_000))]
+    k: usize,
     /// Slides to search.
     #[arg(long, value_parser = choice::<Scope>(), default_value = "all")]
     scope: Scope,
     /// Search only these slides: ID, path, file name, or file name without extension. May be given several
     /// times.
-    #[arg(long = "slides", value_name = "SLIDE", num_args = 1..)]
+    #[arg(long = "slides", value_name = "SLIDE", num_args = 1.., value_parser = super::shown_name())]
     among: Vec<String>,
     /// Search only tiles inside annotations, or only tiles outside all annotations.
-    #[arg(long = "marked", default_value = "anywhere")]
+    #[arg(long = "tiles", alias = "marked", value_name = "WHICH", default_value = "anywhere")]
     annotation_filter: AnnotationFilterArg,
     /// Search only tiles inside annotations of this class.
-    #[arg(long, conflicts_with = "annotation_filter")]
+    #[arg(long, value_name = "CLASS", conflicts_with = "annotation_filter")]
     class: Option<String>,
     /// Search slides of any patient, of the query's patient only, or of other patients only.
     #[arg(long, value_parser = choice::<Patients>(), default_value = "any", requires = "slide")]
@@ -98,29 +105,30 @@ pub struct QueryArgs {
     patient_list: Option<PathBuf>,
     /// Regular expression that extracts the patient code from a file name: its first group, or the whole
     /// match.
-    #[arg(long, default_value = DEFAULT_PATTERN, hide_default_value = true)]
+    #[arg(long, value_name = "REGEX", default_value = DEFAULT_PATTERN, hide_default_value = true)]
     patient_pattern: String,
     /// Exclude tiles on the query's slide within this distance of an example, in µm.
-    #[arg(long, default_value_t = 0.0, value_parser = super::parse_um)]
+    #[arg(long, value_name = "UM", default_value_t = 0.0, value_parser = super::parse_um)]
     exclude_um: f64,
     /// Exclude tiles with a larger descriptor distance.
-    #[arg(long, value_parser = super::parse_distance)]
+    #[arg(long, value_name = "DISTANCE", value_parser = super::parse_distance)]
     max_distance: Option<f32>,
     /// Minimum distance between two matches on the same slide, in µm.
-    #[arg(long, default_value_t = 0.0, value_parser = super::parse_um)]
+    #[arg(long, value_name = "UM", default_value_t = 0.0, value_parser = super::parse_um)]
     apart_um: f64,
-    /// Prefer matches that differ from each other: strength from 0 to 1 [0.3 if no number is given].
+    /// Prefer matches that differ from each other: strength from 0 to 1 [default: 0, and 0.3 if no number is given].
     #[arg(
         long,
+        value_name = "STRENGTH",
         num_args = 0..=1,
         default_missing_value = "0.3",
         default_value = "0",
         hide_default_value = true,
-        value_parser = super::parse_unit
+        value_parser = super::parse_share
     )]
     diverse: f32,
     /// What to rank.
-    #[arg(long, default_value = "tiles")]
+    #[arg(long, value_name = "WHAT", default_value = "tiles")]
     rank: Rank,
     /// Address of a department's archive to search as well [default with --scope archive: the project's
     /// archive].
@@ -130,20 +138,20 @@ pub struct QueryArgs {
     #[arg(long)]
     exact: bool,
     /// Search with another encoder with which the slides have been embedded [default: the project's encoder].
-    #[arg(long)]
+    #[arg(long, value_name = "ENCODER")]
     encoder: Option<String>,
     /// Write the query tile and its matches as a contact sheet: one image (PNG or JPEG), or pages with captions (PDF).
-    #[arg(long, alias = "contact-sheet")]
+    #[arg(long, alias = "contact-sheet", value_name = "FILE", value_parser = super::sheet_file())]
     sheet: Option<PathBuf>,
     /// Write the matches as annotations into this folder: for each slide with matches, one file for QuPath
     /// (.geojson) and one for ASAP (.xml).
-    #[arg(long, alias = "geojson")]
+    #[arg(long, alias = "geojson", value_name = "FOLDER")]
     annotations: Option<PathBuf>,
     /// Write the matches as CSV.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Where the encoder runs if examples have to be embedded: auto, cpu, cuda or cuda:N.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
     /// Write one JSON document.
     #[arg(long)]
@@ -177,6 +185,18 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let project = with_encoder(project, args.encoder.as_deref());
     let (index, _) = load_index(&project)?;
     let annotations = annotations(&project)?;
+    let own = project.archive().filter(|_| args.scope == Scope::Archive);
+    let url = args.archive.as_deref().or(own.map(ArchiveUrl::as_str));
+    // In an archive, tiles have classes that no annotation of the project has.
+    let class = args.class.as_ref().filter(|_| url.is_none());
+    args.like_class.iter().chain(class).try_for_each(|class| require_class(&annotations, class))?;
+    if index.is_empty() && url.is_none() && args.scope != Scope::Archive {
+        bail!(
+            "no slide of the project is embedded with {}; embed them first: histokin embed {} --encoder {0}",
+            project.encoder_name(),
+            args.project.display()
+        );
+    }
     let opened = OpenedSlides::new(&project)?;
     let mut examples = examples(args, &project, &index, &annotations, &opened)?;
     let mut query = examples.query();
@@ -193,8 +213,6 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         }
         query = examples.query();
     };
-    let own = project.archive().filter(|_| args.scope == Scope::Archive);
-    let url = args.archive.as_deref().or(own.map(ArchiveUrl::as_str));
     match url {
         Some(url) => answer = ask_archive(args, url, &project, &index, (&query, &annotations))?,
         None if args.scope == Scope::Archive => {
@@ -217,7 +235,11 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
             .with_context(|| format!("{} was not written", path.display()))?;
     }
     match (args.json, args.rank) {
-        (true, _) => super::print_json(&export::to_json(&answer, &query_history))?,
+        (true, _) => {
+            let mut document = export::to_json(&answer, &query_history);
+            name_slides(&mut document, &|slide| name(&project, &answer, slide));
+            super::print_json(&document)?;
+        }
         (false, Rank::Tiles) => print_tiles(&project, &answer),
         (false, Rank::Slides) => print_slides(&project, &answer),
     }
@@ -269,6 +291,23 @@ fn with_encoder(mut project: Project, encoder: Option<&str>) -> Project {
         project.set_settings(settings);
     }
     project
+}
+
+/// Refuses a class that no annotation has, with those that there are.
+///
+/// # Errors
+/// When there is no such class.
+pub fn require_class(annotations: &AnnotationsBySlide, class: &str) -> anyhow::Result<()> {
+    let all = annotations.values().flat_map(|set| set.classes()).map(|class| class.name);
+    let known: BTreeSet<String> = all.collect();
+    if known.contains(class) {
+        return Ok(());
+    }
+    let known: Vec<String> = known.into_iter().collect();
+    if known.is_empty() {
+        bail!("no annotation of the project has the class {class:?}, nor any class; annotate tissue first");
+    }
+    bail!("no annotation of the project has the class {class:?}; there are: {}", known.join(", "))
 }
 
 /// The annotations of all slides.
@@ -418,7 +457,7 @@ fn examples(
             (None, AnnotationFilterArg::Annotated) => AnnotationFilter::Annotated,
             (None, AnnotationFilterArg::Unannotated) => AnnotationFilter::Unannotated,
         },
-        count: args.k as usize,
+        count: args.k,
         exclude_um: args.exclude_um,
         max_distance: args.max_distance,
         apart_um: args.apart_um,
@@ -490,6 +529,22 @@ fn embed_missing_tile(
     let all = examples.positives.iter_mut().chain(&mut examples.negatives);
     builder::use_descriptor(all, position, &source.info().name(), &recipe, &descriptors[0]);
     Ok(())
+}
+
+/// Adds ID and file name of the slide to every object that has its ID as `slide`.
+fn name_slides(document: &mut Value, name: &dyn Fn(&SlideId) -> String) {
+    match document {
+        Value::Object(object) => {
+            object.values_mut().for_each(|value| name_slides(value, name));
+            if let Some(Value::String(id)) = object.get("slide") {
+                let slide = SlideId(id.clone());
+                object.insert("slide_name".to_owned(), name(&slide).into());
+                object.insert("slide_id".to_owned(), slide.0.into());
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| name_slides(value, name)),
+        _ => {}
+    }
 }
 
 /// File name of a slide for output; the beginning of its ID if it has no file name.

@@ -16,14 +16,14 @@ use crate::stain::{self, SlideStain, StainType, StainVectors};
 pub struct RenderArgs {
     /// The slide.
     slide: PathBuf,
-    /// Region in level-0 pixels: X,Y,WIDTH,HEIGHT.
-    #[arg(long, value_parser = super::parse_rect, allow_hyphen_values = true)]
+    /// Region in level-0 pixels.
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", value_parser = super::parse_rect, allow_hyphen_values = true)]
     rect: Level0Rect,
-    /// Size of the image in pixels: WIDTHxHEIGHT.
-    #[arg(long, value_parser = super::parse_size)]
+    /// Size of the image in pixels.
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = super::parse_size)]
     size: (u32, u32),
     /// Rotate the slide about the centre of the region, in degrees clockwise.
-    #[arg(long, default_value_t = 0.0, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DEGREES", default_value_t = 0.0, allow_hyphen_values = true)]
     rotate: f64,
     /// Colours of the image.
     #[arg(long, default_value = "normal")]
@@ -42,17 +42,17 @@ pub struct RenderArgs {
     #[arg(long)]
     icc: bool,
     /// Name or path of the encoder whose reference colours `--view normalised` uses.
-    #[arg(long, default_value = crate::encoder::DEFAULT)]
+    #[arg(long, value_name = "ENCODER", default_value = crate::encoder::DEFAULT)]
     encoder: String,
     /// Pixel size of the slide in µm, overriding the one in the file: M or MX,MY.
-    #[arg(long, value_parser = super::parse_mpp)]
+    #[arg(long, value_name = "UM", value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
     /// Resample on the CPU with a Lanczos filter instead of the viewer's renderer, for computers without a
     /// graphics driver.
     #[arg(long)]
     cpu: bool,
     /// Image file to write; its extension selects PNG, JPEG, TIFF, BMP or WebP.
-    #[arg(short)]
+    #[arg(short, long, value_name = "FILE", value_parser = super::image_file())]
     output: PathBuf,
 }
 

@@ -23,13 +23,13 @@ pub struct TissueArgs {
     /// The slide.
     slide: PathBuf,
     /// Image file for the mask: tissue is white, everything else black.
-    #[arg(short)]
+    #[arg(short, long, value_name = "FILE", value_parser = super::image_file())]
     output: PathBuf,
     /// Use the settings and annotations of this project, and save the options given here in it.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "PROJECT", value_parser = super::project_folder())]
     project: Option<PathBuf>,
     /// Pixel size of the slide in µm, overriding the one in the file: M or MX,MY.
-    #[arg(long, value_parser = super::parse_mpp)]
+    #[arg(long, value_name = "UM", value_parser = super::parse_mpp)]
     slide_mpp: Option<crate::geometry::MicronsPerPixel>,
     /// Write one JSON document.
     #[arg(long)]

@@ -14,7 +14,7 @@ use crate::encoder::backbones::BackboneKind;
 use crate::encoder::trainable::{Depth, HeadKind};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::counted;
-use crate::pipeline::find_slides;
+use crate::paths;
 use crate::platform;
 use crate::project::Project;
 use crate::slide::{self, SlideSource};
@@ -30,12 +30,13 @@ use crate::training::{
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// The project folder, created if it does not exist. The run is stored in it.
-    #[arg(required_unless_present = "print_config")]
+    #[arg(required_unless_present = "print_config", value_parser = super::project_folder())]
     project: Option<PathBuf>,
     /// Slides or folders of slides to train on [default: the slides of the project].
+    #[arg(value_name = "SLIDE or FOLDER")]
     slides: Vec<PathBuf>,
     /// TOML file with all settings; options on the command line override it. See --print-config.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Preset of settings to start from, if no file is given [default: this_computer].
     #[arg(long, value_parser = choice::<Preset>(), conflicts_with = "config")]
@@ -46,23 +47,23 @@ pub struct TrainArgs {
     /// which is measured first. Overrides --steps.
     #[arg(long, value_parser = parse_minutes, conflicts_with = "resume")]
     minutes: Option<f64>,
-    /// Slides to validate on; they are not used for training.
-    #[arg(long, num_args = 1..)]
+    /// Slides or folders of slides to validate on; they are not used for training.
+    #[arg(long, value_name = "SLIDE or FOLDER", num_args = 1..)]
     validate: Vec<PathBuf>,
     /// Pixel size of the slides in µm, overriding the one in the files: M or MX,MY.
-    #[arg(long, value_parser = super::parse_mpp)]
+    #[arg(long, value_name = "UM", value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
-    /// Where the training runs: auto, cpu, cuda:N, or cuda-half:N for mixed precision.
-    #[arg(long, default_value = "auto")]
+    /// Where the training runs: auto, cpu, cuda or cuda:N, or cuda-half or cuda-half:N for mixed precision.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
     /// Number of threads that read pairs of tiles [default: depends on the number of CPU cores].
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER", value_parser = super::count(1, 1024))]
     threads: Option<usize>,
-    /// Resume a stopped run of the project with its own settings and slides.
+    /// Resume a stopped run of the project, given its ID, with its own settings and slides.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["slides", "config", "preset", "validate"])]
     resume: Option<String>,
-    /// File for the trained encoder [default: in the run's folder].
-    #[arg(short, long, value_name = "models/NAME.safetensors")]
+    /// File for the trained encoder (.safetensors) [default: in the run's folder].
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print the settings as a TOML file with explanations, without training.
     #[arg(long)]
@@ -190,7 +191,7 @@ fn parse_minutes(text: &str) -> Result<f64, String> {
 /// Runs `histokin train`.
 ///
 /// # Errors
-/// When settings or slides cannot be used, or the training fails.
+/// When settings or slides cannot be used, the training fails, or the user stops it.
 pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     if args.print_config {
         out!("{}", config(args)?.to_toml());
@@ -252,8 +253,23 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     }
     if args.json {
         super::print_json(&report(&run_id, &model, &outcome))?;
-    } else {
-        print_outcome(root, &run_id, &model, &outcome);
+    }
+    let Some((id, step)) = &outcome.encoder else {
+        bail!(
+            "{run_id}: stopped at step {}; continue with `histokin train {} --resume {run_id}`",
+            outcome.steps,
+            root.display()
+        );
+    };
+    if !args.json {
+        outln!(
+            "{run_id}: encoder {} of step {step} in {} ({:.0} s, {:.1} pairs/s)",
+            id.short(),
+            model.display(),
+            outcome.seconds,
+            outcome.pairs_per_second
+        );
+        outln!("To use it: histokin embed {} --encoder {}", root.display(), model.display());
     }
     Ok(())
 }
@@ -294,11 +310,11 @@ fn begin(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
              and give the number of steps with --steps"
         );
     }
-    let held_out: Vec<PathBuf> = find_slides(&named(project, &args.validate));
+    let held_out: Vec<PathBuf> = super::slides_in(&named(project, &args.validate))?;
     let paths: Vec<PathBuf> = if args.slides.is_empty() {
         project.slides().iter().map(|entry| project.slide_path(entry)).collect()
     } else {
-        find_slides(&named(project, &args.slides))
+        super::slides_in(&named(project, &args.slides))?
     };
     let mut known = Vec::new();
     let mut prepare = |paths: &[PathBuf], validation: bool, left_out: &[slide::SlideId]| {
@@ -401,27 +417,10 @@ fn report(run_id: &str, model: &Path, outcome: &Outcome) -> Value {
         })).collect::<Vec<_>>(),
         "encoder_id": outcome.encoder.as_ref().map(|(id, _)| id),
         "encoder_step": outcome.encoder.as_ref().map(|(_, step)| step),
-        "model": outcome.encoder.as_ref().map(|_| model),
+        "model": outcome.encoder.as_ref().map(|_| paths::shown(model)),
     });
     if outcome.stopped {
         report["stopped_at_step"] = outcome.steps.into();
     }
     report
-}
-
-fn print_outcome(root: &Path, run_id: &str, model: &Path, outcome: &Outcome) {
-    match &outcome.encoder {
-        Some((id, step)) => noteln!(
-            "{run_id}: encoder {} of step {step} in {} ({:.0} s, {:.1} pairs/s)",
-            id.short(),
-            model.display(),
-            outcome.seconds,
-            outcome.pairs_per_second
-        ),
-        None => noteln!(
-            "{run_id}: stopped at step {}; continue with `histokin train {} --resume {run_id}`",
-            outcome.steps,
-            root.display()
-        ),
-    }
 }

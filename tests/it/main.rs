@@ -15,6 +15,7 @@ mod archive_session;
 mod broken_files;
 mod broken_slides;
 mod cli;
+mod cli_messages;
 mod descriptors;
 mod documents;
 mod encoder;
@@ -31,6 +32,7 @@ mod foreign_weights;
 mod index;
 mod levels;
 mod interchange;
+mod json_output;
 #[cfg(all(feature = "gui", target_os = "linux"))]
 mod monkey;
 mod mutated_files;

@@ -138,3 +138,19 @@ fn a_reader_that_goes_away_ends_no_command_with_a_word() {
     drop((child.stdout.take(), child.stderr.take()));
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
+
+#[test]
+fn a_trained_encoder_is_written_to_a_folder_whose_name_is_no_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = latin(folder.path());
+    let model = slide.with_file_name(OsStr::from_bytes(b"entra\xeen\xe9.safetensors"));
+    let project = folder.path().join("project");
+    let options = "--backbone tiny --init random --depth all --anchor 0 --steps 1 --near-mm 0.3 --far-mm 0.6 --tile-px 64 \
+                   --batch 2 --device cpu --json -o";
+    let mut arguments: Vec<&OsStr> = vec!["train".as_ref(), project.as_ref(), slide.as_ref()];
+    arguments.extend(options.split_whitespace().map(OsStr::new));
+    arguments.push(model.as_ref());
+    let trained = json(&histokin(folder.path(), &arguments));
+    assert!(trained["model"].as_str().unwrap().ends_with(".safetensors"), "{trained}");
+    assert!(model.is_file());
+}

@@ -491,7 +491,8 @@ fn ctrl_c_keeps_a_checkpoint_and_the_run_goes_on_from_there() {
     assert!(interrupted.success());
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     let output = running.wait_with_output().unwrap();
-    assert!(output.status.success(), "{rest:?}");
+    assert_eq!(output.status.code(), Some(1), "{rest:?}");
+    assert!(rest.iter().any(|line| line.contains("--resume run-001")), "{rest:?}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let step = report["stopped_at_step"].as_u64().unwrap();
     assert_eq!((&report["run_id"], &report["steps"]), (&"run-001".into(), &step.into()));

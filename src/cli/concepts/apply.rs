@@ -21,11 +21,12 @@ use crate::slide::SlideId;
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// The project folder.
+    #[arg(value_parser = super::super::project_folder())]
     project: PathBuf,
     /// Name of the concept.
     name: String,
     /// Largest distance of a tile that belongs to the concept [default: the concept's threshold].
-    #[arg(long, value_parser = super::super::parse_distance)]
+    #[arg(long, value_name = "DISTANCE", value_parser = super::super::parse_distance)]
     threshold: Option<f32>,
     /// Write one JSON document.
     #[arg(long)]
@@ -37,8 +38,8 @@ pub struct ApplyArgs {
 pub struct ExportArgs {
     #[command(flatten)]
     apply: ApplyArgs,
-    /// Folder for the files.
-    #[arg(long)]
+    /// Folder for the files, created if it does not exist.
+    #[arg(long, value_name = "FOLDER")]
     to: PathBuf,
 }
 
@@ -46,12 +47,13 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 pub struct ClassMapArgs {
     /// The project folder.
+    #[arg(value_parser = super::super::project_folder())]
     project: PathBuf,
     /// Names of the concepts [default: all of the project's encoder that have a threshold].
     names: Vec<String>,
     /// Folder for files of the map: a table of areas (CSV), and the regions of all classes of each slide for QuPath
-    /// (GeoJSON) and ASAP (XML).
-    #[arg(long)]
+    /// (GeoJSON) and ASAP (XML). Created if it does not exist.
+    #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
     /// Write one JSON document.
     #[arg(long)]

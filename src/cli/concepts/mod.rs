@@ -51,6 +51,7 @@ enum ConceptsCommand {
 #[derive(Debug, Args)]
 struct ListArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Write one JSON document.
     #[arg(long)]
@@ -60,6 +61,7 @@ struct ListArgs {
 #[derive(Debug, Args)]
 struct NamedArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Name of the concept.
     name: String,
@@ -71,13 +73,14 @@ struct NamedArgs {
 #[derive(Debug, Args)]
 struct RenameArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Name of the concept.
     name: String,
-    /// The new name; the current one, to change the class alone.
+    /// The new name; the current one, to change only the class.
     new_name: String,
     /// Annotation class of what it finds from now on [default: the class that it has].
-    #[arg(long)]
+    #[arg(long, value_name = "CLASS")]
     class: Option<String>,
     /// Write one JSON document.
     #[arg(long)]
@@ -87,6 +90,7 @@ struct RenameArgs {
 #[derive(Debug, Args)]
 struct ThresholdArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
     /// Name of the concept.
     name: String,
@@ -102,8 +106,9 @@ struct ThresholdArgs {
 #[derive(Debug, Args)]
 struct ImportArgs {
     /// The project folder.
+    #[arg(value_parser = super::project_folder())]
     project: PathBuf,
-    /// The text file of the concept.
+    /// The concept's text file (.toml); its numbers have to lie beside it.
     file: PathBuf,
     /// Write one JSON document.
     #[arg(long)]
@@ -234,7 +239,11 @@ fn to_json(concept: &Concept) -> Value {
 fn print(concept: &Concept) {
     let [same, different] = concept.counts();
     let same = counted(same as u64, "tile");
-    outln!("{} (class {}): {same} the same, {different} different", concept.name, concept.class.name);
+    outln!(
+        "{} (class {}): {same} of the same tissue, {different} of different tissue",
+        concept.name,
+        concept.class.name
+    );
     match concept.threshold {
         Some(threshold) => outln!("    threshold {threshold:.3}"),
         None => outln!("    no threshold; set one with histokin concepts threshold, or mark more tiles"),

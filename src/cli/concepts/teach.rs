@@ -19,12 +19,13 @@ use crate::tiling::TileGrid;
 #[derive(Debug, Args)]
 pub struct TeachArgs {
     /// The project folder.
+    #[arg(value_parser = super::super::project_folder())]
     project: PathBuf,
     /// Name of the concept.
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     name: String,
     /// Annotation class of what it finds [default: the concept's name, or with --add the class that it has].
-    #[arg(long)]
+    #[arg(long, value_name = "CLASS")]
     class: Option<String>,
     #[command(flatten)]
     marks: MarkArgs,
@@ -82,6 +83,7 @@ pub fn run(args: &TeachArgs) -> anyhow::Result<()> {
 /// Returns the annotations of a class as marks of the same tissue, and those of all other classes as different.
 fn annotated(project: &Project, index: &crate::index::Snapshot, class: &str) -> anyhow::Result<Vec<Mark>> {
     let annotations = super::super::query::annotations(project)?;
+    super::super::query::require_class(&annotations, class)?;
     let build = QueryBuilder { index, annotations: &annotations, slides: &EmbeddedOnly };
     let mark = |judgement: Judgement| move |shown: ShownExample| Mark { example: shown.example, judgement };
     let mut marks: Vec<Mark> = build.class(class)?.into_iter().map(mark(Judgement::Same)).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::super::progress::ShareBar;
 use super::FitModelArgs;
 use super::sources::Source;
 use crate::encoder::readout_kind::ReadoutKind;
@@ -79,7 +80,7 @@ impl Judging {
     /// # Errors
     /// When none can be fitted without the patients that judge it.
     pub fn choose(&self, args: &FitModelArgs, readouts: &mut Readouts<'_>) -> anyhow::Result<ReadoutChoice> {
-        let bar = indicatif::ProgressBar::new(1000);
+        let bar = ShareBar::new(&*args.name);
         let kinds = ReadoutKind::all(args.views);
         let choice = readouts.choose(
             &kinds,
@@ -87,12 +88,11 @@ impl Judging {
             &self.folds,
             &Resampling::default(),
             &mut |share, doing| {
-                bar.set_position((1000.0 * share) as u64);
-                bar.set_message(doing.to_owned());
+                bar.show(share, doing);
                 true
             },
         );
-        bar.finish_and_clear();
+        bar.finish();
         let choice = choice?;
         noteln!("{}", self.table(&choice));
         Ok(choice)

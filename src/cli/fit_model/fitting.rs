@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 
+use super::super::progress::ShareBar;
 use super::FitModelArgs;
 use super::card::card;
 use super::choosing::{self, Judging, options};
@@ -43,6 +44,7 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         args.labels.is_some() || args.labelling.patients.is_none() && !args.labelling.some_slides,
         "--patients and --some-slides say what --labels mean; give these, or leave them out"
     );
+    let args = &FitModelArgs { weights: weights_of(args)?, ..args.clone() };
     let folder = args.models.join(&args.name);
     let published = published(args)?;
     let backbone = published.backbone;
@@ -70,7 +72,7 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         crops.check().map_err(anyhow::Error::msg)?;
     }
     let settings = crops.as_ref().map_or(published.preprocessing.tiles(), Crops::tiles);
-    let slides = sources::open(&args.slides)?;
+    let slides = sources::open(&args.slides, args.slide_mpp)?;
     let labels = args.labels.as_ref().map(|path| choosing::read_labels(path, &slides)).transpose()?;
     let sources = sources::sources(args, slides, settings, labels.as_ref())?;
     let judging = labels.as_ref().map(|labels| Judging::of(args, labels, &sources)).transpose()?;
@@ -194,11 +196,19 @@ fn each_slide(
     // Apart from the choice of tiles, so that this does not depend on views.
     let mut random = ChaCha8Rng::seed_from_u64(args.seed);
     random.set_stream(1);
+    let bar = ShareBar::new(&*args.name);
+    let all = sources.iter().map(|source| source.tiles.len()).sum::<usize>().max(1);
+    let mut done = 0;
     for source in sources {
-        tracing::info!("{}: {} tiles", source.slide.info().name(), source.tiles.len());
-        let tiles = source.described(encoder, args.views, &mut random)?;
+        let name = source.slide.info().name();
+        tracing::info!("{name}: {} tiles", source.tiles.len());
+        let tiles = source.described(encoder, args.views, &mut random, &mut |tiles| {
+            bar.show((done + tiles) as f64 / all as f64, &name);
+        })?;
+        done += source.tiles.len();
         add(source, encoder, tiles)?;
     }
+    bar.finish();
     Ok(())
 }
 
@@ -214,6 +224,23 @@ fn kind(args: &FitModelArgs) -> ReadoutKind {
 fn readout_settings(args: &FitModelArgs) -> ReadoutSettings {
     let FitModelArgs { width, within_um, components, sharpness, seed, plain_features, .. } = *args;
     ReadoutSettings { width, within_um, components, sharpness, seed, plain_features }
+}
+
+/// The weights that the options name; by default those of MobileNetV2, from the folder of models or as they ship.
+fn weights_of(args: &FitModelArgs) -> anyhow::Result<Vec<PathBuf>> {
+    /// Where they lie in a folder of models.
+    const PLACE: &str = "weights/mobilenet_v2.safetensors";
+
+    if !args.weights.is_empty() {
+        return Ok(args.weights.clone());
+    }
+    let beside = args.models.join(PLACE);
+    if beside.is_file() {
+        return Ok(vec![beside]);
+    }
+    let shipped = encoder::available().into_iter().find(|model| model.name == encoder::DEFAULT);
+    let models = shipped.as_ref().and_then(|model| model.folder.parent());
+    Ok(vec![models.context("give the weights of the backbone (--weights)")?.join(PLACE)])
 }
 
 /// The backbone and the preprocessing that its weights are made for.

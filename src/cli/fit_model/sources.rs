@@ -1,7 +1,7 @@
 //! The slides that a readout is fitted to, the tiles chosen from each, and what the network says of these.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -56,12 +56,12 @@ pub fn sources(
     slides.into_iter().map(of_slide).collect()
 }
 
-/// Opens the slides.
+/// Opens the slides, and those in folders, with this pixel size if one is given.
 ///
 /// # Errors
-/// When one cannot be opened.
-pub fn open(paths: &[impl AsRef<Path>]) -> anyhow::Result<Vec<Arc<dyn SlideSource>>> {
-    paths.iter().map(|path| Ok(slide::open(path.as_ref(), None)?)).collect()
+/// When one cannot be opened, or there is none.
+pub fn open(paths: &[PathBuf], mpp: Option<MicronsPerPixel>) -> anyhow::Result<Vec<Arc<dyn SlideSource>>> {
+    super::super::slides_in(paths)?.iter().map(|path| Ok(slide::open(path, mpp)?)).collect()
 }
 
 fn choose_tiles(
@@ -134,7 +134,8 @@ fn of_same_field(settings: TileSettings, slide: MicronsPerPixel) -> TileSettings
 }
 
 impl Source {
-    /// Returns what the network says of the tiles to fit to, and of `views` varied views of each.
+    /// Returns what the network says of the tiles to fit to, and of `views` varied views of each; reports the number of
+    /// tiles that are done to `progress`.
     ///
     /// # Errors
     /// When a tile cannot be read, or the encoder fails.
@@ -143,12 +144,14 @@ impl Source {
         encoder: &mut dyn Encoder,
         views: u32,
         random: &mut ChaCha8Rng,
+        progress: &mut dyn FnMut(usize),
     ) -> anyhow::Result<SlideTiles> {
         let normaliser = self.normaliser(encoder);
         let (slide, edge) = (self.slide.as_ref(), self.grid.tile_px);
         let mut features = DescriptorBatch { values: Vec::new(), width: encoder.spec().width };
         let mut varied = vec![features.clone(); views as usize];
-        for batch in self.tiles.chunks(BATCH) {
+        for (batch, done) in self.tiles.chunks(BATCH).zip((0..).step_by(BATCH)) {
+            progress(done);
             features.values.extend(self.encoded(batch, encoder, normaliser.as_ref())?);
             for (number, varied) in (0..).zip(&mut varied) {
                 let view = |tile: &TileIndex| {

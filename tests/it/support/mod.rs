@@ -54,6 +54,8 @@ pub fn fit_model_args(models: &Path, weights: &Path) -> FitModelArgs {
         tiles_per_slide: 40,
         seed: 1,
         device: DeviceChoice::Cpu,
+        slide_mpp: None,
+        json: true,
     }
 }
 
