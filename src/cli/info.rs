@@ -116,6 +116,11 @@ fn warnings(info: &SlideInfo) -> Vec<serde_json::Value> {
     info.warnings.iter().map(one).collect()
 }
 
+/// A size in µm to five decimals, without zeros at its end: sizes in files are the quotients of other numbers.
+fn short(um: f64) -> String {
+    format!("{um:.5}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 fn print(info: &SlideInfo, path: Option<&Path>) {
     outln!("{}", path.unwrap_or(Path::new("slide")).display());
     outln!("  slide ID       {}", info.id);
@@ -124,7 +129,7 @@ fn print(info: &SlideInfo, path: Option<&Path>) {
     match (info.mpp, info.mpp_source) {
         (Some(mpp), source) => {
             let origin = if source == MppSource::User { "set by you" } else { "from the file" };
-            outln!("  pixel size     {} × {} µm ({origin})", mpp.x(), mpp.y());
+            outln!("  pixel size     {} × {} µm ({origin})", short(mpp.x()), short(mpp.y()));
             let mm = |px: u32, um: f64| f64::from(px) * um / 1000.0;
             outln!(
                 "  extent         {:.2} × {:.2} mm",
@@ -149,5 +154,18 @@ fn print(info: &SlideInfo, path: Option<&Path>) {
     }
     for line in super::warning_lines(info) {
         outln!("  warning        {line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn sizes_are_written_as_people_do() {
+        assert_eq!(
+            [0.499_000_002_046_679_7, 0.25, 2.0, 0.227_312].map(short),
+            ["0.499", "0.25", "2", "0.22731"]
+        );
     }
 }

@@ -48,6 +48,9 @@ use crate::project::Project;
 use crate::slide::isolated::trust::{self, IsolationMode};
 use crate::slide::{SlideId, SlideInfo, computed};
 
+/// Heading of the options that all subcommands have.
+const FOR_ALL: &str = "For all subcommands";
+
 /// Help text on what the subcommands write, and on their exit status.
 const ABOUT_OUTPUT: &str = "Results go to standard output, progress and messages to standard error. With --json, a \
     subcommand writes one JSON document. Exit status: 0 if everything was done, 1 if something failed, 2 if an option is \
@@ -70,6 +73,7 @@ pub struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = FOR_ALL,
         value_name = "WHEN",
         num_args = 0..=1,
         require_equals = true,
@@ -79,16 +83,22 @@ pub struct Cli {
     pub isolate: IsolationMode,
     /// Least severe messages to write to standard error and to the log file: error, warn, info, debug or
     /// trace.
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = parse_log)]
+    #[arg(long, global = true, help_heading = FOR_ALL, value_name = "LEVEL", value_parser = parse_log)]
     pub log: Option<String>,
     /// Run TorchScript modules that have not run on this computer before, and remember them as trusted. A
     /// module is a program that can do anything that you can do on this computer: use only modules from
     /// sources that you trust.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = FOR_ALL)]
     pub trust_torchscript: bool,
     /// What runs encoders. All compute the same descriptors. Training, fit-model and TorchScript modules use
     /// libtorch in any case [default: the window's setting, otherwise automatic].
-    #[arg(long, global = true, value_name = "ENGINE", value_parser = choice::choice::<EngineChoice>())]
+    #[arg(
+        long,
+        global = true,
+        help_heading = FOR_ALL,
+        value_name = "ENGINE",
+        value_parser = choice::choice::<EngineChoice>()
+    )]
     pub engine: Option<EngineChoice>,
 }
 

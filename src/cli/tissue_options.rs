@@ -14,15 +14,16 @@ pub struct TissueOptions {
     #[arg(long, value_name = "auto|off")]
     tissue: Option<DetectionArg>,
     /// Minimum area of a piece of tissue; smaller pieces are ignored. An area in um2 or mm2, such as 8000um2
-    /// or 0.008mm2, or default.
+    /// or 0.008mm2, or default [default: the project's, else 8000um2].
     #[arg(long, value_name = "AREA", value_parser = parse_area)]
     smallest_piece: Option<f64>,
     /// Minimum share of tissue in a tile: a percentage such as 30%, or auto. auto means half, and less on
-    /// slides whose tissue is narrower than a tile, such as core needle biopsies and other small biopsies.
+    /// slides whose tissue is narrower than a tile, such as core needle biopsies and other small biopsies [default: the
+    /// project's, else auto].
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     tile_share: Option<Share>,
     /// Embed only tiles inside annotations: of a class (its name, or class:NAME), one annotation (its ID), or
-    /// any (annotations). everywhere removes the restriction.
+    /// any (annotations). everywhere removes the restriction [default: the project's, else everywhere].
     #[arg(long, value_name = "ANNOTATIONS", value_parser = parse_within)]
     within: Option<Restriction>,
 }

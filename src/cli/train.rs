@@ -26,8 +26,13 @@ use crate::training::{
     Control, Outcome, Setup, TrainingError, check_available, judged_pairs, labels, speed, train,
 };
 
+/// Help text on settings that are not given.
+const ABOUT_DEFAULTS: &str = "Settings that are not given are those of the preset or of the settings file; `histokin train \
+    --print-config` lists them with their values.";
+
 /// Options of `histokin train`.
 #[derive(Debug, Args)]
+#[command(after_help = ABOUT_DEFAULTS)]
 pub struct TrainArgs {
     /// The project folder, created if it does not exist. The run is stored in it.
     #[arg(required_unless_present = "print_config", value_parser = super::project_folder())]
