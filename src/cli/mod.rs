@@ -29,6 +29,7 @@ mod tissue_options;
 mod train;
 mod values;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -260,9 +261,13 @@ impl Cli {
 
     /// Ends the process with a message if its first argument looks like a misspelt subcommand, which clap takes for a path.
     fn refuse_misspelt_subcommand() {
-        let Some(first) = std::env::args_os().nth(1).filter(|first| !Path::new(first).exists()) else {
-            return;
+        let is_word = |first: &OsString| {
+            let bytes = first.as_encoded_bytes();
+            bytes.first().is_some_and(u8::is_ascii_alphabetic)
+                && bytes.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
         };
+        let first = std::env::args_os().nth(1).filter(is_word).filter(|first| !Path::new(first).exists());
+        let Some(first) = first else { return };
         let command = Self::command();
         let names: Vec<&str> = command
             .get_subcommands()

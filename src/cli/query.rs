@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 use uuid::Uuid;
@@ -188,8 +188,11 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let own = project.archive().filter(|_| args.scope == Scope::Archive);
     let url = args.archive.as_deref().or(own.map(ArchiveUrl::as_str));
     // In an archive, tiles have classes that no annotation of the project has.
-    let class = args.class.as_ref().filter(|_| url.is_none());
-    args.like_class.iter().chain(class).try_for_each(|class| require_class(&annotations, class))?;
+    if let Some(class) = args.class.as_ref().filter(|_| url.is_none())
+        && let Some(known) = instead_of(class, &annotations)
+    {
+        bail!("no annotation of the project has the class {class:?}; {known}");
+    }
     if index.is_empty() && url.is_none() && args.scope != Scope::Archive {
         bail!(
             "no slide of the project is embedded with {}; embed them first: histokin embed {} --encoder {0}",
@@ -293,21 +296,16 @@ fn with_encoder(mut project: Project, encoder: Option<&str>) -> Project {
     project
 }
 
-/// Refuses a class that no annotation has, with those that there are.
-///
-/// # Errors
-/// When there is no such class.
-pub fn require_class(annotations: &AnnotationsBySlide, class: &str) -> anyhow::Result<()> {
+/// Returns the classes of the project's annotations, for a message about one that is not among them; `None` if it is.
+pub fn instead_of(class: &str, annotations: &AnnotationsBySlide) -> Option<String> {
     let all = annotations.values().flat_map(|set| set.classes()).map(|class| class.name);
     let known: BTreeSet<String> = all.collect();
-    if known.contains(class) {
-        return Ok(());
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        [] => Some("there are no classes yet".to_owned()),
+        _ if known.contains(class) => None,
+        names => Some(format!("there are the classes {}", names.join(", "))),
     }
-    let known: Vec<String> = known.into_iter().collect();
-    if known.is_empty() {
-        bail!("no annotation of the project has the class {class:?}, nor any class; annotate tissue first");
-    }
-    bail!("no annotation of the project has the class {class:?}; there are: {}", known.join(", "))
 }
 
 /// The annotations of all slides.
@@ -420,7 +418,11 @@ fn examples(
         own = Some(project.slide_path(entry));
     }
     if let Some(class) = &args.like_class {
-        positives.extend(build.class(class)?);
+        let tiles = build.class(class).map_err(|problem| match instead_of(class, annotations) {
+            Some(known) => anyhow!("{problem}; {known}"),
+            None => anyhow::Error::from(problem),
+        })?;
+        positives.extend(tiles);
     }
     if let Some(name) = &args.concept {
         positives.push(taught(project, index, name)?);

@@ -77,7 +77,7 @@ fn what_is_missing_is_named_with_what_there_is() {
             .collect()
     };
     refused(at, &query(&["--at", "-500,-500"]), 1, &["outside the slide"]);
-    refused(at, &query(&["--at", "1000,1500", "--class", "Tumour"]), 1, &["nor any class"]);
+    refused(at, &query(&["--at", "1000,1500", "--class", "Tumour"]), 1, &["\"Tumour\"", "no classes yet"]);
     let outline = r#"{"type":"FeatureCollection","features":[{"type":"Feature","geometry":{"type":"Polygon",
         "coordinates":[[[600,900],[1400,900],[1400,1900],[600,900]]]},
         "properties":{"classification":{"name":"Tumour"}}}]}"#;
@@ -89,7 +89,7 @@ fn what_is_missing_is_named_with_what_there_is() {
             at,
             &query(&["--at", "1000,1500", option, "tumour"]),
             1,
-            &["\"tumour\"", "there are: Tumour"],
+            &["\"tumour\"", "the classes Tumour"],
         );
     }
     let other = query(&["--at", "1000,1500", "--encoder", "tissue-whitened"]);

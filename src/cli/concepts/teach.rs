@@ -83,10 +83,14 @@ pub fn run(args: &TeachArgs) -> anyhow::Result<()> {
 /// Returns the annotations of a class as marks of the same tissue, and those of all other classes as different.
 fn annotated(project: &Project, index: &crate::index::Snapshot, class: &str) -> anyhow::Result<Vec<Mark>> {
     let annotations = super::super::query::annotations(project)?;
-    super::super::query::require_class(&annotations, class)?;
     let build = QueryBuilder { index, annotations: &annotations, slides: &EmbeddedOnly };
     let mark = |judgement: Judgement| move |shown: ShownExample| Mark { example: shown.example, judgement };
-    let mut marks: Vec<Mark> = build.class(class)?.into_iter().map(mark(Judgement::Same)).collect();
+    let tiles =
+        build.class(class).map_err(|problem| match super::super::query::instead_of(class, &annotations) {
+            Some(known) => anyhow!("{problem}; {known}"),
+            None => anyhow::Error::from(problem),
+        })?;
+    let mut marks: Vec<Mark> = tiles.into_iter().map(mark(Judgement::Same)).collect();
     let mut others: Vec<String> = annotations
         .values()
         .flat_map(|set| set.classes())
