@@ -117,19 +117,25 @@ impl ViewHistory {
 
     /// Creates the texture if the view history has changed: stronger where the magnification was higher.
     pub fn prepare(&mut self, context: &Context, color: Color32) {
-        let make = || {
-            let shade = |zoom: &f32| match *zoom {
-                0.0 => Color32::TRANSPARENT,
-                zoom => {
-                    let strength = 1.0 + STEP * (zoom / STRONGEST_ZOOM).log2();
-                    color.gamma_multiply(STRONGEST * strength.clamp(0.0, 1.0))
-                }
-            };
-            let pixels = self.zooms.iter().map(shade).collect();
-            let image = ColorImage::new([self.columns, self.rows], pixels);
-            context.load_texture("view history", image, TextureOptions::LINEAR)
+        if self.texture.is_none() {
+            let image = ColorImage::new([self.columns, self.rows], self.shades(color));
+            self.texture = Some(context.load_texture("view history", image, TextureOptions::LINEAR));
+        }
+    }
+
+    /// The colour of each cell. Of a slide that was in view as a whole, only parts that were viewed more closely are
+    /// coloured: the overview keeps the slide's own colours where there is nothing to tell apart.
+    fn shades(&self, color: Color32) -> Vec<Color32> {
+        let least = self.zooms.iter().copied().fold(f32::INFINITY, f32::min);
+        let shade = |zoom: &f32| {
+            // Kept zooms are rounded.
+            if *zoom <= least * 1.05 {
+                return Color32::TRANSPARENT;
+            }
+            let strength = 1.0 + STEP * (zoom / STRONGEST_ZOOM).log2();
+            color.gamma_multiply(STRONGEST * strength.clamp(0.0, 1.0))
         };
-        self.texture.get_or_insert_with(make);
+        self.zooms.iter().map(shade).collect()
     }
 
     /// Returns the prepared texture and the level-0 pixels that it spans, slightly more than the slide.
@@ -188,6 +194,23 @@ mod tests {
         assert_eq!(view_history.zoom_at(position), Some(1.0));
         assert_eq!(view_history.zoom_at(Level0Point::new(5000.0, 8000.0)), Some(0.0625));
         assert_eq!(view_history.zoom_at(Level0Point::new(5000.0, 9999.0)), None);
+    }
+
+    #[test]
+    fn a_slide_seen_as_a_whole_keeps_its_colours_until_a_part_is_viewed_more_closely() {
+        let mut view_history = ViewHistory::new((400.0, 200.0));
+        let tinted = |view_history: &ViewHistory| {
+            view_history.shades(Color32::RED).iter().filter(|shade| **shade != Color32::TRANSPARENT).count()
+        };
+        view_history.looked(&looking_at(200.0, 100.0, 2.0), VIEWPORT);
+        assert_eq!(tinted(&view_history), 0);
+        view_history.looked(&looking_at(100.0, 50.0, 10.0), VIEWPORT);
+        let parts = tinted(&view_history);
+        assert!(parts > 0 && parts < 200 * 100 / 10, "{parts}");
+        // A part of a slide that was not seen as a whole.
+        let mut view_history = ViewHistory::new((4000.0, 2000.0));
+        view_history.looked(&looking_at(1000.0, 500.0, 2.0), VIEWPORT);
+        assert!(tinted(&view_history) > 0);
     }
 
     #[test]
