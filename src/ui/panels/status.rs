@@ -1,6 +1,6 @@
 //! The status line: magnification, pixel size, pointer position, encoder and device.
 
-use egui::{Align, Layout, RichText, Ui};
+use egui::{Align, Layout, RichText, TextStyle, Ui};
 
 use crate::geometry::Level0Point;
 use crate::number_format::decimal;
@@ -8,6 +8,9 @@ use crate::session::{EncoderState, Session};
 use crate::slide::MppSource;
 use crate::ui::slide_view::{SlideView, length_label};
 use crate::ui::theme::Palette;
+
+/// Distance between parts of the line in points.
+const GAP: f32 = 18.0;
 
 /// Draws the status line; `hovered` is the position under the pointer.
 pub fn status_ui(
@@ -19,7 +22,7 @@ pub fn status_ui(
 ) {
     ui.horizontal(|ui| {
         ui.set_min_height(20.0);
-        ui.spacing_mut().item_spacing.x = 18.0;
+        ui.spacing_mut().item_spacing.x = GAP;
         let part = |ui: &mut Ui, text: String, hint: &str| {
             ui.label(RichText::new(text).small().color(palette.weak)).on_hover_text(hint);
         };
@@ -50,8 +53,17 @@ pub fn status_ui(
             }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.spacing_mut().item_spacing.x = 18.0;
-            part(ui, "For research, not for diagnosis".to_owned(), "histokin is not a medical device");
+            ui.spacing_mut().item_spacing.x = GAP;
+            // In a narrow window, what has no room beside the others is left out.
+            let font = TextStyle::Small.resolve(ui.style());
+            let part_if_room = |ui: &mut Ui, text: String, hint: &str| {
+                let width = ui.painter().layout_no_wrap(text.clone(), font.clone(), palette.weak).size().x;
+                if width <= ui.available_width() {
+                    part(ui, text, hint);
+                }
+            };
+            let purpose = "For research, not for diagnosis".to_owned();
+            part_if_room(ui, purpose, "histokin is not a medical device");
             let encoder = match session.encoder() {
                 EncoderState::Unknown => None,
                 EncoderState::Known(spec) => Some(spec.name.clone()),
@@ -60,7 +72,7 @@ pub fn status_ui(
             let device = session.embedding().device.clone();
             let runs = [encoder, device].into_iter().flatten().collect::<Vec<_>>().join(" on ");
             if !runs.is_empty() {
-                part(ui, runs, "Encoder, and the device on which it runs");
+                part_if_room(ui, runs, "Encoder, and the device on which it runs");
             }
         });
     });
