@@ -16,7 +16,7 @@ use egui::{Color32, Frame, Margin, RichText, Ui};
 use egui_material_icons::{MaterialIcon, icons};
 
 use super::{action_icon_ui, header_ui};
-use crate::number_format::{counted, decimal};
+use crate::number_format::{counted, decimal, sentence};
 use crate::query::{Answer, Judgement, Match, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::{self, SearchAction};
@@ -222,9 +222,9 @@ fn summary_ui(
         let problem =
             names.fold(problem.clone(), |text, slide| text.replace(&slide.0, &slide_name(session, slide)));
         ui.add_space(6.0);
-        let title = if query.waiting { "Please wait" } else { "Cannot search here" };
+        let title = if query.embeds_tile { "Please wait" } else { "Cannot search here" };
         ui.label(RichText::new(title).family(theme::bold()).color(palette.query));
-        ui.label(RichText::new(problem).small().color(palette.weak));
+        ui.label(RichText::new(sentence(&problem)).small().color(palette.weak));
         return;
     }
     let Some(answer) = &query.answer else {

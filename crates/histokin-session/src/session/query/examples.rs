@@ -16,6 +16,10 @@ use histokin_core::tiling::{TileGrid, TileSettings};
 /// Largest number of example tiles when many were chosen at once.
 const MOST_EXAMPLES: usize = 24;
 
+/// Why a search at a place without tissue has no answer.
+const NO_TISSUE: &str = "No tissue was detected here. The tissue mask shows what counts as tissue, and the embedding settings \
+                         change it.";
+
 /// A picture to search with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PictureQuery {
@@ -204,13 +208,17 @@ impl Session {
         let position = builder::missing_tile(self.index(), examples, problem)?;
         let state = self.slide(&position.slide)?;
         let slide = state.source.clone();
-        if self.index().is_empty() && self.query.settings.scope != Scope::Archive
-            || state.tissue.as_ref().is_some_and(|tissue| !tissue.has_tissue(&position.rect))
-        {
+        let is_glass = state.tissue.as_ref().is_some_and(|tissue| !tissue.has_tissue(&position.rect));
+        if is_glass {
+            let query = self.query.current.as_mut()?;
+            query.problem = Some(NO_TISSUE.to_owned());
+            return None;
+        }
+        if self.index().is_empty() && self.query.settings.scope != Scope::Archive {
             return None;
         }
         let query = self.query.current.as_mut()?;
-        query.waiting = true;
+        (query.waiting, query.embeds_tile) = (true, true);
         query.problem = Some("This tile is not embedded yet: it is being embedded now.".to_owned());
         let encoder = self.project.encoder_name();
         Some(Job::Embedding(EmbeddingJob::Tiles(TileRequest {
@@ -233,7 +241,7 @@ impl Session {
         let descriptors = match descriptors {
             Ok(descriptors) => descriptors,
             Err(reason) => {
-                query.waiting = false;
+                (query.waiting, query.embeds_tile) = (false, false);
                 query.problem = Some(reason);
                 return Vec::new();
             }

@@ -52,6 +52,8 @@ pub struct QueryState {
     pub problem: Option<String>,
     /// Whether a newer answer is being computed.
     pub waiting: bool,
+    /// Whether a tile of the query is being embedded, without which there is no answer.
+    pub embeds_tile: bool,
     /// Index in the answer (0 is the best) of the match that was last shown.
     pub visited: Option<usize>,
     /// Indices in the answer of the matches chosen to be given a class.
@@ -72,6 +74,7 @@ impl QueryState {
             answer: None,
             problem: None,
             waiting: false,
+            embeds_tile: false,
             visited: None,
             chosen: BTreeSet::new(),
             second_encoder: None,

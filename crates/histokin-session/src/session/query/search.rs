@@ -150,7 +150,7 @@ impl Session {
         let second_encoder = second_encoder.map(|answer| answer.map_err(|problem| in_words(&problem)));
         let problem_text = answer.as_ref().err().map(in_words);
         let Some(query) = &mut self.query.current else { return Vec::new() };
-        query.waiting = false;
+        (query.waiting, query.embeds_tile) = (false, false);
         query.second_encoder = second_encoder;
         let mut jobs = Vec::new();
         match answer {
