@@ -36,6 +36,8 @@ pub use window::WindowAction;
 use egui::{Context, Event, Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::MaterialIcon;
 
+use crate::session::{EvaluationState, Session};
+
 /// Defines the actions of all groups. Those of a single group can be passed on as they are, by [`From`].
 macro_rules! enum_of_groups {
     ($(#[$about:meta])* pub enum $whole:ident { $($(#[$doc:meta])* $group:ident($part:ty),)* }) => {
@@ -225,6 +227,57 @@ impl Action {
     /// reworded without costing users their keys; who renames a variant has to read the former id as well.
     pub fn id(self) -> String {
         format!("{self:?}")
+    }
+
+    /// Says what is missing for the action to do anything; `None` if it can be performed.
+    pub fn obstacle(self, session: &Session) -> Option<&'static str> {
+        let needs_slide = match self {
+            Self::View(_) | Self::Annotations(_) => true,
+            Self::Slides(action) => matches!(
+                action,
+                SlideAction::Next
+                    | SlideAction::Previous
+                    | SlideAction::Properties
+                    | SlideAction::Calibrate
+                    | SlideAction::Remove
+            ),
+            Self::Search(action) => matches!(
+                action,
+                SearchAction::FindSimilar
+                    | SearchAction::DrawRegion(_)
+                    | SearchAction::ByAnnotations
+                    | SearchAction::BySlide
+                    | SearchAction::ByPictureFile
+                    | SearchAction::PastePicture
+                    | SearchAction::ToggleHeatMap
+                    | SearchAction::ToggleQueryHeatMap
+                    | SearchAction::ToggleClassMap
+                    | SearchAction::ExportHeatMap
+            ),
+            Self::Embedding(_) | Self::Window(_) => false,
+        };
+        let needs_query = matches!(
+            self,
+            Self::Search(
+                SearchAction::NextMatch
+                    | SearchAction::PreviousMatch
+                    | SearchAction::Judge(_)
+                    | SearchAction::ChooseMatch
+                    | SearchAction::ClassifyMatches
+                    | SearchAction::SaveConcept
+                    | SearchAction::ExportMatches
+            )
+        );
+        let is_report = self == Self::Window(WindowAction::WriteReport);
+        if needs_slide && session.active().is_none() {
+            Some("Open a slide first.")
+        } else if needs_query && session.query().is_none() {
+            Some("Search for some tissue first.")
+        } else if is_report && !matches!(session.evaluation(), EvaluationState::Done(_)) {
+            Some("Measure a report first.")
+        } else {
+            None
+        }
     }
 
     /// Whether the action repeats while its key is held; toggles do not.

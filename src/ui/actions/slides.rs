@@ -26,6 +26,8 @@ pub enum SlideAction {
     Properties,
     /// Sets the spacing of the active slide.
     Calibrate,
+    /// Takes the active slide off the list.
+    Remove,
 }
 
 pub(super) static ENTRIES: &[Entry] = &[
@@ -91,6 +93,13 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Set pixel size…",
         "Enter the size of this slide's pixels in µm",
         [shift(Key::M)]
+    ),
+    entry!(
+        Action::Slides(SlideAction::Remove),
+        ICON_PLAYLIST_REMOVE,
+        "Remove slide from list",
+        "Take the slide off the list; its file, annotations and descriptors are kept, and opening it again brings them back",
+        []
     ),
     entry!(
         Action::Window(WindowAction::Quit),

@@ -14,7 +14,7 @@ use crate::session::{
 };
 use crate::slide::SlideId;
 use crate::tiling::TileGrid;
-use crate::ui::actions::{Action, EmbeddingAction, SearchAction, SlideAction};
+use crate::ui::actions::{self, Action, EmbeddingAction, SearchAction, SlideAction};
 use crate::ui::app::Requests;
 use crate::ui::panels::first_steps::Step;
 use crate::ui::short_names::slide_name_within;
@@ -127,20 +127,21 @@ fn slide_ui(
     });
     response.context_menu(|ui| {
         ui.set_min_width(200.0);
-        let items = [
-            ("Slide properties", Some(Action::Slides(SlideAction::Properties))),
-            ("Set pixel size…", Some(Action::Slides(SlideAction::Calibrate))),
-            ("Find similar slides", Some(Action::Search(SearchAction::BySlide))),
-            ("Remove from list", None),
-        ];
-        for (label, action) in items {
-            if ui.add(egui::Button::new(label).frame_when_inactive(false)).clicked() {
-                match action {
-                    Some(action) => {
-                        requests.command(ViewCommand::Show(state.id().clone()));
-                        requests.action(action);
-                    }
-                    None => requests.command(SlideCommand::Remove(state.id().clone())),
+        for action in [
+            Action::Slides(SlideAction::Properties),
+            Action::Slides(SlideAction::Calibrate),
+            Action::Search(SearchAction::BySlide),
+            Action::Slides(SlideAction::Remove),
+        ] {
+            let entry = actions::entry(action);
+            let button = egui::Button::new(entry.name).frame_when_inactive(false);
+            if ui.add(button).on_hover_text(entry.tooltip).clicked() {
+                if action == Action::Slides(SlideAction::Remove) {
+                    // Without showing it first.
+                    requests.command(SlideCommand::Remove(state.id().clone()));
+                } else {
+                    requests.command(ViewCommand::Show(state.id().clone()));
+                    requests.action(action);
                 }
                 ui.close();
             }

@@ -1,12 +1,12 @@
 //! The toolbar at the top: menu, navigation and display options.
 
-use egui::{Align, Button, Layout, RichText, Ui};
+use egui::{Align, Button, Layout, RichText, ScrollArea, Ui};
 use egui_material_icons::icons;
 
 use super::{action_icon_ui, icon_button};
 use crate::number_format::plain;
 use crate::session::Session;
-use crate::ui::actions::{self, Action, Group, SearchAction, SlideAction, ViewAction, WindowAction};
+use crate::ui::actions::{self, Action, Entry, Group, SearchAction, SlideAction, ViewAction, WindowAction};
 use crate::ui::app::{Chrome, Requests};
 use crate::ui::panes::{Panes, Split};
 use crate::ui::region_tool::RegionShape;
@@ -21,6 +21,10 @@ const ROOM_FOR_POWERS: f32 = 1050.0;
 /// Minimum width of the bar in points for the program's name and for buttons of commands that are used less often; with
 /// large text the bar is narrower.
 const ROOM_FOR_ALL: f32 = 860.0;
+
+/// Width of a group of the menu, and its distance from the edges of a window that it fills, in points.
+const MENU_WIDTH: f32 = 260.0;
+const MENU_MARGIN: f32 = 14.0;
 
 /// Magnifications with a button.
 const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];
@@ -37,7 +41,7 @@ pub fn tools_ui(
     let room = ui.available_width();
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
-        menu_ui(ui, palette, requests);
+        menu_ui(ui, session, palette, requests);
         if room >= ROOM_FOR_ALL {
             ui.label(RichText::new("histokin").family(theme::bold()).size(16.0).color(palette.strong));
             ui.add_space(10.0);
@@ -120,27 +124,42 @@ fn gap_ui(ui: &mut Ui) {
     ui.add_space(8.0);
 }
 
-fn menu_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
-    let button = icon_button(ui, icons::ICON_MENU, "menu", palette.text);
+fn menu_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
+    let button = icon_button(ui, icons::ICON_MENU, "menu", "All commands", palette.text);
     egui::Popup::menu(&button).show(|ui| {
         ui.set_min_width(220.0);
         for group in Group::ALL {
             ui.menu_button(group.name(), |ui| {
-                ui.set_min_width(260.0);
-                for entry in group.entries() {
-                    let mut button = Button::new((entry.icon.rich_text().size(17.0), entry.name))
-                        .frame_when_inactive(false);
-                    if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
-                        button = button.shortcut_text(shortcut);
+                ui.set_min_width(MENU_WIDTH);
+                // A group may have more commands than the window has room for.
+                let room = ui.ctx().content_rect().height() - 2.0 * MENU_MARGIN;
+                ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
+                    ui.set_min_width(MENU_WIDTH);
+                    for entry in group.entries() {
+                        menu_entry_ui(ui, entry, session, requests);
                     }
-                    if ui.add(button).on_hover_text(entry.tooltip).accessible_name(entry.name).clicked() {
-                        requests.action(entry.action);
-                        ui.close();
-                    }
-                }
+                });
             });
         }
     });
+}
+
+/// Draws a command of the menu; one that lacks something is disabled and says what.
+fn menu_entry_ui(ui: &mut Ui, entry: &Entry, session: &Session, requests: &mut Requests) {
+    let mut button = Button::new((entry.icon.rich_text().size(17.0), entry.name)).frame_when_inactive(false);
+    if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
+        button = button.shortcut_text(shortcut);
+    }
+    let obstacle = entry.action.obstacle(session);
+    let shown = ui.add_enabled(obstacle.is_none(), button).on_hover_text(entry.tooltip);
+    let shown = shown.on_disabled_hover_text(obstacle.unwrap_or_default()).accessible_name(entry.name);
+    if shown.gained_focus() {
+        shown.scroll_to_me(None);
+    }
+    if shown.clicked() {
+        requests.action(entry.action);
+        ui.close();
+    }
 }
 
 fn magnification_ui(

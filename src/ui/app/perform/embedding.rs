@@ -22,6 +22,17 @@ impl App {
                 let embedding = self.session.embedding();
                 let resume = embedding.paused || embedding.cancelled;
                 self.command(if resume { EmbeddingCommand::Resume } else { EmbeddingCommand::Pause });
+                // Otherwise the list of slides shows it.
+                if !self.session.is_embedding_left() {
+                    match resume {
+                        true => self.notice(context, "Embedding is no longer paused."),
+                        false => {
+                            let text =
+                                "Embedding is paused, also of slides opened from now on. Resume it with";
+                            self.notice_with(context, action, text);
+                        }
+                    }
+                }
             }
             EmbeddingAction::ToggleSettings => self.chrome.tissue_settings_open ^= true,
             EmbeddingAction::ToggleEncoders => {

@@ -58,8 +58,12 @@ impl App {
         }
     }
 
-    /// Performs one action.
+    /// Performs one action, or says what it needs.
     pub(super) fn perform(&mut self, context: &Context, action: Action) {
+        if let Some(obstacle) = action.obstacle(&self.session) {
+            self.notice(context, obstacle);
+            return;
+        }
         match action {
             Action::Slides(action) => self.perform_slide_action(context, action),
             Action::View(action) => self.perform_view_action(context, action),

@@ -35,10 +35,7 @@ impl App {
                 settings.order = if settings.order == Order::Best { Order::ToMark } else { Order::Best };
                 self.command(QueryCommand::SetSettings(settings));
             }
-            SearchAction::SaveConcept => match self.session.query() {
-                Some(_) => self.chrome.dialog = Some(Dialog::Concept(ConceptForm::default())),
-                None => self.notice(context, "Search for some tissue first, then save it as a concept."),
-            },
+            SearchAction::SaveConcept => self.chrome.dialog = Some(Dialog::Concept(ConceptForm::default())),
             SearchAction::ToggleConcepts => {
                 self.chrome.matches.concepts_open ^= true;
                 self.chrome.matches_open |= self.chrome.matches.concepts_open;
@@ -107,7 +104,10 @@ impl App {
             }
             SearchAction::UndoClassification => self.command(MatchCommand::UndoClassification),
             SearchAction::ExportMatches => self.command(MatchCommand::Export),
-            SearchAction::ToggleHistory => self.chrome.matches.history_open ^= true,
+            SearchAction::ToggleHistory => {
+                self.chrome.matches.history_open ^= true;
+                self.chrome.matches_open |= self.chrome.matches.history_open;
+            }
         }
     }
 
@@ -242,12 +242,19 @@ impl App {
             }
             return;
         }
-        let Some(query) = self.session.query() else { return };
+        let Some(query) = self.session.query() else {
+            self.notice(context, "Search for some tissue first.");
+            return;
+        };
         let (target, rank) = (query.target().cloned(), query.visited.unwrap_or(0));
         let Some(target) = target.filter(|target| self.session.slide(&target.slide).is_some()) else {
             self.notice(context, "The query is not on an open slide.");
             return;
         };
+        if query.answer.as_ref().is_none_or(|answer| answer.matches.is_empty()) {
+            self.notice(context, "There is no match to compare with the query.");
+            return;
+        }
         self.canvas.panes.divide(Split::ALL[1], &self.session, &self.canvas.renderer, &self.canvas.loader);
         self.canvas.panes.compare_with(&target.slide, target.rect);
         self.go_to_match(rank);

@@ -20,6 +20,11 @@ impl App {
             SlideAction::OpenPath => self.chrome.dialog = Some(Dialog::open_path()),
             SlideAction::OpenDemonstration => self.open_demonstration(),
             SlideAction::OpenRecent => self.chrome.dialog = Some(Dialog::recent(&self.window_state.recent)),
+            SlideAction::Remove => {
+                if let Some(slide) = self.session.active().map(|slide| slide.id().clone()) {
+                    self.command(SlideCommand::Remove(slide));
+                }
+            }
             SlideAction::Next => self.show_neighbour(1),
             SlideAction::Previous => self.show_neighbour(-1),
             SlideAction::Properties => self.toggle_dialog_for_slide(Dialog::properties),
