@@ -47,6 +47,7 @@ impl App {
         }
         let destination = self.session.take_destination();
         if let Some(ViewTarget { slide, .. }) = &destination {
+            self.close_pages();
             self.canvas.panes.show_beside_query(slide);
         }
         self.canvas.panes.follow(&self.session);
@@ -101,7 +102,7 @@ impl App {
             context
                 .send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Informational));
             if !paths.is_empty() {
-                (self.chrome.report_open, self.chrome.encoders_open) = (false, false);
+                self.close_pages();
                 self.command(SlideCommand::Open(paths));
             }
         }

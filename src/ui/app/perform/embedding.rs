@@ -11,6 +11,8 @@ impl App {
     /// Opens or closes the page of encoders.
     pub(in crate::ui::app) fn show_encoders(&mut self, open: bool) {
         self.chrome.encoders_open = open;
+        // One page is shown at a time.
+        self.chrome.report_open &= !open;
         if open {
             self.command(EmbeddingCommand::ListEncoders);
         }

@@ -30,12 +30,12 @@ impl App {
                     self.command(QueryCommand::GoToExample { position, from });
                 }
                 Command::View(ViewCommand::Show(slide)) => {
+                    self.close_pages();
                     self.canvas.panes.show(&slide);
                     self.command(ViewCommand::Show(slide));
                 }
                 Command::View(ViewCommand::GoToTile { slide, rect, .. }) => {
                     let from = self.current_view();
-                    (self.chrome.report_open, self.chrome.encoders_open) = (false, false);
                     self.command(ViewCommand::GoToTile { slide, rect, from });
                 }
                 other => self.command(other),
@@ -91,6 +91,12 @@ impl App {
             };
             self.notice(context, hint);
         }
+    }
+
+    /// Shows the slide instead of the report or the page of encoders. Returns `false` if it was shown already.
+    pub(super) fn close_pages(&mut self) -> bool {
+        let chrome = &mut self.chrome;
+        std::mem::take(&mut chrome.report_open) | std::mem::take(&mut chrome.encoders_open)
     }
 
     /// Opens a file dialog of the system.

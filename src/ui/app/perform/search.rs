@@ -53,6 +53,7 @@ impl App {
             },
             SearchAction::Clear => {
                 if self.chrome.dialog.take().is_none()
+                    && !self.close_pages()
                     && !self.canvas.region_tool.deselect_tool()
                     && !self.canvas.annotator.escape()
                     && !self.deselect()

@@ -71,6 +71,7 @@ impl App {
         let index = slides.iter().position(|slide| *slide.id() == active).unwrap_or(0);
         let next = (index as isize + step).rem_euclid(slides.len() as isize) as usize;
         let id = slides[next].id().clone();
+        self.close_pages();
         self.command(ViewCommand::Show(id));
     }
 }

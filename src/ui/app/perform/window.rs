@@ -18,7 +18,7 @@ impl App {
             WindowAction::ToggleMatches => self.chrome.matches_open ^= true,
             WindowAction::ToggleReport => {
                 // One page is shown at a time.
-                self.chrome.report_open = !self.chrome.report_open || self.chrome.encoders_open;
+                self.chrome.report_open ^= true;
                 self.chrome.encoders_open = false;
             }
             WindowAction::WriteReport => {
