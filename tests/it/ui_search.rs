@@ -323,7 +323,7 @@ fn a_match_stands_beside_the_query_and_becomes_an_annotation() {
         session.annotations(session.active().unwrap().id()).unwrap().set().len()
     };
     assert_eq!(drawn(&harness), all);
-    harness.get_by_label("undo class assignment").click();
+    harness.get_by_label("Undo class assignment").click();
     harness.run_steps(3);
     assert_eq!(drawn(&harness), 0);
 }
@@ -406,6 +406,19 @@ fn the_threshold_of_a_concept_is_dragged_and_its_class_changed() {
     });
     let classes = harness.state().session().project().classes();
     assert!(classes.iter().any(|class| class.name == "parenchyma"));
+
+    // What was taught is not deleted by one click.
+    harness.get_by_label("delete concept").click();
+    harness.run_steps(3);
+    harness.get_by_label_contains("Delete this concept?");
+    harness.get_by_role_and_label(Role::Button, "Cancel").click();
+    harness.run_steps(20);
+    assert!(harness.query_by_label_contains("Delete this concept?").is_none());
+    assert!(harness.state().session().concept("Liver").is_some());
+    harness.get_by_label("delete concept").click();
+    harness.run_steps(3);
+    harness.get_by_role_and_label(Role::Button, "Delete permanently").click();
+    wait(&mut harness, "the concept is deleted", |app| app.session().concept("Liver").is_none());
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl AnnotationsPanel {
                     let bar = egui::ProgressBar::new(share).desired_width(width);
                     ui.add(bar.text(format!("{doing}: {percent} %")));
                     let can_stop = annotations.can_stop_file();
-                    if can_stop && icon_button(ui, icons::ICON_CLOSE, stop, palette.text).clicked() {
+                    if can_stop && icon_button(ui, icons::ICON_CLOSE, stop, stop, palette.text).clicked() {
                         requests.command(AnnotationCommand::StopFile(slide.clone()));
                     }
                 });
@@ -194,12 +194,8 @@ impl AnnotationsPanel {
             let locked = common.locked;
             let (icon, name) =
                 if locked { (icons::ICON_LOCK, "Unlock") } else { (icons::ICON_LOCK_OPEN, "Lock") };
-            if icon_button(ui, icon, name, palette.text)
-                .on_hover_text(format!(
-                    "{name}. Locked annotations cannot be moved or reshaped with the mouse"
-                ))
-                .clicked()
-            {
+            let hint = format!("{name}. Locked annotations cannot be moved, reshaped or deleted");
+            if icon_button(ui, icon, name, &hint, palette.text).clicked() {
                 edits.push(Edit::Lock { ids: ids.to_vec(), locked: !locked });
             }
             action_icon_ui(ui, AnnotationAction::Delete, icons::ICON_DELETE, None, palette, requests);
@@ -268,15 +264,13 @@ impl AnnotationsPanel {
                         .add(TextEdit::singleline(&mut changed.name).desired_width(width))
                         .accessible_name(format!("Name of class {}", class.name));
                     let find = format!("Find tissue similar to {}", class.name);
-                    if icon_button(ui, icons::ICON_IMAGE_SEARCH, &find, palette.weak)
-                        .on_hover_text("Find tissue similar to all annotations of this class, on all slides")
-                        .clicked()
-                    {
+                    let hint = "Find tissue similar to all annotations of this class, on all slides";
+                    if icon_button(ui, icons::ICON_IMAGE_SEARCH, &find, hint, palette.weak).clicked() {
                         queried = Some(class.name.clone());
                     }
-                    if icon_button(ui, icons::ICON_DELETE, &format!("Remove {}", class.name), palette.weak)
-                        .clicked()
-                    {
+                    let remove = format!("Remove {}", class.name);
+                    let hint = "Remove this class from the list; its annotations keep it";
+                    if icon_button(ui, icons::ICON_DELETE, &remove, hint, palette.weak).clicked() {
                         annotate(AnnotationCommand::RemoveClass(class.name.clone()));
                     }
                     // Applied when the field or the button is released, so that one change is one undo step.
@@ -299,7 +293,8 @@ impl AnnotationsPanel {
             let field = TextEdit::singleline(&mut self.new_class).hint_text("New class").desired_width(width);
             let field = ui.add(field).accessible_name("New class");
             let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
-            let added = icon_button(ui, icons::ICON_ADD, "Add class", palette.text).clicked();
+            let hint = "Add a class of this name (Enter)";
+            let added = icon_button(ui, icons::ICON_ADD, "Add class", hint, palette.text).clicked();
             if (entered || added) && !self.new_class.trim().is_empty() {
                 let class = AnnotationClass::among(self.new_class.trim(), &session.project().classes());
                 annotate(AnnotationCommand::AddClass(class));

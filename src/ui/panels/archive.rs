@@ -64,8 +64,9 @@ pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, reques
         }
     }
     let url = url.ok();
+    let obstacle = url.is_none().then_some("Enter the address of the archive first");
     is_removed
-        || confirm_ui(ui, "Connect", url.is_some(), palette, || {
+        || confirm_ui(ui, "Connect", obstacle, palette, || {
             let password = Some(form.password.clone()).filter(|typed| !typed.is_empty()).map(Password::new);
             requests.command(ArchiveCommand::Set { url: url.clone(), password });
         })

@@ -4,7 +4,7 @@ use egui::{Align, Align2, Area, Frame, Id, Layout, Margin, Pos2, Rect, RichText,
 use egui_material_icons::icons;
 
 use super::icon_button;
-use crate::ui::actions::Action;
+use crate::ui::actions::{self, Action};
 use crate::ui::app::Requests;
 use crate::ui::theme::{self, Palette};
 
@@ -25,6 +25,7 @@ pub fn card_ui(
     requests: &mut Requests,
     add: impl FnOnce(&mut Ui, &mut Requests),
 ) -> Rect {
+    let close = close.into();
     // A separate layer: clicks and drags on the card do not reach the canvas below.
     let area = Area::new(Id::unique(title)).pivot(Align2::RIGHT_TOP).fixed_pos(corner).movable(false);
     let frame = Frame::new()
@@ -40,7 +41,11 @@ pub fn card_ui(
                 ui.label(RichText::new(title).family(theme::bold()).size(15.0).color(palette.strong));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let name = format!("close {}", title.to_lowercase());
-                    if icon_button(ui, icons::ICON_CLOSE, &name, palette.weak).clicked() {
+                    let hint = match actions::entry(close).shortcut_label(ui.ctx()) {
+                        Some(key) => format!("Close ({key})"),
+                        None => "Close".to_owned(),
+                    };
+                    if icon_button(ui, icons::ICON_CLOSE, &name, &hint, palette.weak).clicked() {
                         requests.action(close);
                     }
                 });

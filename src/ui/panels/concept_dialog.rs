@@ -84,7 +84,12 @@ pub fn concept_ui(
     }
     let is_name = name.chars().any(char::is_alphanumeric) && name.chars().count() <= 100;
     let label = if form.changed.is_some() { "Change" } else { "Save" };
-    confirm_ui(ui, label, is_name && !is_taken, palette, || {
+    let obstacle = match (is_name, is_taken) {
+        (false, _) => Some("Enter a name with a letter or a digit, of at most 100 characters"),
+        (true, true) => Some("Enter a name that no other concept has"),
+        (true, false) => None,
+    };
+    confirm_ui(ui, label, obstacle, palette, || {
         let (to, class) = (name.clone(), form.class(&name, &session.project().classes()));
         requests.command(match &form.changed {
             Some((name, _)) => ConceptCommand::Change { name: name.clone(), to, class },

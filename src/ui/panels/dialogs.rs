@@ -346,7 +346,8 @@ fn calibrate_ui(
         let text = format!("Enter a value between {} and {} µm", plain(0.001), plain(1000));
         ui.label(RichText::new(text).color(palette.error));
     }
-    confirm_ui(ui, "Set pixel size", valid.is_some(), palette, || {
+    let obstacle = valid.is_none().then_some("Enter the size of a pixel first");
+    confirm_ui(ui, "Set pixel size", obstacle, palette, || {
         if let Some(mpp) = valid {
             requests.command(SlideCommand::SetMpp { slide: slide.clone(), mpp });
         }
@@ -371,7 +372,8 @@ fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, requests: &m
         .margin(Margin::symmetric(10, 8));
     focus_unless_elsewhere(&ui.add(edit).accessible_name("Path"));
     let path = typed.trim().to_owned();
-    confirm_ui(ui, "Open", !path.is_empty(), palette, || {
+    let obstacle = path.is_empty().then_some("Enter a path first");
+    confirm_ui(ui, "Open", obstacle, palette, || {
         requests.command(SlideCommand::Open(vec![PathBuf::from(path.trim_matches('"'))]));
     })
 }
@@ -392,7 +394,8 @@ fn export_ui(
     ui.add_space(6.0);
     path_edit_ui(ui, typed, std::mem::take(is_new));
     let path = typed.trim().trim_matches('"').to_owned();
-    confirm_ui(ui, "Export", !path.is_empty(), palette, || {
+    let obstacle = path.is_empty().then_some("Enter a path first");
+    confirm_ui(ui, "Export", obstacle, palette, || {
         let export = AnnotationCommand::Export { slide: slide.clone(), path: PathBuf::from(&path) };
         requests.command(Command::Annotations(export));
     })
@@ -453,22 +456,24 @@ pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, requests: &mut
     chosen
 }
 
-/// Draws a Cancel button and a confirming button, which the Enter key also activates; returns whether to
-/// close the dialog.
+/// Draws a Cancel button and a confirming button, which the Enter key also activates; `obstacle` says what is missing
+/// before the dialog can be confirmed. Returns whether to close the dialog.
 pub(super) fn confirm_ui(
     ui: &mut Ui,
     label: &str,
-    enabled: bool,
+    obstacle: Option<&str>,
     palette: &Palette,
     confirm: impl FnOnce(),
 ) -> bool {
+    let enabled = obstacle.is_none();
     ui.add_space(12.0);
     let enter = enabled && ui.input(|input| input.key_pressed(Key::Enter));
     let (confirmed, cancelled) = ui
         .with_layout(Layout::right_to_left(Align::Center), |ui| {
             let text = RichText::new(label).color(if enabled { palette.on_accent } else { palette.weak });
             let fill = if enabled { palette.accent } else { palette.raised };
-            let confirmed = ui.add_enabled(enabled, Button::new(text).fill(fill)).clicked();
+            let button = ui.add_enabled(enabled, Button::new(text).fill(fill));
+            let confirmed = button.on_disabled_hover_text(obstacle.unwrap_or_default()).clicked();
             (confirmed, ui.button("Cancel").clicked())
         })
         .inner;

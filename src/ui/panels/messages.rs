@@ -116,8 +116,7 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, requests: &mut 
                     ui.horizontal(|ui| remedy_ui(ui, remedy, requests));
                 }
             });
-            if icon_button(ui, icons::ICON_CLOSE, "dismiss", palette.weak).on_hover_text("Dismiss").clicked()
-            {
+            if icon_button(ui, icons::ICON_CLOSE, "dismiss", "Dismiss this message", palette.weak).clicked() {
                 requests.command(MessageCommand::Dismiss(message.id));
             }
         });

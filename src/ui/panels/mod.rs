@@ -70,11 +70,12 @@ fn action_icon_ui(
         Some(false) => palette.weak,
     };
     let hint = format!("{}\n{}", entry.name, entry.hint(ui.ctx()));
-    let response = icon_button(ui, icon, entry.name, color);
+    let response = icon_button(ui, icon, entry.name, &hint, color);
     if let Some(on) = on {
-        response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, on, entry.name));
+        let is_enabled = response.enabled();
+        response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, is_enabled, on, entry.name));
     }
-    if response.on_hover_text(hint).clicked() {
+    if response.clicked() {
         requests.action(action);
     }
 }
@@ -88,15 +89,17 @@ fn dialog_width(ui: &mut Ui, wanted: f32) {
 /// Side of [`icon_button`] in points.
 const ICON_BUTTON: f32 = 30.0;
 
-/// Draws a square icon button without a frame until the pointer is over it.
-fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, color: Color32) -> Response {
+/// Draws a square icon button without a frame until the pointer is over it. `name` is for screen readers; `hint` says what
+/// it does, also while it is disabled.
+fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, hint: &str, color: Color32) -> Response {
     let text = icon.rich_text().size(19.0).color(color);
     let button = Button::new(text).frame_when_inactive(false).min_size(Vec2::splat(ICON_BUTTON));
     ui.scope(|ui| {
         ui.spacing_mut().button_padding = Vec2::new(5.0, 4.0);
         let response = ui.add(button);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
-        response
+        let is_enabled = response.enabled();
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, is_enabled, name));
+        response.on_hover_text(hint).on_disabled_hover_text(hint)
     })
     .inner
 }

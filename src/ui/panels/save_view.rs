@@ -237,13 +237,14 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, request
     ui.add_space(10.0);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let text = RichText::new("Save").color(palette.on_accent);
-        let is_clicked =
-            ui.add_enabled(objection.is_none(), Button::new(text).fill(palette.accent)).clicked();
+        let button = ui.add_enabled(objection.is_none(), Button::new(text).fill(palette.accent));
+        let is_clicked = button.on_disabled_hover_text(objection.as_deref().unwrap_or_default()).clicked();
         let save = is_clicked || entered && objection.is_none();
         if save {
             requests.saves.push(form.request(Destination::File(path)));
         }
         let copy = ui.add_enabled(too_large.is_none(), Button::new("Copy"));
+        let copy = copy.on_disabled_hover_text(too_large.as_deref().unwrap_or_default());
         let copied = copy.on_hover_text("Copy to the clipboard").clicked();
         if copied {
             requests.saves.push(form.request(Destination::Clipboard));

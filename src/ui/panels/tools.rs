@@ -207,7 +207,7 @@ fn magnification_ui(
 fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, requests: &mut Requests) {
     let current = actions::entry(ViewAction::Split(panes.split()));
     let color = if panes.split() == Split::ONE { palette.weak } else { palette.accent };
-    let button = icon_button(ui, current.icon, "panes", color).on_hover_text("Split the view into panes");
+    let button = icon_button(ui, current.icon, "panes", "Split the view into panes", color);
     egui::Popup::menu(&button).show(|ui| {
         ui.set_min_width(180.0);
         for split in Split::ALL {

@@ -3,10 +3,11 @@
 use egui::{Button, Frame, Margin, Panel, RichText, Ui};
 use egui_material_icons::icons;
 
+use super::super::action_icon_ui;
 use super::super::annotations::class_choice_ui;
-use super::super::icon_button;
 use crate::query::{Answer, Judgement, pair};
 use crate::session::{MatchCommand, QueryState, Session};
+use crate::ui::actions::SearchAction;
 use crate::ui::app::Requests;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
@@ -67,12 +68,15 @@ pub fn chosen_ui(
                     .response
                     .on_hover_text("Each selected match becomes an annotation of this class on its slide");
             });
-            if session.can_undo_classification()
-                && icon_button(ui, icons::ICON_UNDO, "undo class assignment", palette.text)
-                    .on_hover_text("Undo the last assignment of classes to matches, on all slides")
-                    .clicked()
-            {
-                requests.command(MatchCommand::UndoClassification);
+            if session.can_undo_classification() {
+                action_icon_ui(
+                    ui,
+                    SearchAction::UndoClassification,
+                    icons::ICON_UNDO,
+                    None,
+                    palette,
+                    requests,
+                );
             }
         });
     });

@@ -21,7 +21,14 @@ const HEIGHT: f32 = 320.0;
 const SLIDES: usize = 8;
 
 /// Draws the list of concepts.
-pub fn concepts_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
+/// `deleting` is the concept whose deletion awaits confirmation.
+pub fn concepts_ui(
+    ui: &mut Ui,
+    deleting: &mut Option<String>,
+    session: &Session,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
         ui.horizontal(|ui| {
             ui.label(RichText::new("Concepts").small().color(palette.weak));
@@ -44,7 +51,9 @@ pub fn concepts_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: 
         }
         ScrollArea::vertical().id_salt("concepts").max_height(HEIGHT).auto_shrink([false, true]).show(ui, |ui| {
             for concept in session.concepts() {
-                ui.push_id(&concept.name, |ui| concept_ui(ui, session, concept, palette, requests));
+                ui.push_id(&concept.name, |ui| {
+                    concept_ui(ui, deleting, session, concept, palette, requests);
+                });
                 ui.add_space(4.0);
             }
         });
@@ -52,7 +61,14 @@ pub fn concepts_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: 
     });
 }
 
-fn concept_ui(ui: &mut Ui, session: &Session, concept: &Concept, palette: &Palette, requests: &mut Requests) {
+fn concept_ui(
+    ui: &mut Ui,
+    deleting: &mut Option<String>,
+    session: &Session,
+    concept: &Concept,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
     let name = || concept.name.clone();
     Frame::new().fill(palette.raised).corner_radius(theme::RADIUS).inner_margin(Margin::symmetric(10, 8)).show(ui, |ui| {
         ui.set_width(ui.available_width());
@@ -61,12 +77,12 @@ fn concept_ui(ui: &mut Ui, session: &Session, concept: &Concept, palette: &Palet
             swatch_ui(ui, concept.class.color);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.spacing_mut().item_spacing.x = 0.0;
-                let remove = icon_button(ui, icons::ICON_DELETE, "remove concept", palette.weak);
-                if remove.on_hover_text("Remove this concept").clicked() {
-                    requests.command(ConceptCommand::Remove(name()));
+                let hint = "Delete this concept and what it was taught";
+                if icon_button(ui, icons::ICON_DELETE, "delete concept", hint, palette.weak).clicked() {
+                    *deleting = Some(name());
                 }
-                let change = icon_button(ui, icons::ICON_EDIT, "change concept", palette.weak);
-                if change.on_hover_text("Change the name or the class of this concept").clicked() {
+                let hint = "Change the name or the class of this concept";
+                if icon_button(ui, icons::ICON_EDIT, "change concept", hint, palette.weak).clicked() {
                     requests.dialog = Some(Dialog::Concept(ConceptForm::change(concept)));
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -74,6 +90,19 @@ fn concept_ui(ui: &mut Ui, session: &Session, concept: &Concept, palette: &Palet
                 });
             });
         });
+        if deleting.as_ref() == Some(&concept.name) {
+            ui.label(RichText::new("Delete this concept? That cannot be undone.").color(palette.error));
+            ui.horizontal(|ui| {
+                let delete = ui.button("Delete permanently").clicked();
+                if delete {
+                    requests.command(ConceptCommand::Remove(name()));
+                }
+                if delete || ui.button("Cancel").clicked() {
+                    *deleting = None;
+                }
+            });
+            return;
+        }
         let [same, different] = concept.counts();
         let text = format!("{same} same, {different} different · {}", precision(concept));
         ui.label(RichText::new(text).small().color(palette.weak)).on_hover_text(estimate(concept));

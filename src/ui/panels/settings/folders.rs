@@ -69,9 +69,8 @@ fn path_ui(ui: &mut Ui, name: &str, path: Option<PathBuf>, palette: &Palette) {
         });
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(6.0);
-            let copy =
-                icon_button(ui, icons::ICON_CONTENT_COPY, &format!("copy path of {name}"), palette.text);
-            if copy.on_hover_text("Copy this path").clicked() {
+            let copy = format!("copy path of {name}");
+            if icon_button(ui, icons::ICON_CONTENT_COPY, &copy, "Copy this path", palette.text).clicked() {
                 ui.ctx().copy_text(path.clone());
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {

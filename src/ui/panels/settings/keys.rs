@@ -111,8 +111,8 @@ impl KeysPage {
                     self.ask(entry, Some(*shortcut));
                 }
             }
-            let add = icon_button(ui, icons::ICON_ADD, &format!("add a key to {}", entry.name), palette.weak);
-            if add.on_hover_text("Add a key").clicked() {
+            let add = format!("add a key to {}", entry.name);
+            if icon_button(ui, icons::ICON_ADD, &add, "Add a key", palette.weak).clicked() {
                 self.ask(entry, None);
             }
             if let Some(other) = settings.keys.conflict(entry) {

@@ -158,9 +158,10 @@ fn reset_ui(ui: &mut Ui, name: &str, is_default: bool, palette: &Palette) -> boo
         ui.add_space(6.0);
         let reset = ui.add_enabled_ui(!is_default, |ui| {
             let color = if is_default { palette.line } else { palette.text };
-            icon_button(ui, icons::ICON_RESTART_ALT, &format!("reset {}", name.to_lowercase()), color)
+            let hint = if is_default { "This is the default" } else { "Reset to the default" };
+            icon_button(ui, icons::ICON_RESTART_ALT, &format!("reset {}", name.to_lowercase()), hint, color)
         });
-        reset.inner.on_hover_text("Reset to the default").clicked()
+        reset.inner.clicked()
     })
     .inner
 }

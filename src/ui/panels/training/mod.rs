@@ -220,7 +220,8 @@ pub fn docked_training_ui(
 ) -> bool {
     let mut open = true;
     header_ui(ui, palette, "Training", |ui| {
-        if icon_button(ui, icons::ICON_CLOSE, "close training", palette.weak).clicked() {
+        let hint = "Close this panel; a training that runs goes on";
+        if icon_button(ui, icons::ICON_CLOSE, "close training", hint, palette.weak).clicked() {
             open = false;
         }
     });

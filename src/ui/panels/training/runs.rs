@@ -16,6 +16,9 @@ use crate::ui::app::Requests;
 use crate::ui::panels::waiting_time;
 use crate::ui::theme::{self, Palette};
 
+/// Tooltip of what waits for the end of a training.
+const WAIT_HINT: &str = "Possible when no training is running";
+
 /// Draws the list of runs, newest first.
 pub fn runs_ui(
     ui: &mut Ui,
@@ -105,7 +108,8 @@ fn buttons_ui(
             train(TrainingCommand::UseEncoder(id.clone()));
         }
         let hint = "Answer the same queries with this encoder and with the current one, before you use it";
-        if ui.add_enabled(free, egui::Button::new("Compare matches…")).on_hover_text(hint).clicked() {
+        let compare = ui.add_enabled(free, egui::Button::new("Compare matches…")).on_hover_text(hint);
+        if compare.on_disabled_hover_text(WAIT_HINT).clicked() {
             train(TrainingCommand::Try(id.clone()));
         }
         let hint = "Copy the encoder and its model card to the project's folder “models”";
@@ -115,8 +119,12 @@ fn buttons_ui(
     }
     if run.can_continue() {
         let hint = "Continue from the last checkpoint, with the run's own settings and slides";
-        let can_train = free && check_available().is_ok();
-        if ui.add_enabled(can_train, egui::Button::new("Continue")).on_hover_text(hint).clicked() {
+        let obstacle = match check_available() {
+            Err(error) => Some(error.to_string()),
+            Ok(()) => (!free).then(|| WAIT_HINT.to_owned()),
+        };
+        let go_on = ui.add_enabled(obstacle.is_none(), egui::Button::new("Continue")).on_hover_text(hint);
+        if go_on.on_disabled_hover_text(obstacle.unwrap_or_default()).clicked() {
             train(TrainingCommand::Continue { run: id.clone(), device: panel.device });
             panel.tab = Tab::Run;
         }

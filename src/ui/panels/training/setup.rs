@@ -178,9 +178,14 @@ fn preview_ui(
     let slides = chosen(panel, session, Role::Learn);
     let preview = session.training().preview();
     ui.horizontal(|ui| {
-        let can = !slides.is_empty() && !preview.drawing && panel.config.check().is_ok();
+        let obstacle = match panel.config.check() {
+            Err(error) => Some(error.to_string()),
+            Ok(()) if slides.is_empty() => Some("Choose at least one slide to train on.".to_owned()),
+            Ok(()) => preview.drawing.then(|| "Pairs are being drawn.".to_owned()),
+        };
         let hint = "Show some random pairs with these settings, augmented as in training";
-        if ui.add_enabled(can, Button::new("Preview pairs")).on_hover_text(hint).clicked() {
+        let button = ui.add_enabled(obstacle.is_none(), Button::new("Preview pairs")).on_hover_text(hint);
+        if button.on_disabled_hover_text(obstacle.unwrap_or_default()).clicked() {
             let config = Box::new(panel.config.clone());
             requests.command(TrainingCommand::Preview { slides, config });
         }
