@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use egui::{
-    Align, Button, Context, Frame, Id, Key, Layout, Margin, Modal, RichText, ScrollArea, Stroke, TextEdit,
-    Ui, Vec2,
+    Align, Button, Context, Frame, Id, Key, Layout, Margin, Modal, Response, RichText, ScrollArea, Stroke,
+    TextEdit, Ui, Vec2,
 };
 
 use super::archive::{self, ArchiveForm};
@@ -49,6 +49,8 @@ pub enum Dialog {
         paths: Vec<PathBuf>,
         /// Text typed to filter them.
         search: String,
+        /// Index of the highlighted path among those found.
+        chosen: usize,
     },
     /// Pixel size of a slide.
     Calibrate {
@@ -144,7 +146,7 @@ impl Dialog {
 
     /// Returns the list of recently opened paths.
     pub fn recent(paths: &[PathBuf]) -> Self {
-        Self::Recent { paths: paths.to_vec(), search: String::new() }
+        Self::Recent { paths: paths.to_vec(), search: String::new(), chosen: 0 }
     }
 
     /// Returns the dialog for a slide's pixel size, filled in with the suggested one, if any.
@@ -195,7 +197,7 @@ pub fn dialog_ui(
         Dialog::Properties { slide, label_shown } => {
             properties::properties_ui(ui, slide, label_shown, (session, shown), palette, requests)
         }
-        Dialog::Recent { paths, search } => recent_ui(ui, paths, search, palette, requests),
+        Dialog::Recent { paths, search, chosen } => recent_ui(ui, paths, (search, chosen), palette, requests),
         Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, requests),
         Dialog::ExportAnnotations { slide, typed, is_new } => {
             export_ui(ui, slide, (typed, is_new), palette, requests)
@@ -222,6 +224,18 @@ pub(super) fn title_ui(ui: &mut Ui, text: &str, palette: &Palette) {
     ui.add_space(6.0);
 }
 
+/// Moves the highlight in a list of `count` rows with the arrow keys; returns whether it has moved.
+fn step_ui(ui: &Ui, chosen: &mut usize, count: usize) -> bool {
+    let (up, down) = ui.input(|input| (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown)));
+    let last = count.saturating_sub(1);
+    *chosen = match (up, down) {
+        (true, _) => chosen.saturating_sub(1).min(last),
+        (_, true) => (*chosen + 1).min(last),
+        _ => (*chosen).min(last),
+    };
+    up || down
+}
+
 fn palette_ui(
     ui: &mut Ui,
     search: &mut String,
@@ -230,9 +244,7 @@ fn palette_ui(
     requests: &mut Requests,
 ) -> bool {
     dialog_width(ui, 520.0);
-    let (up, down, enter) = ui.input(|input| {
-        (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown), input.key_pressed(Key::Enter))
-    });
+    let enter = ui.input(|input| input.key_pressed(Key::Enter));
     let edit = TextEdit::singleline(search)
         .hint_text("Search commands")
         .desired_width(f32::INFINITY)
@@ -244,11 +256,7 @@ fn palette_ui(
         *chosen = 0;
     }
     let found = actions::matching(search);
-    *chosen = match (up, down) {
-        (true, _) => chosen.saturating_sub(1),
-        (_, true) => (*chosen + 1).min(found.len().saturating_sub(1)),
-        _ => *chosen,
-    };
+    let has_moved = step_ui(ui, chosen, found.len());
     let mut done = false;
     if enter && let Some(entry) = found.get(*chosen) {
         requests.action(entry.action);
@@ -281,7 +289,7 @@ fn palette_ui(
                     ui.label(RichText::new(shortcut).small().color(palette.weak));
                 }
             });
-            if is_chosen && (up || down) {
+            if is_chosen && has_moved {
                 response.scroll_to_me(None);
             }
             if response.on_hover_text(entry.tooltip).clicked() {
@@ -404,7 +412,7 @@ fn export_ui(
 fn recent_ui(
     ui: &mut Ui,
     paths: &[PathBuf],
-    search: &mut String,
+    (search, chosen): (&mut String, &mut usize),
     palette: &Palette,
     requests: &mut Requests,
 ) -> bool {
@@ -416,44 +424,68 @@ fn recent_ui(
         let edit = TextEdit::singleline(search).hint_text("Part of a name").desired_width(f32::INFINITY);
         let edit = ui.add(edit.margin(Margin::symmetric(10, 8))).accessible_name("Part of a name");
         focus_unless_elsewhere(&edit);
+        if edit.changed() {
+            *chosen = 0;
+        }
     }
     ui.add_space(6.0);
     let wanted = search.to_lowercase();
     let found: Vec<&PathBuf> =
         paths.iter().filter(|path| path.to_string_lossy().to_lowercase().contains(&wanted)).collect();
+    let has_moved = step_ui(ui, chosen, found.len());
     let mut done = false;
-    if ui.input(|input| input.key_pressed(Key::Enter))
-        && let Some(path) = found.first()
+    if is_entered(ui)
+        && let Some(path) = found.get(*chosen)
     {
         requests.command(SlideCommand::Open(vec![(*path).clone()]));
         done = true;
     }
-    ScrollArea::vertical().max_height(380.0).auto_shrink([false, true]).show(ui, |ui| {
+    if found.is_empty() && !paths.is_empty() {
+        ui.label(RichText::new("No recent path contains this text.").color(palette.weak));
+    }
+    let room = (ui.ctx().content_rect().height() - 260.0).clamp(80.0, 380.0);
+    ScrollArea::vertical().max_height(room).auto_shrink([false, true]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
-        for path in found {
-            done |= recent_row_ui(ui, path, palette, requests);
+        for (index, path) in found.into_iter().enumerate() {
+            let row = recent_row_ui(ui, path, index == *chosen, palette, requests);
+            if index == *chosen && has_moved {
+                row.scroll_to_me(None);
+            }
+            done |= row.clicked();
         }
     });
     ui.add_space(8.0);
     done || ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
 }
 
-/// Draws a recently opened path with its folder; returns whether it was clicked.
-pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, requests: &mut Requests) -> bool {
+/// Draws a recently opened path with its folder, which is opened by a click.
+pub fn recent_row_ui(
+    ui: &mut Ui,
+    path: &Path,
+    is_chosen: bool,
+    palette: &Palette,
+    requests: &mut Requests,
+) -> Response {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let folder = path.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
     let plain = Palette { raised: egui::Color32::TRANSPARENT, ..palette.clone() };
-    let (rect, response) = row_ui(ui, 40.0, false, &name, &plain);
+    let (rect, response) = row_ui(ui, 40.0, is_chosen, &name, &plain);
     super::text_over_ui(ui, rect.shrink2(Vec2::new(10.0, 3.0)), |ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
         super::line_ui(ui, RichText::new(&*name).color(palette.strong));
         super::line_ui(ui, RichText::new(folder).small().color(palette.weak));
     });
-    let chosen = response.on_hover_text(path.display().to_string()).clicked();
-    if chosen {
+    let response = response.on_hover_text(path.display().to_string());
+    if response.clicked() {
         requests.command(SlideCommand::Open(vec![path.to_owned()]));
     }
-    chosen
+    response
+}
+
+/// Whether Enter was pressed to finish a dialog, and not to press the button or choice that has the focus: a line of text
+/// has given up the focus in the same frame.
+fn is_entered(ui: &Ui) -> bool {
+    ui.input(|input| input.key_pressed(Key::Enter)) && ui.memory(|memory| memory.focused().is_none())
 }
 
 /// Draws a Cancel button and a confirming button, which the Enter key also activates; `obstacle` says what is missing
@@ -467,7 +499,7 @@ pub(super) fn confirm_ui(
 ) -> bool {
     let enabled = obstacle.is_none();
     ui.add_space(12.0);
-    let enter = enabled && ui.input(|input| input.key_pressed(Key::Enter));
+    let enter = enabled && is_entered(ui);
     let (confirmed, cancelled) = ui
         .with_layout(Layout::right_to_left(Align::Center), |ui| {
             let text = RichText::new(label).color(if enabled { palette.on_accent } else { palette.weak });

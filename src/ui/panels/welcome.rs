@@ -93,7 +93,7 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, requests: 
                     ui.label(RichText::new("Recent").small().color(palette.weak));
                     ui.spacing_mut().item_spacing.y = 1.0;
                     for path in &recent[..listed] {
-                        recent_row_ui(ui, path, palette, requests);
+                        recent_row_ui(ui, path, false, palette, requests);
                     }
                 }
             })
