@@ -118,7 +118,7 @@ pub fn choice_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, picture: Rect,
     let response = ui.interact(box_rect, ui.scope_id().with(("choose", rank)), Sense::click());
     let is_chosen = shown.query.chosen.contains(&rank);
     response.widget_info(|| {
-        WidgetInfo::selected(egui::Role::CheckBox, true, is_chosen, format!("choose match {}", rank + 1))
+        WidgetInfo::selected(egui::Role::CheckBox, true, is_chosen, format!("select match {}", rank + 1))
     });
     if is_shown || is_chosen {
         let (icon, color) = match is_chosen {

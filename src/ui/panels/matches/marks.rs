@@ -32,8 +32,12 @@ pub fn marks_ui(
     let learns = session.query_settings().rank_by.learns();
     if query.marks.is_empty() {
         if learns && query.answer.is_some() {
-            let [same, different] = [Judgement::Same, Judgement::Different]
-                .map(|judgement| actions::entry(SearchAction::Judge(judgement)).named(ui.ctx()));
+            let named = |name: &str, judgement: Judgement| {
+                let key = actions::entry(SearchAction::Judge(judgement)).shortcut_label(ui.ctx());
+                key.map_or_else(|| name.to_owned(), |key| format!("{name} ({key})"))
+            };
+            let (same, different) =
+                (named("same", Judgement::Same), named("different", Judgement::Different));
             let text = format!("Judge matches: {same}, {different}");
             ui.label(RichText::new(text).small().color(palette.weak))
                 .on_hover_text("The other matches are ranked again with every judgement");

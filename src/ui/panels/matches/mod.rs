@@ -12,7 +12,7 @@ mod query;
 mod settings;
 mod slides;
 
-use egui::{Color32, Frame, Margin, RichText, Ui};
+use egui::{Color32, Frame, Margin, RichText, ScrollArea, Ui};
 use egui_material_icons::{MaterialIcon, icons};
 
 use super::{action_icon_ui, header_ui};
@@ -25,6 +25,11 @@ use crate::ui::region_tool::RegionShape;
 use crate::ui::settings::{FindSimilar, Settings};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
+
+/// Height in points that the query and its settings leave to the matches: two rows of the list.
+const LIST_HEIGHT: f32 = 170.0;
+/// Least height in points of the query and its settings.
+const LEAST_ABOVE: f32 = 110.0;
 
 /// Form in which the panel shows an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +56,8 @@ pub struct MatchesPanel {
     pub concepts_open: bool,
     /// Whether the filters are shown.
     pub filters_open: bool,
+    /// The concept whose deletion awaits confirmation.
+    deleting: Option<String>,
     /// The match that was scrolled to last: the list follows the visited match, but leaves manual scrolling
     /// alone.
     scrolled_to: Option<usize>,
@@ -110,33 +117,41 @@ pub fn matches_ui(
         let open = Some(panel.concepts_open);
         action_icon_ui(ui, SearchAction::ToggleConcepts, icons::ICON_BOOKMARKS, open, palette, requests);
     });
-    if panel.concepts_open {
-        concepts::concepts_ui(ui, session, palette, requests);
-    }
-    if panel.history_open {
-        query::history_ui(ui, session, pictures, palette, requests);
-    }
-    let Some(query) = query else {
-        hint_ui(ui, session, palette);
-        return;
-    };
     let ranks = session.query_settings().rank_slides;
     if ranks && !panel.ranked {
         panel.listing = Listing::Slides;
     }
     panel.ranked = ranks;
-    if let Some(answer) = &query.answer {
+    let answered = query.and_then(|query| Some((query, query.answer.as_ref()?)));
+    if let Some((query, answer)) = answered {
         chosen::chosen_ui(ui, session, query, answer, palette, requests);
     }
-    Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
-        query::query_ui(ui, session, query, pictures, palette, requests);
-        marks::marks_ui(ui, session, query, pictures, palette, requests);
-        ui.add_space(8.0);
-        settings::settings_ui(ui, panel, session, palette, requests);
-        ui.add_space(2.0);
-        summary_ui(ui, session, query, palette, requests);
+    // In a low window, what is above the list scrolls, so that some of the matches stay in view.
+    let below = if answered.is_some() { LIST_HEIGHT } else { 0.0 };
+    let room = (ui.available_height() - below).max(LEAST_ABOVE);
+    let above =
+        ScrollArea::vertical().id_salt("query and settings").max_height(room).min_scrolled_height(room);
+    above.auto_shrink([false, true]).show(ui, |ui| {
+        if panel.concepts_open {
+            concepts::concepts_ui(ui, &mut panel.deleting, session, palette, requests);
+        }
+        if panel.history_open {
+            query::history_ui(ui, session, pictures, palette, requests);
+        }
+        let Some(query) = query else {
+            hint_ui(ui, session, palette);
+            return;
+        };
+        Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
+            query::query_ui(ui, session, query, pictures, palette, requests);
+            marks::marks_ui(ui, session, query, pictures, palette, requests);
+            ui.add_space(8.0);
+            settings::settings_ui(ui, panel, session, palette, requests);
+            ui.add_space(2.0);
+            summary_ui(ui, session, query, palette, requests);
+        });
     });
-    let Some(answer) = &query.answer else { return };
+    let Some((query, answer)) = answered else { return };
     ui.add_space(2.0);
     // Stepping through the matches also scrolls the list.
     let to = query.visited.filter(|_| panel.scrolled_to != query.visited);

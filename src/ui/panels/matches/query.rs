@@ -1,12 +1,15 @@
 //! The current query's examples, and the query history.
 
-use egui::{Color32, Frame, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2};
+use egui::{
+    Color32, Frame, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, TextStyle, Ui, Vec2,
+};
 
 use super::super::{line_ui, picture_ui, text_over_ui};
 use crate::number_format::decimal;
 use crate::query::{Example, Region, ShownExample};
 use crate::session::{QueryCommand, QueryState, Session};
 use crate::ui::app::{Requests, slide_name};
+use crate::ui::short_names::slide_name_within;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::slide_view::length_label;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
@@ -44,7 +47,12 @@ pub fn query_ui(
             _ => "Query".to_owned(),
         };
         line_ui(ui, RichText::new(title).family(theme::bold()).color(palette.query));
-        line_ui(ui, RichText::new(example_name(session, first)).color(palette.text));
+        let font = TextStyle::Body.resolve(ui.style());
+        let name = match first.example.slide().filter(|slide| session.slide(slide).is_some()) {
+            Some(slide) => slide_name_within(ui, session, slide, &font, ui.available_width()),
+            None => example_name(session, first),
+        };
+        line_ui(ui, RichText::new(name).color(palette.text));
         line_ui(ui, RichText::new(location(session, first)).small().color(palette.weak));
     });
     if query.positives.len() > 1 || !query.negatives.is_empty() {
@@ -151,6 +159,10 @@ pub fn history_ui(
 ) {
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
         ui.label(RichText::new("Query history").small().color(palette.weak));
+        if session.query_history().history().is_empty() {
+            ui.label(RichText::new("No earlier queries in this project.").small().color(palette.text));
+            return;
+        }
         ScrollArea::horizontal().id_salt("history").show(ui, |ui| {
             ui.horizontal(|ui| {
                 for (number, past) in session.query_history().history().iter().enumerate() {

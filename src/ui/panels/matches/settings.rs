@@ -53,7 +53,8 @@ pub fn settings_ui(
             panel.filters_open ^= true;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let count = number_field(&mut settings.count).range(1..=1000).speed(0.3).suffix(" matches");
+            let noun = if settings.count == 1 { " match" } else { " matches" };
+            let count = number_field(&mut settings.count).range(1..=1000).speed(0.3).suffix(noun);
             ui.add(count).on_hover_text("Number of most similar tiles to show");
         });
     });

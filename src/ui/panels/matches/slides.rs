@@ -1,6 +1,6 @@
 //! Slides ranked by similarity, each with its number of matches and a histogram of its tiles' distances.
 
-use egui::{Align, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Ui, Vec2};
+use egui::{Align, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, TextStyle, Ui, Vec2};
 
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::Shown;
@@ -8,6 +8,7 @@ use crate::number_format::{counted, decimal};
 use crate::query::{HISTOGRAM_BINS, SlideRank};
 use crate::session::{ArchiveCommand, Command, ViewCommand};
 use crate::ui::app::slide_name;
+use crate::ui::short_names::slide_name_within;
 use crate::ui::theme::{self, Palette};
 
 /// Height of a row in points.
@@ -61,7 +62,10 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
                 let median = RichText::new(decimal(slide.median_distance, 3));
                 ui.label(median.family(theme::bold()).color(palette.text));
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    line_ui(ui, RichText::new(&name).color(palette.text));
+                    let font = TextStyle::Body.resolve(ui.style());
+                    let room = ui.available_width();
+                    let short = is_open.then(|| slide_name_within(ui, session, &slide.slide, &font, room));
+                    line_ui(ui, RichText::new(short.as_ref().unwrap_or(&name)).color(palette.text));
                 });
             });
         });
@@ -75,7 +79,7 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     let histogram = Rect::from_min_size(rect.right_bottom() - HISTOGRAM - Vec2::new(10.0, 8.0), HISTOGRAM);
     histogram_ui(ui, histogram, slide, palette);
     let mut hint = format!(
-        "Median distance from the query's tiles to the most similar tile of this slide: {}\nBars: the \
+        "{name}\nMedian distance from the query's tiles to the most similar tile of this slide: {}\nBars: the \
          slide's tiles by their distance to the query, from 0 to {}",
         decimal(slide.median_distance, 4),
         decimal(slide.farthest, 2)
