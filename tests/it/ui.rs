@@ -107,6 +107,18 @@ fn the_list_shows_the_row_of_the_slide_that_the_keys_went_to() {
         harness.run_steps(40);
         assert!(row_is_seen(&harness, there) && !row_is_seen(&harness, elsewhere), "{there}");
     }
+    // Of many slides, one is found by a part of its name.
+    harness.get_by_label("Part of a slide's name").click();
+    harness.run_steps(3);
+    harness.event(egui::Event::Text("N 07".to_owned()));
+    harness.run_steps(3);
+    let is_listed = |harness: &Harness<'_, App>, name: &str| {
+        harness.query_by_role_and_label(egui::accesskit::Role::Button, name).is_some()
+    };
+    assert!(is_listed(&harness, "section 07.png") && !is_listed(&harness, "section 08.png"));
+    harness.get_by_label("clear search").click();
+    harness.run_steps(3);
+    assert!(is_listed(&harness, "section 08.png"));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The list of slides with the size and embedding progress of each.
 
 use egui::{
-    Align, FontId, Frame, Layout, Margin, Rect, Response, RichText, ScrollArea, Stroke, TextStyle, Ui, Vec2,
+    Align, FontId, Frame, Layout, Margin, Rect, Response, RichText, ScrollArea, Stroke, TextEdit, TextStyle,
+    Ui, Vec2,
 };
 use egui_material_icons::icons;
 
 use super::{
-    action_icon_ui, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
+    ICON_BUTTON, action_icon_ui, header_ui, icon_button, line_ui, picture_ui, progress_ui, row_ui,
+    text_over_ui, waiting_time,
 };
 use crate::number_format::{counted, decimal, grouped, plain, sentence};
 use crate::session::{
@@ -23,6 +25,8 @@ use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
 /// Height of a row in points.
 const ROW_HEIGHT: f32 = 84.0;
+/// Number of slides from which the list can be searched by name: more than a large window shows.
+const SEARCHED_FROM: usize = 12;
 
 /// Draws the list and the overall embedding progress.
 pub fn slides_ui(
@@ -65,14 +69,22 @@ pub fn slides_ui(
         });
         return;
     }
+    let wanted = if session.slides().len() >= SEARCHED_FROM { search_ui(ui, palette) } else { String::new() };
+    let is_wanted = |state: &&SlideState| {
+        let name = state.shown().info().name().to_lowercase();
+        wanted.split_whitespace().all(|word| name.contains(word))
+    };
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         Frame::new().inner_margin(Margin::symmetric(8, 2)).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 6.0;
+            if !session.slides().iter().any(|state| is_wanted(&state)) {
+                ui.label(RichText::new("No name contains this text.").color(palette.weak));
+            }
             let active = session.active().map(SlideState::id);
             // Scroll to the row of a slide that has become active, by whatever action.
             let scrolled_to = ui.scope_id().with("the slide whose row was brought into view");
             let has_changed = ui.data(|data| data.get_temp::<SlideId>(scrolled_to)).as_ref() != active;
-            for state in session.slides() {
+            for state in session.slides().iter().filter(is_wanted) {
                 let is_active = active == Some(state.id());
                 let row = slide_ui(ui, session, state, is_active, shown, palette, requests);
                 if is_active && has_changed {
@@ -82,6 +94,29 @@ pub fn slides_ui(
             }
         });
     });
+}
+
+/// Draws the field by which the list is searched; returns what was typed, in lower case.
+fn search_ui(ui: &mut Ui, palette: &Palette) -> String {
+    let slot = ui.scope_id().with("part of a slide's name");
+    let mut typed: String = ui.data(|data| data.get_temp(slot)).unwrap_or_default();
+    Frame::new().inner_margin(Margin { left: 8, right: 8, top: 0, bottom: 6 }).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            let room = ui.available_width();
+            let gap = ui.spacing().item_spacing.x;
+            let is_any = !typed.is_empty();
+            let width = if is_any { room - ICON_BUTTON - gap } else { room };
+            let edit =
+                TextEdit::singleline(&mut typed).hint_text("Part of a name").margin(Margin::symmetric(8, 5));
+            ui.add(edit.desired_width(width)).accessible_name("Part of a slide's name");
+            let hint = "Show all slides again";
+            if is_any && icon_button(ui, icons::ICON_CLOSE, "clear search", hint, palette.weak).clicked() {
+                typed.clear();
+            }
+        });
+    });
+    ui.data_mut(|data| data.insert_temp(slot, typed.clone()));
+    typed.to_lowercase()
 }
 
 fn slide_ui(
