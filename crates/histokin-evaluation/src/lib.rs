@@ -225,7 +225,7 @@ pub enum EvaluationError {
     /// No slide has both near and far pairs.
     #[error(
         "no slide has both a pair of tiles nearer than {} mm and one farther than {} mm apart, so \
-         ADDR cannot be measured; for small sections give shorter limits, such as --near-mm 0.5 --far-mm 4",
+         ADDR cannot be measured; for small sections set shorter limits, such as 0.5 mm for near and 4 mm for far pairs",
         plain(near_mm),
         plain(far_mm)
     )]

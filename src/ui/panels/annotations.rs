@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use egui::text::{LayoutJob, TextWrapping};
 use egui::{Align2, Color32, FontId, Frame, Margin, Rect, RichText, ScrollArea, Sense, TextEdit, Ui, Vec2};
 use egui_material_icons::{MaterialIcon, icons};
 use uuid::Uuid;
@@ -323,18 +324,27 @@ fn row(
     let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
     let dot = rect.left_center() + Vec2::new(16.0, 0.0);
     painter.circle_filled(dot, 6.0, color_of(annotation.drawn_color()));
+    // The text ends before the icons on the right.
+    let icons = if annotation.locked { 62.0 } else { 36.0 };
     let left = rect.left() + 32.0;
+    let room = (rect.right() - icons - left).max(0.0);
     let line = |at: Align2, y: f32, text: &str, size: f32, color: Color32| {
-        painter.text(egui::pos2(left, y), at, text, FontId::proportional(size), color);
+        let mut job = LayoutJob::simple_singleline(text.to_owned(), FontId::proportional(size), color);
+        job.wrap = TextWrapping::truncate_at_width(room);
+        let galley = painter.layout_job(job);
+        let shown = at.anchor_size(egui::pos2(left, y), galley.size());
+        let is_cut = galley.elided;
+        painter.galley(shown.min, galley, color);
+        is_cut
     };
-    line(Align2::LEFT_BOTTOM, rect.center().y + 2.0, annotation.title(), 14.0, text);
+    let is_title_cut = line(Align2::LEFT_BOTTOM, rect.center().y + 2.0, annotation.title(), 14.0, text);
     let size = area_label(annotation.shape(), mpp).or_else(|| length_label(annotation.shape(), mpp));
     let class = annotation.class.as_ref().map(|class| class.name.as_str());
     let details: Vec<&str> =
         [class.filter(|class| *class != annotation.title()), size.as_deref()].into_iter().flatten().collect();
     let details =
         if details.is_empty() { annotation.shape().noun().to_owned() } else { details.join(" · ") };
-    line(Align2::LEFT_TOP, rect.center().y + 2.0, &details, 12.0, palette.weak);
+    let are_details_cut = line(Align2::LEFT_TOP, rect.center().y + 2.0, &details, 12.0, palette.weak);
 
     let eye_rect = Rect::from_center_size(rect.right_center() - Vec2::new(20.0, 0.0), Vec2::splat(28.0));
     let eye = ui.interact(eye_rect, response.id.with("shown"), Sense::click());
@@ -364,7 +374,10 @@ fn row(
         }
         annotate(AnnotationCommand::Select { slide: slide.clone(), ids });
     }
-    response.on_hover_text("Click to select, double-click to go there");
+    let cut = [(is_title_cut, annotation.title()), (are_details_cut, details.as_str())];
+    let cut = cut.into_iter().filter(|(is_cut, _)| *is_cut).map(|(_, text)| text);
+    let hint: Vec<&str> = cut.chain(["Click to select, double-click to go there"]).collect();
+    response.on_hover_text(hint.join("\n"));
 }
 
 fn icon_at(painter: &egui::Painter, rect: Rect, icon: MaterialIcon, color: Color32) {

@@ -9,7 +9,7 @@ use egui::{
 };
 
 use super::report::precision_ui;
-use super::{picture_ui, progress_ui};
+use super::{picture_ui, task_ui};
 use crate::evaluation::headline::Headline;
 use crate::evaluation::trial::{Trial, TrialQuery};
 use crate::session::{Command, TrialState, ViewCommand};
@@ -60,8 +60,7 @@ pub fn comparison_ui(
 ) {
     match state {
         TrialState::Running { share, doing, .. } => {
-            ui.label(RichText::new(doing).small().color(palette.weak));
-            progress_ui(ui, *share as f32, palette.accent, palette);
+            task_ui(ui, doing, *share, palette);
             ui.add_space(4.0);
             let hint = "Stop without a result; the encoder is kept";
             if ui.button("Stop comparison").on_hover_text(hint).clicked() {

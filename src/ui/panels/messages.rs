@@ -9,7 +9,7 @@ use egui::{
 };
 use egui_material_icons::{MaterialIcon, icons};
 
-use super::icon_button;
+use super::{ICON_BUTTON, icon_button};
 use crate::encoder;
 use crate::number_format::sentence;
 use crate::project::ReadOnly;
@@ -104,7 +104,7 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, requests: &mut 
     card(palette, color.gamma_multiply(0.6)).show(ui, |ui| {
         ui.horizontal_top(|ui| {
             ui.label(icon.rich_text().size(18.0).color(color));
-            let room = (ui.available_width() - 36.0).max(0.0);
+            let room = (ui.available_width() - ICON_BUTTON - ui.spacing().item_spacing.x).max(0.0);
             ui.vertical(|ui| {
                 ui.set_width(room);
                 ui.add(

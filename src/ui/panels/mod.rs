@@ -39,7 +39,7 @@ use egui_material_icons::MaterialIcon;
 use super::actions::{self, Action};
 use super::app::Requests;
 use super::theme::{self, PANEL_MARGIN, Palette, RADIUS};
-use crate::number_format;
+use crate::number_format::{self, counted};
 
 /// Draws the header of a panel; `add` draws at its right end.
 fn header_ui(ui: &mut Ui, palette: &Palette, title: &str, add: impl FnOnce(&mut Ui)) {
@@ -124,6 +124,13 @@ fn progress_ui(ui: &mut Ui, done: f32, color: Color32, palette: &Palette) {
     ui.painter().rect_filled(filled, 2.0, color);
 }
 
+/// Draws what is being done in the background, and how far it is; `share` is 0 to 1.
+fn task_ui(ui: &mut Ui, doing: &str, share: f64, palette: &Palette) {
+    let text = format!("{doing} · {} %", number_format::decimal(100.0 * share.clamp(0.0, 1.0), 0));
+    ui.label(RichText::new(text).small().color(palette.weak));
+    progress_ui(ui, share as f32, palette.accent, palette);
+}
+
 /// Draws an image centred in `rect`, uncropped, on the colour of glass; a blank rectangle if there is none.
 fn picture_ui(ui: &Ui, rect: Rect, picture: Option<&TextureHandle>, palette: &Palette) {
     let Some(picture) = picture else {
@@ -192,12 +199,15 @@ fn name_of(path: &str) -> [usize; 2] {
     [begin, end].map(|at| path[..at].chars().count())
 }
 
-/// Formats a duration in seconds: "40 s", "3 min", "2 h 5 min".
+/// Formats a duration in seconds: "40 s", "3 min", "2 h 5 min", "3 days".
 fn waiting_time(seconds: f64) -> String {
-    match seconds {
-        seconds if seconds < 60.0 => format!("{} s", seconds.ceil().max(1.0)),
-        seconds if seconds < 3600.0 => format!("{} min", (seconds / 60.0).round()),
-        seconds => format!("{} h {} min", (seconds / 3600.0).floor(), ((seconds % 3600.0) / 60.0).floor()),
+    // Each unit is used from where the smaller one, as it is rounded, would reach it.
+    let minutes = (seconds / 60.0).round() as u64;
+    match minutes {
+        _ if seconds <= 59.0 => format!("{} s", seconds.ceil().max(1.0)),
+        ..60 => format!("{} min", minutes.max(1)),
+        ..2880 => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => counted(minutes / 1440, "day"),
     }
 }
 
@@ -222,5 +232,11 @@ mod tests {
         assert_eq!(waiting_time(0.2), "1 s");
         assert_eq!(waiting_time(200.0), "3 min");
         assert_eq!(waiting_time(7500.0), "2 h 5 min");
+        assert_eq!([59.0, 59.4, 89.0].map(waiting_time), ["59 s", "1 min", "1 min"]);
+        assert_eq!([3569.0, 3590.0].map(waiting_time), ["59 min", "1 h 0 min"]);
+        assert_eq!(
+            [170_000.0, 172_800.0, 30.0 * 86_400.0].map(waiting_time),
+            ["47 h 13 min", "2 days", "30 days"]
+        );
     }
 }

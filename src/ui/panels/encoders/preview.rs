@@ -13,7 +13,7 @@ use crate::evaluation::preview::EncoderPreview;
 use crate::number_format::{counted, grouped};
 use crate::session::{EmbeddingCommand, PreviewState, Session, ViewCommand};
 use crate::ui::app::{Requests, slide_name};
-use crate::ui::panels::{picture_ui, progress_ui, waiting_time};
+use crate::ui::panels::{picture_ui, task_ui, waiting_time};
 use crate::ui::theme::{self, Palette};
 
 /// Largest and smallest side of a tile's image in points.
@@ -83,8 +83,7 @@ pub fn preview_ui(
             ui.label(weak(text));
         }
         PreviewState::Running { share, doing, .. } => {
-            ui.label(weak(doing));
-            progress_ui(ui, *share as f32, palette.accent, palette);
+            task_ui(ui, doing, *share, palette);
         }
         PreviewState::Failed(reason) => {
             ui.add(egui::Label::new(RichText::new(reason).color(palette.error)).wrap());

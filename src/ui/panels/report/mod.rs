@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use egui::{Frame, Margin, RichText, ScrollArea, TextureHandle, Ui};
 use egui_material_icons::icons;
 
-use super::{action_icon_ui, header_ui, number_field, progress_ui};
+use super::{action_icon_ui, header_ui, number_field, task_ui};
 use crate::evaluation::addr::{AddrSettings, Limits};
 use crate::evaluation::comparison::ComparisonSettings;
 use crate::evaluation::intervals::Resampling;
@@ -22,7 +22,7 @@ use crate::evaluation::retrieval::RetrievalSettings;
 use crate::evaluation::study::Study;
 use crate::evaluation::{Exclude, sample::Sample};
 use crate::geometry::Level0Rect;
-use crate::number_format::decimal;
+use crate::number_format::{decimal, sentence};
 use crate::session::{EvaluationCommand, EvaluationState, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::WindowAction;
@@ -114,13 +114,12 @@ pub fn report_ui(
         EvaluationState::None => hint_ui(ui, palette),
         EvaluationState::Running { share, doing, .. } => {
             Frame::new().inner_margin(Margin::symmetric(24, 40)).show(ui, |ui| {
-                ui.label(RichText::new(doing).color(palette.weak));
-                progress_ui(ui, *share as f32, palette.accent, palette);
+                task_ui(ui, doing, *share, palette);
             });
         }
         EvaluationState::Failed(reason) => {
             Frame::new().inner_margin(Margin::symmetric(24, 40)).show(ui, |ui| {
-                ui.label(RichText::new(reason).color(palette.error));
+                ui.label(RichText::new(sentence(reason)).color(palette.error));
             });
         }
         EvaluationState::Done(study) => {

@@ -7,7 +7,7 @@ use egui::{
 use super::plots::{PlottedRun, plots_ui};
 use super::trial::trial_ui;
 use super::{Tab, TrainingPanel, heading_ui};
-use crate::number_format::decimal;
+use crate::number_format::{decimal, grouped};
 use crate::session::{RunningState, Session, TrainingCommand, ViewCommand};
 use crate::training::ShownPair;
 use crate::training::pairs::Relation;
@@ -108,7 +108,7 @@ fn state_of(running: &RunningState) -> String {
     if let Some(doing) = &running.doing {
         return format!("{doing}…");
     }
-    let step = format!("step {} of {}", running.step, running.steps);
+    let step = format!("step {} of {}", grouped(running.step), grouped(running.steps));
     match running {
         RunningState { active: false, .. } => step,
         RunningState { stopping: true, .. } => format!("{step} · stopping, saving a checkpoint"),
