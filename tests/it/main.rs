@@ -61,6 +61,8 @@ mod training_trouble;
 #[cfg(feature = "gui")]
 mod ui;
 #[cfg(feature = "gui")]
+mod ui_commands;
+#[cfg(feature = "gui")]
 mod ui_encoders;
 #[cfg(feature = "gui")]
 mod ui_help;
