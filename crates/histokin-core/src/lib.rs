@@ -12,6 +12,7 @@ pub mod geometry;
 pub mod platform;
 pub mod durable;
 pub mod untrusted;
+pub mod text;
 pub mod table;
 pub mod mapped;
 pub mod paths;

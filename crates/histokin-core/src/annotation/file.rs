@@ -14,12 +14,12 @@ use super::json::RawJson;
 use super::watch::{Part, Watch};
 use super::{
     Annotation, AnnotationSet, Bounds, Detections, Edit, Omissions, asap, count_detections, counts_table,
-    geojson, identity, text, xml,
+    geojson, identity, xml,
 };
 use crate::geometry::Level0Point;
 use crate::number_format::{counted, grouped};
 use crate::slide::SlideInfo;
-use crate::{durable, untrusted};
+use crate::{durable, text, untrusted};
 
 /// Maximum size of an annotation file, in bytes.
 pub(super) const MOST_BYTES: u64 = 2 << 30;
@@ -99,6 +99,8 @@ pub struct AnnotationFile {
     pub parts_left_out: Omissions,
     /// Sentences for the user, including those about omissions.
     pub notes: Vec<String>,
+    /// Whether it is not UTF-8, and its encoding had to be guessed.
+    pub is_encoding_guessed: bool,
     /// Origin of the coordinates as stated in the file, in level-0 pixels.
     origin: Option<Level0Point>,
     /// For a project's own file, how often a journal has been folded into it.
@@ -427,12 +429,13 @@ impl AnnotationFile {
 }
 
 fn read_text(bytes: impl AsRef<[u8]>, name: &str, watch: &Watch<'_>) -> Result<AnnotationFile, FormatError> {
-    let (text, note) = text::decode(bytes.as_ref())?;
+    let decoded = text::decode(bytes.as_ref()).map_err(|error| FormatError::at(1, error.to_string()))?;
+    let (is_encoding_guessed, note, text) = (decoded.is_guessed, decoded.note(), decoded.text);
     let (mut origin, mut generation) = (None, 0);
     let first = text.trim_start().chars().next();
     let (format, read) = match first {
-        // A record separator (RFC 8142) may precede each feature.
-        Some('{' | '[' | '\u{1e}') => {
+        // A record separator (RFC 8142) may precede each feature, and a comment a document that was edited.
+        Some('{' | '[' | '\u{1e}' | '/') => {
             let gathered = geojson::gather(&text, name, watch)?;
             if watch.has_stopped() {
                 return Err(FormatError::nowhere("reading was stopped"));
@@ -459,7 +462,16 @@ fn read_text(bytes: impl AsRef<[u8]>, name: &str, watch: &Watch<'_>) -> Result<A
     notes.extend(note);
     notes.extend(left_out.sentence("object was left out", "objects were left out"));
     notes.extend(parts.sentence("part of an object was left out", "parts of objects were left out"));
-    Ok(AnnotationFile { format, set, left_out, parts_left_out: parts, notes, origin, generation })
+    Ok(AnnotationFile {
+        format,
+        set,
+        left_out,
+        parts_left_out: parts,
+        notes,
+        is_encoding_guessed,
+        origin,
+        generation,
+    })
 }
 
 /// Removes a member of a collection and returns its value.

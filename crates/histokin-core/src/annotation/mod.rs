@@ -21,7 +21,6 @@ mod density;
 mod measured;
 mod history;
 mod json;
-mod text;
 mod color;
 mod left_out;
 mod nesting;

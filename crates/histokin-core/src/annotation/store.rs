@@ -140,7 +140,15 @@ impl AnnotationStore {
             Err(source) => return Err(io_error(path, source)),
         };
         let crc32 = crc32fast::hash(&bytes);
-        match read_watched(bytes, path, watch) {
+        // What a project has written is UTF-8 unless it is damaged; a guess would replace the letters of all names.
+        let read = read_watched(bytes, path, watch).and_then(|file| match file.is_encoding_guessed {
+            true => {
+                let reason = "it is not UTF-8 text".to_owned();
+                Err(AnnotationError::Malformed { path: path.to_owned(), line: None, reason })
+            }
+            false => Ok(file),
+        });
+        match read {
             Ok(mut file) => {
                 let base = Base { generation: file.generation, crc32 };
                 let FromJournal { length: journal, mut trouble, is_partial } =
