@@ -108,8 +108,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 }
 
 /// Converts the non-standard JSON of Python's `json.dump` and of QuPath before 0.4.4: numbers that are not
-/// finite become the strings `"NaN"`, `"Infinity"` and `"-Infinity"`. Record separators (RFC 8142) become
-/// spaces. Line numbers do not change. Returns `None` if nothing had to be replaced.
+/// finite become the strings `"NaN"`, `"Infinity"` and `"-Infinity"`. Control characters in strings, such as tabs, are
+/// escaped. What people leave in files that they edit is taken
+/// out, as QuPath does: comments, and commas before a closing bracket. Record separators (RFC 8142) become spaces. Line
+/// numbers do not change. Returns `None` if nothing had to be replaced.
 pub fn repaired(text: &str) -> Option<String> {
     let mut plain = String::with_capacity(text.len());
     let mut copied = 0;
@@ -118,23 +120,33 @@ pub fn repaired(text: &str) -> Option<String> {
     while at < bytes.len() {
         let end = match bytes[at] {
             b'"' => {
-                at = string_end(bytes, at).unwrap_or(bytes.len());
+                let end = string_end(bytes, at).unwrap_or(bytes.len()).min(bytes.len());
+                if bytes[at..end].iter().any(u8::is_ascii_control) {
+                    plain += &text[copied..at];
+                    plain.extend(text[at..end].chars().map(escaped));
+                    copied = end;
+                }
+                at = end;
                 continue;
             }
             b'-' | b'+' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
                 let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
                 at + bytes[at..].iter().take_while(|byte| is_word(byte)).count()
             }
+            b'/' => comment_end(bytes, at).unwrap_or(at + 1),
             _ => at + 1,
         };
-        let word = &text.as_bytes()[at..end];
-        let instead = match word {
-            b"\x1e" => Some(" "),
-            _ => not_finite(word),
+        let instead = match &bytes[at..end] {
+            b"\x1e" => Some(Cow::Borrowed(" ")),
+            b"," => is_superfluous(bytes, end).then_some(Cow::Borrowed(" ")),
+            [b'/', _, ..] => {
+                Some(Cow::Owned(text[at..end].chars().filter(|letter| *letter == '\n').collect()))
+            }
+            word => not_finite(word).map(Cow::Borrowed),
         };
         if let Some(instead) = instead {
             plain += &text[copied..at];
-            plain += instead;
+            plain += &instead;
             copied = end;
         }
         at = end;
@@ -144,6 +156,41 @@ pub fn repaired(text: &str) -> Option<String> {
     }
     plain += &text[copied..];
     Some(plain)
+}
+
+/// Returns a character of a string as JSON states it.
+fn escaped(letter: char) -> Cow<'static, str> {
+    match letter.is_ascii_control() {
+        true => Cow::Owned(format!("\\u{:04x}", u32::from(letter))),
+        false => Cow::Owned(letter.to_string()),
+    }
+}
+
+/// Returns the end of the comment that begins at `start`, if one does: `// …` to the end of the line, or `/* … */`.
+fn comment_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let rest = &bytes[start..];
+    match rest.get(1)? {
+        b'/' => Some(start + rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())),
+        b'*' => {
+            let length = rest[2..].windows(2).position(|pair| pair == b"*/")?;
+            Some(start + 2 + length + 2)
+        }
+        _ => None,
+    }
+}
+
+/// Returns whether a closing bracket follows at `at`, after white space and comments.
+fn is_superfluous(bytes: &[u8], mut at: usize) -> bool {
+    loop {
+        match bytes.get(at) {
+            Some(b'/') => match comment_end(bytes, at) {
+                Some(end) => at = end,
+                None => return false,
+            },
+            Some(byte) if byte.is_ascii_whitespace() => at += 1,
+            next => return matches!(next, Some(b']' | b'}')),
+        }
+    }
 }
 
 fn not_finite(word: &[u8]) -> Option<&'static str> {
@@ -197,5 +244,17 @@ mod tests {
         assert_eq!(repaired("\"\\"), None);
         assert_eq!(repaired("\"a\\\"NaN"), None);
         assert_eq!(repaired("NaNa, infinit, NULL"), None);
+    }
+
+    #[test]
+    fn comments_and_commas_before_brackets_are_taken_out() {
+        let text = "{ // by hand\n\"a//b\": [1, 2, /* two\nlines */ ],\n \"c\": \",]\" , // é\n}";
+        let plain = "{ \n\"a//b\": [1, 2  \n ],\n \"c\": \",]\"  \n}";
+        assert_eq!(repaired(text).unwrap(), plain);
+        for odd in ["[1 /", "[1 /* ", "[1, / ]", "[,"] {
+            assert_eq!(repaired(odd), None, "{odd}");
+        }
+        assert_eq!(repaired("[1] //").unwrap(), "[1] ");
+        assert_eq!(repaired("[\"a\tb\né\"]").unwrap(), "[\"a\\u0009b\\u000aé\"]");
     }
 }

@@ -49,7 +49,7 @@ pub fn gather<'s>(text: &str, source: &'s str, watch: &Watch<'_>) -> Result<Gath
     }
     match values(text) {
         Ok(values) => reader.document(values, watch),
-        // Unquoted non-finite numbers are not valid JSON.
+        // Unquoted non-finite numbers, comments and superfluous commas are not valid JSON.
         Err(error) => match repaired(text) {
             Some(text) => Reader::new(&text, source).document(values(&text)?, watch),
             None => Err(error),
@@ -79,7 +79,13 @@ impl Gathering<'_> {
 /// Returns the JSON values of a text: one, or one feature per line.
 fn values(text: &str) -> Result<Vec<&RawValue>, FormatError> {
     let stream = serde_json::Deserializer::from_str(text).into_iter();
-    stream.collect::<Result<_, _>>().map_err(|error| FormatError::at(error.line(), one_line(&error)))
+    stream.collect::<Result<_, _>>().map_err(|error| {
+        let reason = match error.is_eof() {
+            true => "it ends early: it was not copied or written to its end".to_owned(),
+            false => one_line(&error),
+        };
+        FormatError::at(error.line(), reason)
+    })
 }
 
 /// Why a part of the document cannot be read, and its position.
@@ -269,6 +275,8 @@ impl<'a, 's> Reader<'a, 's> {
         }
         let members = self.members(value)?;
         match members.get("features") {
+            // Go writes an empty list so.
+            Some(features) if features.get() == "null" => Ok(Parsed::Collection(members, Vec::new())),
             Some(features) => Ok(Parsed::Collection(members, self.list(features)?)),
             None => self.object(&members, value).map(Parsed::Objects),
         }

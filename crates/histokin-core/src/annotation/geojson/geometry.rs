@@ -236,22 +236,59 @@ impl<'de> Deserialize<'de> for Position {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Position, A::Error> {
-                let (Some(x), Some(y)) = (numbers.next_element()?, numbers.next_element()?) else {
+                let (Some(Coordinate(x, x_is_plain)), Some(Coordinate(y, y_is_plain))) =
+                    (numbers.next_element()?, numbers.next_element()?)
+                else {
                     return Err(serde::de::Error::custom("a position needs x and y"));
                 };
-                let mut is_plain = true;
+                let mut is_plain = x_is_plain && y_is_plain;
                 while numbers.next_element::<IgnoredAny>()?.is_some() {
                     is_plain = false;
                 }
                 let point = Level0Point::new(x, y);
                 if !is_believable(point) {
                     return Err(serde::de::Error::custom(format!(
-                        "the position {x}, {y} is not on any slide"
+                        "the position {x:?}, {y:?} is not on any slide"
                     )));
                 }
                 Ok(Position { point, is_plain })
             }
         }
         deserializer.deserialize_seq(Numbers)
+    }
+}
+
+/// A coordinate, and whether it is a number; programs that convert tables write it as a text.
+struct Coordinate(f64, bool);
+
+impl<'de> Deserialize<'de> for Coordinate {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = Coordinate;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Coordinate, E> {
+                Ok(Coordinate(number, true))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Coordinate, E> {
+                Ok(Coordinate(number as f64, true))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Coordinate, E> {
+                Ok(Coordinate(number as f64, true))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Coordinate, E> {
+                let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+                let number = number.ok_or_else(|| E::custom(format!("{text:?} is not a coordinate")))?;
+                Ok(Coordinate(number, false))
+            }
+        }
+        deserializer.deserialize_any(Number)
     }
 }

@@ -26,7 +26,7 @@ fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
     if has(&["geometry"]) || has(&["coordinates"]) || has(&["features"]) || has(&["geometries"]) {
         return None;
     }
-    let kinds: [(&[&str], &str); 13] = [
+    let kinds: [(&[&str], &str); 16] = [
         (&["images", "annotations", "categories"], "a COCO file"),
         (&["images", "annotations"], "a COCO file"),
         (&["image_id", "category_id"], "a list of COCO results"),
@@ -40,6 +40,9 @@ fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
         (&["mag", "nuc"], "an output of HoVer-Net"),
         (&["nuc"], "an output of HoVer-Net"),
         (&["data", "annotations"], "an export of Label Studio"),
+        (&["cells", "type_map"], "an output of CellViT"),
+        (&["cells", "wsi_metadata"], "an output of CellViT"),
+        (&["collection", "totalPages"], "an answer of Cytomine"),
     ];
     if let Some((_, kind)) = kinds.iter().find(|(keys, _)| has(keys)) {
         return Some(kind);

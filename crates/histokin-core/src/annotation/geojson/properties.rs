@@ -132,16 +132,22 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Reads a class: `{"name", "color"}`, `{"names", "color"}`, with `colorRGB` in older files, or a bare
-    /// name.
+    /// name or number.
     fn class(&self, value: &'a RawValue) -> Result<Option<AnnotationClass>, Odd> {
         if value.get().starts_with('"') {
             let name = self.text_of(value)?;
             return Ok((!name.is_empty()).then(|| AnnotationClass::named(&name)));
         }
+        if is_number(value) {
+            return Ok(Some(AnnotationClass::named(value.get())));
+        }
         let members = self.members(value)?;
         let name = match (members.stated("names"), members.stated("name")) {
-            (Some(names), _) => self.value::<Vec<Cow<'a, str>>>(names)?.join(": "),
-            (_, Some(name)) => self.text_of(name)?,
+            (Some(names), _) => {
+                let names = self.list(names)?.into_iter().map(|name| self.class_name(name));
+                names.collect::<Result<Vec<_>, _>>()?.join(": ")
+            }
+            (_, Some(name)) => self.class_name(name)?,
             _ => return Ok(None),
         };
         if name.is_empty() {
@@ -152,6 +158,11 @@ impl<'a> Reader<'a, '_> {
             Some(color) => AnnotationClass::new(name, color),
             None => AnnotationClass::named(&name),
         }))
+    }
+
+    /// Returns the name of a class, which programs that number their classes write as a number.
+    fn class_name(&self, value: &'a RawValue) -> Result<String, Odd> {
+        if is_number(value) { Ok(value.get().to_owned()) } else { self.text_of(value) }
     }
 
     /// Reads measurements: `{name: value}`, or `[{"name", "value"}]` in older files. Non-finite numbers are
@@ -207,6 +218,11 @@ fn last_of_each(members: &[(Cow<'_, str>, &RawValue)]) -> Option<HashSet<usize>>
     (last.len() < members.len()).then_some(last)
 }
 
+/// Returns whether a value is a number.
+fn is_number(value: &RawValue) -> bool {
+    value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
 /// Returns whether a colour is in the notation of this program: three integers.
 fn is_plain_color(value: &RawValue) -> bool {
     serde_json::from_str::<[u8; 3]>(value.get()).is_ok()
@@ -216,7 +232,7 @@ fn is_plain_color(value: &RawValue) -> bool {
 fn is_plain_class(members: &Members<'_>) -> bool {
     let [(name_key, name), (color_key, color)] = members.0.as_slice() else { return false };
     let is_plain_name = match name_key.as_ref() {
-        "name" => !name.get().contains(": "),
+        "name" => name.get().starts_with('"') && !name.get().contains(": "),
         "names" => serde_json::from_str::<Vec<Cow<'_, str>>>(name.get())
             .is_ok_and(|names| names.len() > 1 && names.iter().all(|name| !name.contains(": "))),
         _ => false,

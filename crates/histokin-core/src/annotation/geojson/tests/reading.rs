@@ -45,6 +45,47 @@ fn older_forms_of_qupath_are_understood() {
 }
 
 #[test]
+fn what_scripts_write_beside_the_standard_is_understood() {
+    let of_table = r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":
+        [[["10","20"],["30.5"," 20 "],["3.05e1",40],["10","20"]]]},"properties":{"classification":{"name":3,"color":[1,2,3]}}}"#;
+    let one = only(of_table);
+    assert_eq!(one.shape().area_px2(), Some(205.0));
+    assert_eq!(one.class, Some(AnnotationClass::new("3", [1, 2, 3])));
+    let written = parsed(&write(&AnnotationSet::new([one])));
+    let expected = parsed(of_table);
+    for path in ["/geometry/coordinates", "/properties/classification"] {
+        let feature =
+            if written.pointer("/features/0").is_some() { &written["features"][0] } else { &written };
+        assert_eq!(feature.pointer(path), expected.pointer(path), "{path}");
+    }
+    let class = |text: &str| {
+        let feature = format!(
+            r#"{{"type":"Feature","geometry":{{"type":"Point","coordinates":[1,2]}},"properties":{{"classification":{text}}}}}"#
+        );
+        only(&feature).class.map(|class| class.name)
+    };
+    assert_eq!(class("-1"), Some("-1".to_owned()));
+    assert_eq!(class(r#"{"names":["Immune",4]}"#), Some("Immune: 4".to_owned()));
+    assert_eq!(class(r#"{"names":[]}"#), None);
+    let odd = of_table.replace("\"30.5\"", "\"30,5\"");
+    assert!(read(&odd).unwrap_err().reason.contains("\"30,5\" is not a coordinate"));
+
+    // An empty list, as Go writes it, and what people leave in files that they edit.
+    assert!(read(r#"{"type":"FeatureCollection","features":null}"#).unwrap().is_empty());
+    let edited = "// checked\n[{\"type\":\"Point\",\"coordinates\":[1,2],},\n/* a\nb */\n{\"type\":\"Point\",\"coordinates\":[1]},\n]";
+    let whole = whole(edited);
+    assert_eq!((whole.set.len(), whole.left_out.first[0].line), (1, Some(5)));
+    for cut in [
+        "{\"type\":\"FeatureCollection\",\n\"features\":[{\"type\":\"Feat",
+        "[\n{\"type\":\"Point\",\"coordinates\":[1,2]}",
+    ] {
+        let error = read(cut).unwrap_err();
+        assert_eq!(error.line, Some(2));
+        assert!(error.reason.contains("ends early"), "{error:?}");
+    }
+}
+
+#[test]
 fn shapes_are_told_apart() {
     let rectangle = only(r#"{"type":"Polygon","coordinates":[[[10,20],[30,20],[30,40],[10,40],[10,20]]]}"#);
     let bounds = Bounds::between(Level0Point::new(10.0, 20.0), Level0Point::new(30.0, 40.0));
