@@ -1,6 +1,6 @@
 //! Detection of the program that wrote an XML file, and parsing shared by all XML formats.
 
-use roxmltree::{Document, Node};
+use roxmltree::{Document, Node, ParsingOptions};
 
 use super::file::{Format, FormatError, READ_KINDS, Read, is_believable};
 use super::{asap, imagescope};
@@ -11,7 +11,14 @@ use crate::geometry::Level0Point;
 /// # Errors
 /// Fails with the line if it is not XML or its format is not supported.
 pub fn read(text: &str, source: &str) -> Result<(Format, Read), FormatError> {
-    let document = Document::parse(text).map_err(|error| match error {
+    let start = text.trim_start();
+    let begins =
+        |words: &str| start.get(..words.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(words));
+    if begins("<!doctype html") || begins("<html") {
+        return Err(FormatError::at(1, format!("this is a web page, which is not supported; {READ_KINDS}")));
+    }
+    let options = ParsingOptions { allow_dtd: has_plain_type(text), ..ParsingOptions::default() };
+    let document = Document::parse_with_options(text, options).map_err(|error| match error {
         // In a truncated file, the error is at its end.
         roxmltree::Error::UnclosedRootNode => {
             FormatError::at_offset(text, text.trim_end().len(), reason_of(&error))
@@ -36,6 +43,14 @@ pub fn read(text: &str, source: &str) -> Result<(Format, Read), FormatError> {
     }
 }
 
+/// Returns whether a document states its type near its beginning, as some programs do, without entities: a short text of
+/// those may expand to any length.
+fn has_plain_type(text: &str) -> bool {
+    const BEGINNING: usize = 4096;
+    let beginning = &text.as_bytes()[..text.len().min(BEGINNING)];
+    String::from_utf8_lossy(beginning).contains("<!DOCTYPE") && !text.contains("<!ENTITY")
+}
+
 /// Returns the name of a known but unsupported format, detected by its elements.
 fn kind_of(root: Node<'_, '_>) -> Option<String> {
     let has = |name: &str| root.descendants().take(10_000).any(|node| node.has_tag_name(name));
@@ -49,7 +64,6 @@ fn kind_of(root: Node<'_, '_>) -> Option<String> {
         "svg" => "SVG",
         "kml" => "KML",
         "PathologyAnnotations" | "DataObject" => "an export of Philips IntelliSite",
-        "html" => "a web page",
         _ => return None,
     };
     Some(kind.to_owned())
@@ -128,11 +142,22 @@ mod tests {
             ("<annotation><filename>a</filename><object/></annotation>", "Pascal VOC"),
             ("<annotations><version>1.1</version><meta/></annotations>", "CVAT"),
             ("<OME/>", "OME-XML"),
+            ("<!DOCTYPE HTML><html><br></html>", "a web page"),
             ("<other/>", "<other>"),
         ] {
             let error = read(text, "a.xml").unwrap_err();
             assert!(error.reason.contains(name) && error.reason.contains("ImageScope"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_document_type_is_passed_over_and_entities_are_refused() {
+        let body = "<ASAP_Annotations><Annotations/></ASAP_Annotations>";
+        let stated = format!("<?xml version=\"1.0\"?><!DOCTYPE ASAP_Annotations SYSTEM \"a.dtd\">{body}");
+        assert!(read(&stated, "a.xml").unwrap().1.set.is_empty());
+        let long = format!("<!DOCTYPE a [<!ENTITY e \"{}\">]>", "ha".repeat(1000));
+        let many = format!("{long}<ASAP_Annotations>{}</ASAP_Annotations>", "<a b=\"&e;\"/>".repeat(1000));
+        assert!(read(&many, "a.xml").unwrap_err().reason.contains("DTD"));
     }
 
     #[test]
