@@ -209,6 +209,11 @@ fn shape(kind: &str, points: Ring, is_ellipse: bool) -> (Shape, bool) {
         ("Dot", 1) => (Shape::Points(points), true),
         ("PointSet", count) => (Shape::Points(points), count > 1),
         ("Measurement", count) if count > 1 => (Shape::Lines(vec![points]), true),
+        // Scripts state two opposite corners.
+        ("Rectangle", 2) => match Bounds::around(&points) {
+            Some(bounds) if bounds.width() > 0.0 && bounds.height() > 0.0 => (Shape::Rectangle(bounds), true),
+            _ => (Shape::Lines(vec![points]), false),
+        },
         ("Rectangle", 4) => match Bounds::around(&points).filter(|bounds| bounds.corners()[..] == points[..])
         {
             Some(bounds) => (Shape::Rectangle(bounds), true),

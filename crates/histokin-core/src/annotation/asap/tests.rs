@@ -308,3 +308,17 @@ proptest! {
         prop_assert_eq!(write(&back).0, text);
     }
 }
+
+#[test]
+fn a_rectangle_may_be_stated_by_two_opposite_corners() {
+    let file = |right: &str, bottom: &str| {
+        format!(
+            r##"<ASAP_Annotations><Annotations><Annotation Name="a" Type="Rectangle" PartOfGroup="None" Color="#F4FA58"><Coordinates>
+<Coordinate Order="0" X="10" Y="20" /><Coordinate Order="1" X="{right}" Y="{bottom}" /></Coordinates></Annotation></Annotations></ASAP_Annotations>"##
+        )
+    };
+    let shape = |text: &str| xml::read(text, "a.xml").unwrap().1.set.at(0).unwrap().shape().clone();
+    let bounds = Bounds::between(Level0Point::new(10.0, 20.0), Level0Point::new(60.0, 50.0));
+    assert_eq!(shape(&file("60", "50")), Shape::Rectangle(bounds));
+    assert!(matches!(shape(&file("60", "20")), Shape::Lines(_)), "it encloses nothing");
+}
