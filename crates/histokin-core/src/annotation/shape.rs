@@ -258,7 +258,7 @@ impl Shape {
             Self::Points(_) | Self::Lines(_) => None,
             Self::Rectangle(bounds) => Some(bounds.width() * bounds.height()),
             Self::Ellipse(bounds) => Some(std::f64::consts::FRAC_PI_4 * bounds.width() * bounds.height()),
-            Self::Polygons(polygons) => Some(polygons.iter().map(Polygon::area_px2).sum()),
+            Self::Polygons(polygons) => Some(total(polygons.iter().map(Polygon::area_px2))),
         }
     }
 
@@ -279,14 +279,20 @@ impl Shape {
 
     fn length_by(&self, distance: impl Fn(Level0Point, Level0Point) -> f64) -> Option<f64> {
         let Self::Lines(lines) = self else { return None };
-        Some(lines.iter().flat_map(|line| line.windows(2)).map(|pair| distance(pair[0], pair[1])).sum())
+        let edges = lines.iter().flat_map(|line| line.windows(2));
+        Some(total(edges.map(|pair| distance(pair[0], pair[1]))))
     }
 
     /// Returns the length of all outlines in µm, including those of holes; `None` for points and lines.
     pub fn perimeter_um(&self, mpp: MicronsPerPixel) -> Option<f64> {
-        let around = |ring: &Ring| edges(ring).map(|(a, b)| mpp.distance_um(a, b)).sum::<f64>();
-        self.is_area().then(|| self.polygons().iter().flat_map(Polygon::rings).map(around).sum())
+        let around = |ring: &Ring| total(edges(ring).map(|(a, b)| mpp.distance_um(a, b)));
+        self.is_area().then(|| total(self.polygons().iter().flat_map(Polygon::rings).map(around)))
     }
+}
+
+/// Returns the sum of lengths or areas, 0 if there are none: Rust's own sum of no numbers is -0, which would be shown.
+fn total(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, |sum, number| sum + number)
 }
 
 /// Returns the number with up to six decimals from which a sum differs only by rounding, or the sum itself.
@@ -401,6 +407,21 @@ mod tests {
         let line = Shape::Lines(vec![vec![at(0.0, 0.0), at(6.0, 16.0), at(6.0, 20.0)]]);
         assert_eq!(line.length_um(MicronsPerPixel::new(0.5, 0.25).unwrap()), Some(6.0));
         assert_eq!(line.area_px2(), None);
+    }
+
+    #[test]
+    fn what_has_no_extent_measures_zero_and_not_minus_zero() {
+        let mpp = MicronsPerPixel::square(0.5).unwrap();
+        for line in [vec![], vec![vec![]], vec![vec![at(3.0, 4.0)]]] {
+            let line = Shape::Lines(line);
+            for length in [line.length_px(), line.length_um(mpp)] {
+                assert_eq!(length.map(f64::to_bits), Some(0));
+            }
+        }
+        let nothing = Shape::Polygons(Vec::new());
+        for extent in [nothing.area_px2(), nothing.area_um2(mpp), nothing.perimeter_um(mpp)] {
+            assert_eq!(extent.map(f64::to_bits), Some(0));
+        }
     }
 
     #[test]
