@@ -6,6 +6,7 @@ use super::TrainingError;
 use super::slides::TrainingSlide;
 use histokin_core::annotation::AnnotationStore;
 use histokin_core::slide::SlideInfo;
+use histokin_core::slide::names::{self, Fit};
 use histokin_evaluation::labels::{self, COVERAGE, LabelError, Labels};
 use histokin_project::project::{ANNOTATIONS_FOLDER, LABELS_FOLDER, Project};
 
@@ -17,7 +18,10 @@ use histokin_project::project::{ANNOTATIONS_FOLDER, LABELS_FOLDER, Project};
 /// labels are for other slides.
 pub fn apply(project: &Path, which: &str, slides: &mut [TrainingSlide]) -> Result<usize, TrainingError> {
     let infos: Vec<SlideInfo> = slides.iter().map(|slide| slide.source.info().clone()).collect();
-    let find = |stem: &str| infos.iter().find(|info| names(info).iter().any(|name| name == stem)).cloned();
+    let find = |stem: &str| {
+        let fits = infos.iter().filter_map(|info| Some((fit(stem, info)?, info)));
+        fits.min_by_key(|(fit, _)| *fit).map(|(_, info)| info.clone())
+    };
     let folder = project.join(LABELS_FOLDER);
     let mut found = match which {
         "" if folder.is_dir() => labels::read_labels(&folder, &find)?,
@@ -40,9 +44,8 @@ pub fn apply(project: &Path, which: &str, slides: &mut [TrainingSlide]) -> Resul
     }
     let mut labelled = 0;
     for (slide, info) in slides.iter_mut().zip(&infos) {
-        let names = names(info);
         let mut drawn = labels::SlideLabels::default();
-        for (_, of_name) in found.slides.iter().filter(|(name, _)| names.contains(name)) {
+        for (_, of_name) in found.slides.iter().filter(|(name, _)| fit(name, info).is_some()) {
             drawn.join(of_name.clone());
         }
         let (classes, counts) = drawn.classes_of(&slide.tiles, COVERAGE);
@@ -59,8 +62,8 @@ pub fn apply(project: &Path, which: &str, slides: &mut [TrainingSlide]) -> Resul
     Ok(labelled)
 }
 
-/// Names by which a file of labels may refer to a slide.
-fn names(info: &SlideInfo) -> Vec<String> {
-    let stem = info.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    vec![info.id.0.clone(), info.name(), stem]
+/// Returns how well a name in a file of labels fits a slide; `None` if it does not.
+fn fit(name: &str, info: &SlideInfo) -> Option<Fit> {
+    let stem = info.path.file_stem().unwrap_or_default().to_string_lossy();
+    names::fit(name, &[&info.id.0, &info.name(), &stem]).filter(|fit| !fit.is_by_file_alone)
 }

@@ -12,6 +12,7 @@ mod identity;
 pub mod isolated;
 mod levels;
 mod mirax;
+pub mod names;
 mod opening;
 mod openslide;
 mod orientation;

@@ -19,7 +19,7 @@ pub use embed::{
     EmbedError, EmbedOutcome, EmbedProgress, EmbedRequest, EmbedSettings, EmbedSummary, embed_slide,
 };
 pub use export::{ExportError, Slides, answer_pages, answer_sheet, write_answer, write_matches, write_sheet};
-pub use paths::{SLIDE_EXTENSIONS, find_moved, find_slides};
+pub use paths::{find_moved, find_slides};
 pub use picture::{contact_sheet, render, thumbnail, write_picture};
 pub use selection::TileSelection;
 pub use thumbnails::ThumbnailCache;

@@ -7,14 +7,8 @@ use std::sync::Arc;
 
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::dicom::{self, Instance};
+use histokin_core::slide::names::EXTENSIONS;
 use histokin_core::slide::{self, SlideId, SlideSource};
-
-/// Extensions of files that count as slides when a folder is searched, case-insensitive. A file that the user
-/// names directly is always tried.
-pub const SLIDE_EXTENSIONS: [&str; 27] = [
-    "svs", "tif", "tiff", "btf", "tf2", "tf8", "qptiff", "ndpi", "scn", "mrxs", "bif", "vms", "vmu", "czi",
-    "dcm", "dicom", "svslide", "zvi", "lif", "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "webp",
-];
 
 /// Extensions of index files, which list the image files of one slide in the same folder.
 const INDEX_EXTENSIONS: [&str; 2] = ["vms", "vmu"];
@@ -119,7 +113,7 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
             }
             Some(Instance::Other) => {}
             Some(Instance::Unknown) | None => {
-                if has_extension(&file, &SLIDE_EXTENSIONS) {
+                if has_extension(&file, &EXTENSIONS) {
                     found.push(file);
                 }
             }

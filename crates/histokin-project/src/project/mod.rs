@@ -28,7 +28,7 @@ use histokin_core::annotation::{AnnotationClass, AnnotationStore};
 use histokin_core::concept::ConceptStore;
 use histokin_core::descriptors::{DescriptorStore, Recipe};
 use histokin_core::index::IndexCache;
-use histokin_core::slide::computed;
+use histokin_core::slide::{computed, names};
 use histokin_core::stain::StainSetting;
 use histokin_core::{durable, paths, untrusted};
 use histokin_encoder::{self as encoder, EncoderSpec};
@@ -388,7 +388,8 @@ impl Project {
         path
     }
 
-    /// Finds a slide by ID (or its first characters, at least 6), path, file name or file stem.
+    /// Finds a slide by ID (or its first characters, at least 6), path, file name or file stem. A name that no slide has
+    /// as it stands is compared [without regard to case](names::fit).
     ///
     /// # Errors
     /// [`ProjectError::NoSuchSlide`] or [`ProjectError::Ambiguous`].
@@ -396,13 +397,19 @@ impl Project {
         let wanted = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
         // Names that are not valid UTF-8 are compared in their displayed form.
         let is = |part: Option<&OsStr>| part.is_some_and(|part| part.to_string_lossy() == name);
-        let ranked: [&dyn Fn(&SlideEntry) -> bool; 6] = [
+        let fits = |entry: &SlideEntry| {
+            let part = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+            let (file, stem) = (part(entry.path().file_name()), part(entry.path().file_stem()));
+            names::fit(name, &[&file, &stem]).is_some_and(|fit| !fit.is_by_file_alone)
+        };
+        let ranked: [&dyn Fn(&SlideEntry) -> bool; 7] = [
             &|entry| entry.id.0 == name,
             &|entry| self.slide_path(entry).to_string_lossy() == wanted.to_string_lossy(),
             &|entry| is(entry.path().file_name()),
             &|entry| is(entry.path().file_stem()),
             &|entry| name.len() >= 6 && entry.id.0.starts_with(name),
             &|entry| name.len() >= 6 && entry.former_ids.iter().any(|id| id.0.starts_with(name)),
+            &fits,
         ];
         let names = |entries: &[&SlideEntry]| {
             entries.iter().map(|entry| entry.path().display().to_string()).collect::<Vec<_>>().join(", ")
