@@ -29,7 +29,7 @@ use crate::pipeline::{
     embed_slide,
 };
 use crate::project::Project;
-use crate::slide;
+use crate::slide::{self, names};
 
 /// Options of `histokin evaluate`.
 #[derive(Debug, Args)]
@@ -274,7 +274,7 @@ fn read_labels(
 ) -> anyhow::Result<()> {
     let Some(path) = &args.labels else { return Ok(()) };
     let infos = project.map(gather::infos).unwrap_or_default();
-    let read = labels::read_labels(path, &|stem| infos.get(stem).cloned())?;
+    let read = labels::read_labels(path, &|stem| names::among(stem, &infos).cloned())?;
     labels.get_or_insert_default().join(read);
     Ok(())
 }

@@ -22,7 +22,8 @@ use crate::project::{ArchiveUrl, Project, ProjectSettings};
 use crate::query::builder::{self, QueryBuilder, SlideGeometry};
 use crate::query::{
     self, AnnotationFilter, AnnotationsBySlide, Answer, DEFAULT_PATTERN, Example, Judgement, Mark, Order,
-    PatientNames, Patients, Query, QuerySettings, RankBy, Region, Scope, ShownExample, TilePosition, export,
+    PatientList, PatientNames, Patients, Query, QuerySettings, RankBy, Region, Scope, ShownExample,
+    TilePosition, export,
 };
 use crate::slide::{self, SlideId, SlideSource};
 use crate::tiling::{TileGrid, TileSettings};
@@ -382,7 +383,13 @@ fn patient_names(args: &QueryArgs, project: &Project) -> anyhow::Result<PatientN
     let names = PatientNames::new(&args.patient_pattern)
         .with_context(|| format!("--patient-pattern {:?}", args.patient_pattern))?;
     Ok(match &args.patient_list {
-        Some(path) => names.with_list(query::read_patients(path).map_err(anyhow::Error::msg)?),
+        Some(path) => {
+            let PatientList { patients, note } = query::read_patients(path).map_err(anyhow::Error::msg)?;
+            if let Some(note) = note {
+                noteln!("{}: {note}", path.display());
+            }
+            names.with_list(patients)
+        }
         None => names.with_list(project.patients()),
     })
 }

@@ -492,9 +492,11 @@ fn a_list_of_slides_tells_whose_they_are() {
     let jobs = test.session.handle(QueryCommand::SetSettings(settings.clone()));
     answer(&mut test, &jobs);
     assert!(!matches(&test).is_empty(), "all are called slide-N: of one patient");
-    let patients =
-        Ok(vec![("slide-0".to_owned(), "A".to_owned()), ("slide-1.png".to_owned(), "B".to_owned())]);
+    let patients = vec![("slide-0".to_owned(), "A".to_owned()), ("Slide-1.PNG".to_owned(), "B".to_owned())];
+    let patients = Ok(PatientList { patients, note: Some("It was read as Windows-1252.".to_owned()) });
     let jobs = test.session.absorb(QueryEvent::PatientsRead { path: "list.csv".into(), patients });
+    let told = &test.session.messages().last().unwrap().text;
+    assert!(told.contains("in the list: 2. It was read as Windows-1252."), "{told}");
     assert!(jobs.iter().any(|job| matches!(job, Job::SaveProject(_))), "the project keeps it");
     answer(&mut test, &jobs);
     assert!(matches(&test).iter().all(|(slide, _)| *slide == test.id(0)));

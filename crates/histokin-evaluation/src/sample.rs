@@ -12,7 +12,7 @@ pub use error::SampleError;
 pub(crate) use names::longer_names;
 
 use super::comparison::no_retrieval_of;
-use super::labels::{LabelCounts, Labels, Patients, SlideLabels, means_tumour};
+use super::labels::{LabelCounts, Labels, Patients, PatientsByName, SlideLabels, means_tumour};
 use super::{Class, Descriptors, Exclude, Tiles};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::number_format::counted;
@@ -217,12 +217,16 @@ impl Sample {
     /// [`SampleError`] when labels are of unknown slides or no tile takes a class.
     pub fn label(&mut self, labels: &Labels, coverage: f64, some_slides: bool) -> Result<(), SampleError> {
         let mut of_slide: BTreeMap<usize, SlideLabels> = BTreeMap::new();
-        let mut unknown = Vec::new();
+        let (mut unknown, mut elsewhere) = (Vec::new(), Vec::new());
+        let named = self.slides_named(labels.slides.keys().map(String::as_str))?;
         for (name, drawn) in &labels.slides {
-            let Some(index) = self.slide_named(name)? else {
+            let Some((index, fit)) = named.get(name.as_str()).copied().flatten() else {
                 unknown.push(name.as_str());
                 continue;
             };
+            if fit.is_by_file_alone {
+                elsewhere.push(name.as_str());
+            }
             // Several names in the labels may mean the same slide, such as its stem and its file name.
             of_slide.entry(index).or_default().join(drawn.clone());
             if let Some(patient) = labels.patients.get(name) {
@@ -232,6 +236,13 @@ impl Sample {
         if !unknown.is_empty() && (!some_slides || of_slide.is_empty()) {
             let known: Vec<&str> = self.slides.iter().map(|slide| slide.name.as_str()).collect();
             return Err(SampleError::UnknownSlides { unknown: unknown.join(", "), known: known.join(", ") });
+        }
+        self.notes.extend(labels.notes.iter().cloned());
+        if let Some(first) = elsewhere.first() {
+            self.notes.push(format!(
+                "Labels of {} in another folder, such as {first}, were taken for those with the same file name here.",
+                counted(elsewhere.len() as u64, "slide")
+            ));
         }
         self.classes = labels.classes();
         self.tumour_classes.clone_from(&labels.tumour_classes);
@@ -296,8 +307,7 @@ impl Sample {
     /// [`SampleError::NoPatient`] with the slides that have none.
     pub fn set_patients(&mut self, patients: &Patients) -> Result<(), SampleError> {
         let mut without = Vec::new();
-        let found: Vec<Option<String>> =
-            (0..self.slides.len()).map(|index| self.patient_of(index, patients)).collect::<Result<_, _>>()?;
+        let found = self.patients_told_by(patients)?;
         for (slide, patient) in self.slides.iter_mut().zip(found) {
             match patient {
                 Some(patient) => slide.patient = Some(patient),
@@ -306,6 +316,9 @@ impl Sample {
         }
         if !without.is_empty() {
             return Err(SampleError::NoPatient { slides: without.join(", ") });
+        }
+        if let Patients::Table(PatientsByName { note: Some(note), .. }) = patients {
+            self.notes.push(format!("Patients: {note}"));
         }
         self.number_patients();
         Ok(())

@@ -19,7 +19,7 @@ use histokin_core::annotation::AnnotationError;
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{self, Query, QueryError};
-use histokin_core::slide::SlideId;
+use histokin_core::slide::{SlideId, names};
 use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use histokin_project::pipeline::{
     EmbedControl, EmbedError, EmbedProgress, EmbedRequest, EmbedSettings, HsvHistogram, TileSelection,
@@ -246,7 +246,7 @@ pub fn labels_of(project: &Project) -> Result<Option<Labels>, LabelError> {
     let folder = project.root().join("labels");
     if folder.is_dir() {
         let infos = gather::infos(project);
-        labels.join(labels::read_labels(&folder, &|stem| infos.get(stem).cloned())?);
+        labels.join(labels::read_labels(&folder, &|stem| names::among(stem, &infos).cloned())?);
     }
     Ok((!labels.slides.is_empty()).then_some(labels))
 }

@@ -18,7 +18,7 @@ use crate::evaluation::readout_choice::{JudgedReadout, Judgement, ReadoutChoice,
 use crate::evaluation::report::text::{aligned, difference, figure, is_certain, percent};
 use crate::evaluation::sample::{Sample, SampleSlide, SlideFeatures};
 use crate::number_format::{counted, grouped};
-use crate::slide::{SlideInfo, SlideSource};
+use crate::slide::{SlideInfo, SlideSource, names};
 
 /// Largest number of times that each kind of readout is fitted without some of the patients.
 const FOLDS: usize = 5;
@@ -51,7 +51,9 @@ pub fn read_labels(path: &Path, slides: &[Arc<dyn SlideSource>]) -> anyhow::Resu
     let stem = |info: &SlideInfo| info.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let infos: HashMap<String, SlideInfo> =
         slides.iter().filter_map(|slide| Some((stem(slide.info())?, slide.info().clone()))).collect();
-    Ok(labels::read_labels(path, &|stem| infos.get(stem).cloned())?)
+    let labels = labels::read_labels(path, &|stem| names::among(stem, &infos).cloned())?;
+    labels.notes.iter().for_each(|note| noteln!("{note}"));
+    Ok(labels)
 }
 
 impl Judging {

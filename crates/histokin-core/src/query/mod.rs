@@ -17,6 +17,7 @@ mod example;
 pub mod export;
 mod mark;
 mod own;
+mod patient_table;
 mod patients;
 pub mod similarity_map;
 mod slides;
@@ -44,7 +45,11 @@ pub use history::{
     pair,
 };
 pub use mark::{Mark, Order, RankBy};
-pub use patients::{DEFAULT_PATTERN, PatientNames, Patients, read_patients};
+pub use patient_table::{
+    FILE_COLUMNS, PATIENT_COLUMNS, PatientList, PatientTableError, SLIDE_COLUMNS, read_patient_table,
+    read_patients,
+};
+pub use patients::{DEFAULT_PATTERN, PatientNames, Patients};
 pub use slides::{HISTOGRAM_BINS, SlideElsewhere, SlideRank, asking, compared};
 
 use asked::{Asked, Found};

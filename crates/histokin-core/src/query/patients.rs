@@ -1,13 +1,13 @@
 //! Assignment of slides to patients, by a list of slides or by their file names.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::Path;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, EnumString};
 
-use crate::table::Table;
+use crate::slide::names;
 
 /// Restriction of the search by patient.
 #[derive(
@@ -35,7 +35,9 @@ pub const DEFAULT_PATTERN: &str = r"^(TCGA-[^-]+-[^-]+|[^_\s.\-]+)";
 pub struct PatientNames {
     pattern: Regex,
     /// Patients by file name or stem.
-    listed: BTreeMap<String, String>,
+    listed: HashMap<String, String>,
+    /// The same by each form of the name ([`names::forms`]); `None` where slides of several patients have it.
+    by_form: HashMap<String, Option<String>>,
 }
 
 impl PatientNames {
@@ -44,7 +46,7 @@ impl PatientNames {
     /// # Errors
     /// When the pattern is not a valid regular expression.
     pub fn new(pattern: &str) -> Result<Self, regex::Error> {
-        Ok(Self { pattern: Regex::new(pattern)?, listed: BTreeMap::new() })
+        Ok(Self { pattern: Regex::new(pattern)?, listed: HashMap::new(), by_form: HashMap::new() })
     }
 
     /// Creates the assignment by [`DEFAULT_PATTERN`].
@@ -52,60 +54,34 @@ impl PatientNames {
         Self::new(DEFAULT_PATTERN).expect("a test compiles this pattern")
     }
 
-    /// Adds a list of pairs (file name or stem, patient), which takes precedence over the pattern.
+    /// Adds a list of pairs (file name or stem, patient), which takes precedence over the pattern. A name that is not a
+    /// slide's as it stands is compared in its [forms](names::forms).
     pub fn with_list(self, list: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { listed: list.into_iter().collect(), ..self }
+        let listed: HashMap<String, String> = list.into_iter().collect();
+        let mut by_form: HashMap<String, Option<String>> = HashMap::new();
+        for (name, patient) in &listed {
+            for form in names::forms(name) {
+                let known = by_form.entry(form).or_insert_with(|| Some(patient.clone()));
+                if known.as_ref() != Some(patient) {
+                    *known = None;
+                }
+            }
+        }
+        Self { listed, by_form, ..self }
     }
 
     /// Returns the patient of a slide's file; `None` if neither list nor pattern gives one.
     pub fn of(&self, path: &Path) -> Option<String> {
         let stem = path.file_stem()?.to_str()?;
-        let listed = path.file_name().and_then(|name| self.listed.get(name.to_str()?));
-        if let Some(patient) = listed.or_else(|| self.listed.get(stem)) {
+        let own: Vec<&str> = path.file_name()?.to_str().into_iter().chain([stem]).collect();
+        let by_form = |name: &&str| self.by_form.get(&names::plain(name))?.as_ref();
+        let listed = own.iter().find_map(|name| self.listed.get(*name));
+        if let Some(patient) = listed.or_else(|| own.iter().find_map(by_form)) {
             return Some(patient.clone());
         }
         let found = self.pattern.captures(stem)?;
         Some(found.get(1).or_else(|| found.get(0))?.as_str().to_owned())
     }
-}
-
-/// Reads slides and their patients from a [`Table`] with the columns `slide` or `file`, and `patient`. Returns each name
-/// once.
-///
-/// # Errors
-/// A message that names the file, when it cannot be read, lacks a column, or gives two patients for one name.
-pub fn read_patients(path: &Path) -> Result<Vec<(String, String)>, String> {
-    let wrong = |reason: String| format!("{}: {reason}", path.display());
-    let Table { mut reader, .. } = Table::open(path).map_err(|error| wrong(error.to_string()))?;
-    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
-    let column = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
-    let patient = column("patient").ok_or_else(|| wrong("there is no column named patient".to_owned()))?;
-    let names: Vec<usize> = ["file", "slide"].into_iter().filter_map(column).collect();
-    if names.is_empty() {
-        return Err(wrong("there is no column named slide or file".to_owned()));
-    }
-    let mut patients: BTreeMap<String, String> = BTreeMap::new();
-    for row in reader.records() {
-        let row = row.map_err(|error| wrong(error.to_string()))?;
-        let text = |column: usize| row.get(column).unwrap_or_default();
-        if text(patient).is_empty() {
-            continue;
-        }
-        for name in names.iter().map(|column| text(*column)).filter(|name| !name.is_empty()) {
-            // A list may give files with their paths.
-            let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-            let known = patients.entry(name.to_owned()).or_insert_with(|| text(patient).to_owned());
-            if known != text(patient) {
-                return Err(wrong(format!(
-                    "line {}: {name} is of patient {} here, but of {known} before; give slides of different patients \
-                     different file names",
-                    row.position().map_or(0, csv::Position::line),
-                    text(patient)
-                )));
-            }
-        }
-    }
-    Ok(patients.into_iter().collect())
 }
 
 impl Patients {
@@ -144,26 +120,17 @@ mod tests {
         let listed = PatientNames::usual().with_list(list);
         assert!(Patients::Same.accept(&listed, Path::new("x/PA05_a.svs"), Path::new("y/PA06_a.svs")));
         assert_eq!(listed.of(Path::new("PA07_b.svs")).as_deref(), Some("PA07"), "not on the list");
+        assert_eq!(
+            listed.of(Path::new("pa06_A.ndpi")).as_deref(),
+            Some("P1"),
+            "the same name in other letters"
+        );
+        let two = [("a.svs".to_owned(), "P1".to_owned()), ("a.tif".to_owned(), "P2".to_owned())];
+        let listed = PatientNames::usual().with_list(two);
+        assert_eq!(listed.of(Path::new("A.tif")).as_deref(), Some("P2"));
+        assert_eq!(listed.of(Path::new("a.ndpi")).as_deref(), Some("a"), "it may be either");
         let own = PatientNames::new(r"case(\d+)").unwrap();
         assert_eq!(own.of(Path::new("x-case12-b.svs")).as_deref(), Some("12"));
         assert!(PatientNames::new("(").is_err());
-    }
-
-    #[test]
-    fn a_list_of_slides_names_patients() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("slides.csv");
-        std::fs::write(&path, "slide,file,patient\nPA01,a/PA01.tif,P 1\nPA02,,P2\nPA03,PA03.tif,\n").unwrap();
-        let pair = |slide: &str, patient: &str| (slide.to_owned(), patient.to_owned());
-        let wanted = [pair("PA01", "P 1"), pair("PA01.tif", "P 1"), pair("PA02", "P2")];
-        assert_eq!(read_patients(&path).unwrap(), wanted);
-        std::fs::write(&path, "Slide;Patient\r\nPA01;P 1\r\n").unwrap();
-        assert_eq!(read_patients(&path).unwrap(), [pair("PA01", "P 1")]);
-        std::fs::write(&path, "file,patient\na/s.svs,P1\nb/t.svs,P1\nb/s.svs,P2\n").unwrap();
-        let error = read_patients(&path).unwrap_err();
-        assert!(error.contains("line 4: s.svs is of patient P2 here, but of P1 before"), "{error}");
-        std::fs::write(&path, "slide,organ\na,lung\n").unwrap();
-        let error = read_patients(&path).unwrap_err();
-        assert!(error.contains("slides.csv") && error.contains("patient"), "{error}");
     }
 }

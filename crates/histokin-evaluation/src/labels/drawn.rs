@@ -39,7 +39,7 @@ pub fn read_annotations(
 ) -> Result<(SlideLabels, Vec<String>), LabelError> {
     let mut file = annotation::read_file(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let is_whole = file.left_out.count == 0 && file.parts_left_out.count == 0;
+    let is_whole = file.left_out.count == 0 && file.parts_left_out.count == 0 && !file.is_encoding_guessed;
     let notes =
         if is_whole { Vec::new() } else { file.notes.iter().map(|note| format!("{name}: {note}")).collect() };
     if let Some(info) = info {

@@ -38,38 +38,53 @@ pub fn read_folder(folder: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> R
     if used == 0 {
         return Err(LabelError::file(
             folder,
-            "no labels here; a folder may contain tables (.csv) and, named after their slides, annotations (.geojson, .xml) or masks (.png, .tif)",
+            "no labels here; a folder may contain tables (.csv, .tsv) and, named after their slides, annotations (.geojson, .xml) or masks (.png, .tif)",
         ));
     }
     Ok(labels)
 }
 
+/// Returns the path without the extension of compressed files.
+fn unpacked(path: &Path) -> PathBuf {
+    let is_packed = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("gz") || ending.eq_ignore_ascii_case("zip"));
+    if is_packed { path.with_extension("") } else { path.to_owned() }
+}
+
+/// Returns the extension of a file, or of what is compressed in it, in lower case.
 fn ending(path: &Path) -> String {
-    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+    unpacked(path).extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
 fn is_supported(path: &Path) -> bool {
-    matches!(ending(path).as_str(), "csv" | "geojson" | "json" | "xml" | "png" | "tif" | "tiff")
+    // macOS keeps metadata of files on foreign disks in hidden files with the same extension.
+    let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    !is_hidden
+        && matches!(
+            ending(path).as_str(),
+            "csv" | "tsv" | "geojson" | "json" | "xml" | "annotations" | "png" | "tif" | "tiff"
+        )
 }
 
 /// Returns the stem of the slide that a file belongs to: the file's stem without a mask suffix.
 fn slide_stem(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = unpacked(path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     ["_mask", "-mask", ".mask"].iter().find_map(|mark| stem.strip_suffix(mark)).unwrap_or(&stem).to_owned()
 }
 
 fn read_file(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
     match ending(path).as_str() {
-        "csv" => read_table(path),
+        "csv" | "tsv" => read_table(path),
         "png" | "tif" | "tiff" => read_mask(path, find),
-        "geojson" | "json" | "xml" => {
+        "geojson" | "json" | "xml" | "annotations" => {
             let stem = slide_stem(path);
             let (drawn, notes) = read_annotations(path, find(&stem).as_ref())?;
             Ok(Labels { slides: [(stem, drawn)].into(), notes, ..Labels::default() })
         }
         _ => Err(LabelError::file(
             path,
-            "labels are a table (.csv), or annotations (.geojson, .xml) and masks (.png, .tif) named after their slides",
+            "labels are a table (.csv, .tsv), or annotations (.geojson, .xml) and masks (.png, .tif) named after their slides",
         )),
     }
 }
@@ -184,6 +199,22 @@ mod tests {
         let narrow = |_: &str| Some(info(4000, 4000));
         let wrong = read_labels(&folder.path().join("slide_mask.png"), &narrow).unwrap_err();
         assert!(wrong.to_string().contains("not the same shape"), "{wrong}");
+    }
+
+    #[test]
+    fn compressed_annotations_count_and_hidden_files_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,0]]]},
+            "properties":{"classification":"Tumor"}}"#;
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
+        std::fs::write(folder.path().join("a.svs.geojson.gz"), packed.finish().unwrap()).unwrap();
+        std::fs::write(folder.path().join("._a.geojson"), b"\0\x05\x16\x07Mac OS X").unwrap();
+        std::fs::write(folder.path().join("b.tsv"), "Slide\tX\tY\tWidth\tHeight\tClass\nb\t0\t0\t9\t9\tS\n")
+            .unwrap();
+        let labels = read_labels(folder.path(), &|_| None).unwrap();
+        assert_eq!(labels.slides.keys().collect::<Vec<_>>(), ["a.svs", "b"]);
+        assert_eq!(labels.classes(), ["S", "Tumor"]);
     }
 
     #[test]

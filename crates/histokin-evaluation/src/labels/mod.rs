@@ -17,7 +17,7 @@ pub use coverage::covered;
 pub use drawn::{of_annotations, read_annotations};
 pub use folder::{read_folder, read_labels};
 pub use histokin_core::annotation::means_tumour;
-pub use patients::Patients;
+pub use patients::{Patients, PatientsByName};
 pub use table::read_table;
 
 /// Default fraction of a tile that a class must cover to become its label.
@@ -204,6 +204,15 @@ pub enum LabelError {
 impl LabelError {
     fn file(path: &Path, reason: impl ToString) -> Self {
         Self::File { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    /// Makes an error of opening a table.
+    fn of_io(path: &Path, source: std::io::Error) -> Self {
+        match source.kind() {
+            // It could be read, but is no table.
+            std::io::ErrorKind::InvalidData => Self::file(path, source),
+            _ => Self::Io { path: path.to_owned(), source },
+        }
     }
 }
 

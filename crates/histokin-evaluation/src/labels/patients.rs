@@ -5,58 +5,56 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::LabelError;
-use histokin_core::table::Table;
+use histokin_core::query::{PatientTableError, read_patient_table};
+
+/// Patients by the names of their slides, from a table.
+#[derive(Debug, Clone, Default)]
+pub struct PatientsByName {
+    /// Patient of each name.
+    pub patients: BTreeMap<String, String>,
+    /// Sentence for the reader, if the encoding of the table had to be guessed.
+    pub note: Option<String>,
+}
 
 /// How the patient of a slide is found.
 #[derive(Debug, Clone)]
 pub enum Patients {
-    /// Patients by slide name, from a CSV file `slide,patient`.
-    Table(BTreeMap<String, String>),
+    /// A table of slides and patients.
+    Table(PatientsByName),
     /// The first group of a regular expression applied to the slide's names, or the whole match without a
     /// group.
     Pattern(regex::Regex),
 }
 
 impl Patients {
-    /// Reads a [`Table`] with the columns `slide` and `patient`. Rows without a patient are passed over.
+    /// Reads a table of slides and patients ([`read_patient_table`]). Rows without a patient are passed over.
     ///
     /// # Errors
     /// [`LabelError`] with the line that cannot be read, or that contradicts an earlier one.
     pub fn read(path: &Path) -> Result<Self, LabelError> {
         let at = |line: u64, reason: String| LabelError::Line { path: path.to_owned(), line, reason };
-        let wrong =
-            |error: csv::Error| at(error.position().map_or(1, csv::Position::line), error.to_string());
-        let Table { mut reader, .. } =
-            Table::open(path).map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
-        let header = reader.headers().map_err(wrong)?;
-        let find = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
-        let (Some(slide), Some(patient)) = (find("slide"), find("patient")) else {
-            return Err(at(1, "the first line must name the columns slide and patient".to_owned()));
-        };
-        let mut table: BTreeMap<String, String> = BTreeMap::new();
-        for row in reader.records() {
-            let row = row.map_err(wrong)?;
-            let text = |column: usize| row.get(column).unwrap_or_default();
-            let (slide, patient) = (text(slide), text(patient));
-            if slide.is_empty() || patient.is_empty() {
-                continue;
-            }
-            let known = table.entry(slide.to_owned()).or_insert_with(|| patient.to_owned());
-            if known != patient {
-                let line = row.position().map_or(0, csv::Position::line);
-                return Err(at(
-                    line,
-                    format!("slide {slide} is of patient {patient} here, but of {known} before"),
-                ));
+        let table = read_patient_table(path).map_err(|error| match error {
+            PatientTableError::Io(source) => LabelError::of_io(path, source),
+            PatientTableError::Line(error) => at(error.line, error.reason),
+        })?;
+        let mut patients: BTreeMap<String, String> = BTreeMap::new();
+        for row in table.rows {
+            for slide in row.names {
+                let known = patients.entry(slide.clone()).or_insert_with(|| row.patient.clone());
+                if *known != row.patient {
+                    let reason =
+                        format!("slide {slide} is of patient {} here, but of {known} before", row.patient);
+                    return Err(at(row.line, reason));
+                }
             }
         }
-        Ok(Self::Table(table))
+        Ok(Self::Table(PatientsByName { patients, note: table.note }))
     }
 
     /// Returns the patient of a slide by any of its `names` (ID, file name and stem).
     pub fn of(&self, names: &[&str]) -> Option<String> {
         match self {
-            Self::Table(table) => names.iter().find_map(|name| table.get(*name)).cloned(),
+            Self::Table(table) => names.iter().find_map(|name| table.patients.get(*name)).cloned(),
             Self::Pattern(pattern) => names.iter().find_map(|name| {
                 let found = pattern.captures(name)?;
                 found.get(1).or(found.get(0)).map(|part| part.as_str().to_owned())
@@ -109,6 +107,10 @@ mod tests {
         std::fs::write(&path, "Slide;Patient\r\na.svs;P1\r\nb;\r\nc;\r\n").unwrap();
         let patients = Patients::read(&path).unwrap();
         assert_eq!((patients.of(&["a.svs"]).as_deref(), patients.of(&["b"])), (Some("P1"), None));
+        std::fs::write(&path, b"case_id,slide_id,label\nM\xfcller,a,tumor\n").unwrap();
+        let patients = Patients::read(&path).unwrap();
+        assert_eq!(patients.of(&["a"]).as_deref(), Some("Müller"));
+        assert!(matches!(patients, Patients::Table(PatientsByName { note: Some(_), .. })), "{patients:?}");
         std::fs::write(&path, "slide,patient\na,P1\na,P1\na,P2\n").unwrap();
         let wrong = Patients::read(&path).unwrap_err().to_string();
         assert!(wrong.contains("line 4") && wrong.contains("P2") && wrong.contains("P1"), "{wrong}");

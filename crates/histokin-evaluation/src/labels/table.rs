@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{Area, LabelError, Labels};
 use histokin_core::geometry::Level0Rect;
-use histokin_core::table::Table;
+use histokin_core::query::{FILE_COLUMNS, PATIENT_COLUMNS, SLIDE_COLUMNS};
+use histokin_core::table::{Row, Table, TableError};
 
 /// Reads a [`Table`] of tiles or regions in level-0 pixels. Columns may be in any order; other columns are
 /// ignored. Every row becomes an area, and tiles covered by it take its class.
@@ -12,34 +13,20 @@ use histokin_core::table::Table;
 /// # Errors
 /// [`LabelError`] with the line of the first invalid row; a table is never read in part.
 pub fn read_table(path: &Path) -> Result<Labels, LabelError> {
-    let mut table = Table::open(path).map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
-    let columns = Columns::of(table.reader.headers().map_err(|error| malformed(path, &error))?, path)?;
+    let wrong = |TableError { line, reason }| LabelError::Line { path: path.to_owned(), line, reason };
+    let mut table = Table::open(path).map_err(|source| LabelError::of_io(path, source))?;
+    let columns = Columns::of(&table).map_err(wrong)?;
     let mut labels = Labels::default();
-    let mut row = csv::StringRecord::new();
-    while table.reader.read_record(&mut row).map_err(|error| malformed(path, &error))? {
-        let line = row.position().map_or(0, csv::Position::line);
-        columns.add_row(&row, &table, &mut labels).map_err(|reason| LabelError::Line {
-            path: path.to_owned(),
-            line,
-            reason,
-        })?;
+    let mut row = Row::default();
+    while table.read_row(&mut row).map_err(wrong)? {
+        columns.add_row(&row, &table, &mut labels).map_err(|reason| wrong(row.wrong(reason)))?;
     }
     if labels.slides.is_empty() {
         return Err(LabelError::file(path, "it has no rows; give one row per tile or region"));
     }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    labels.notes.extend(table.note.map(|note| format!("{name}: {note}")));
     Ok(labels)
-}
-
-fn malformed(path: &Path, error: &csv::Error) -> LabelError {
-    let line = error.position().map_or(1, csv::Position::line);
-    let reason = match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("it has {len} fields, but the first line has {expected_len}")
-        }
-        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8 text".to_owned(),
-        _ => error.to_string(),
-    };
-    LabelError::Line { path: path.to_owned(), line, reason }
 }
 
 /// Index of each column.
@@ -53,32 +40,29 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(header: &csv::StringRecord, path: &Path) -> Result<Self, LabelError> {
-        let find = |names: &[&str]| {
-            header.iter().position(|column| names.iter().any(|name| column.eq_ignore_ascii_case(name)))
-        };
+    fn of(table: &Table) -> Result<Self, TableError> {
         let need = |names: &[&str]| {
-            find(names).ok_or_else(|| LabelError::Line {
-                path: path.to_owned(),
-                line: 1,
-                reason: format!(
-                    "there is no column {:?}; the first line must name slide, x, y, width, height and label",
-                    names[0]
-                ),
+            table.column(names)?.ok_or_else(|| {
+                TableError::of_header(format!(
+                    "there is no column {:?}; the first line must name slide, x, y, width, height and label, but names {}",
+                    names[0],
+                    table.shown_header()
+                ))
             })
         };
+        let slides: Vec<&str> = SLIDE_COLUMNS.into_iter().chain(FILE_COLUMNS).collect();
         Ok(Self {
-            slide: need(&["slide"])?,
-            rect: [need(&["x"])?, need(&["y"])?, need(&["width"])?, need(&["height"])?],
+            slide: need(&slides)?,
+            rect: [need(&["x"])?, need(&["y"])?, need(&["width", "w"])?, need(&["height", "h"])?],
             label: need(&["label", "class"])?,
-            is_tumour: find(&["is_tumour", "is_tumor"]),
-            patient: find(&["patient"]),
+            is_tumour: table.column(&["istumour", "istumor"])?,
+            patient: table.column(&PATIENT_COLUMNS)?,
         })
     }
 
     /// Adds the area in a row to `labels`.
-    fn add_row(&self, row: &csv::StringRecord, table: &Table, labels: &mut Labels) -> Result<(), String> {
-        let text = |column: usize| row.get(column).unwrap_or_default();
+    fn add_row(&self, row: &Row, table: &Table, labels: &mut Labels) -> Result<(), String> {
+        let text = |column: usize| row.text(column);
         let number = |column: usize| {
             let text = text(column);
             table.number(text).ok_or_else(|| format!("{text:?} is not a number"))
@@ -124,7 +108,7 @@ impl Columns {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Labels, LabelError> {
+    fn read(text: impl AsRef<[u8]>) -> Result<Labels, LabelError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.csv");
         std::fs::write(&path, text).unwrap();
@@ -149,6 +133,12 @@ mod tests {
                 .unwrap();
         let area = &labels.slides["a.svs"].areas["Fett; Haut"][0];
         assert_eq!(*area, Area::rectangle(&Level0Rect::new(1, 2, 30, 40)));
+        assert!(labels.notes.is_empty(), "{:?}", labels.notes);
+        let labels =
+            read(b"sep=;\r\nSlide ID;X;Y;Width;Height;Class\r\na;1;2;30;40;Dr\xfcse\r\n;;;;;\r\n".as_slice())
+                .unwrap();
+        assert_eq!(labels.classes(), ["Drüse"]);
+        assert!(labels.notes[0].starts_with("labels.csv: ") && labels.notes[0].contains("Windows-1252"));
         let wrong = read("slide,x,y,width,height,label\na,\"1,500\",2,3,4,t\n").unwrap_err().to_string();
         assert!(wrong.contains("line 2") && wrong.contains("\"1,500\""), "{wrong}");
     }
@@ -162,6 +152,10 @@ mod tests {
         assert!(wrong.contains("line 3") && wrong.contains("\"one\""), "{wrong}");
         assert!(message(&format!("{header}a,1,2,0,4,t\n")).contains("no area"));
         assert!(message(&format!("{header}a,1,2\n")).contains("line 2"));
+        let wrong = message(&format!("{header}a,1,2,3,4,t, u\n"));
+        assert!(wrong.contains("line 2") && wrong.contains("7 fields"), "{wrong}");
+        assert!(message("slide,x,y,width,height,label,label\n").contains("several columns are named label"));
+        assert!(message("PK\u{3}\u{4}").ends_with("save the sheet as CSV (UTF-8)"));
         assert!(message(header).contains("no rows"));
     }
 

@@ -1,9 +1,11 @@
 //! Which slide of the sample a name in labels or in a list of patients means.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::{Sample, SampleError, SampleSlide};
-use crate::labels::{Labels, Patients, SlideLabels};
+use crate::labels::{Labels, Patients, PatientsByName, SlideLabels};
+use histokin_core::slide::names::{self, Fit};
 use histokin_core::slide::{SlideError, SlideInfo};
 
 impl SampleSlide {
@@ -24,7 +26,8 @@ impl SampleSlide {
     /// Returns the labels under any name of the slide, if there are any; other slides may share the name.
     pub fn labels(&self, labels: &Labels) -> Option<SlideLabels> {
         let names = self.names();
-        let own = labels.slides.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        let fits = |name: &str| names::fit(name, &names).is_some_and(|fit| !fit.is_by_file_alone);
+        let own = labels.slides.iter().filter(|(name, _)| fits(name));
         own.map(|(_, drawn)| drawn.clone()).reduce(|mut all, drawn| {
             all.join(drawn);
             all
@@ -55,18 +58,18 @@ pub(crate) fn longer_names(path: &Path) -> Vec<String> {
 }
 
 impl Sample {
-    /// Returns the index of the slide that labels call `name`, if there is one.
+    /// Returns the index of the slide that labels call `name`, if there is one, and how well the name fits it.
     ///
     /// # Errors
     /// [`SampleError::SharedName`] if there are several.
-    pub(super) fn slide_named(&self, name: &str) -> Result<Option<usize>, SampleError> {
-        let rank = |slide: &SampleSlide| slide.names().iter().position(|one| *one == name);
+    fn slide_fitting(&self, name: &str) -> Result<Option<(usize, Fit)>, SampleError> {
+        let fits: Vec<Option<Fit>> =
+            self.slides.iter().map(|slide| names::fit(name, &slide.names())).collect();
         // The name of one slide's file may be that of another one without its extension.
-        let Some(best) = self.slides.iter().filter_map(rank).min() else { return Ok(None) };
-        let named: Vec<usize> =
-            (0..self.slides.len()).filter(|index| rank(&self.slides[*index]) == Some(best)).collect();
+        let Some(best) = fits.iter().flatten().min().copied() else { return Ok(None) };
+        let named: Vec<usize> = (0..fits.len()).filter(|index| fits[*index] == Some(best)).collect();
         match named[..] {
-            [index] => Ok(Some(index)),
+            [index] => Ok(Some((index, best))),
             _ => Err(SampleError::SharedName {
                 name: name.to_owned(),
                 count: named.len(),
@@ -75,29 +78,67 @@ impl Sample {
         }
     }
 
-    /// Returns the patient of the slide `index`, if `patients` tell it.
+    /// Returns the index of the slide that each of the `names` means and how well it fits, `None` for those that mean no
+    /// slide here. A name with another folder than the slide's means it only if no other name does: otherwise it is of another slide with the
+    /// same file name.
     ///
     /// # Errors
-    /// [`SampleError::SharedName`] if a table tells it by a name that other slides have, too.
-    pub(super) fn patient_of(
+    /// [`SampleError::SharedName`] if a name may mean several slides.
+    pub(super) fn slides_named<'a>(
         &self,
-        index: usize,
-        patients: &Patients,
-    ) -> Result<Option<String>, SampleError> {
-        let slide = &self.slides[index];
-        let Patients::Table(table) = patients else {
-            // A pattern is not meant for folders.
-            let file = slide.also.last().unwrap_or(&slide.name);
-            return Ok(patients.of(&[slide.name.as_str(), slide.id.as_str(), file.as_str()]));
-        };
-        for name in slide.names() {
-            if let Some(patient) = table.get(name)
-                && self.slide_named(name)? == Some(index)
-            {
-                return Ok(Some(patient.clone()));
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<BTreeMap<&'a str, Option<(usize, Fit)>>, SampleError> {
+        let mut found: BTreeMap<&str, Option<(usize, Fit)>> = BTreeMap::new();
+        let mut names_of: HashMap<usize, usize> = HashMap::new();
+        for name in names {
+            let fitting = self.slide_fitting(name)?;
+            if let Some((index, _)) = fitting {
+                *names_of.entry(index).or_default() += 1;
             }
+            found.insert(name, fitting);
         }
-        Ok(None)
+        let is_certain =
+            |(index, fit): &(usize, Fit)| !fit.is_by_file_alone || names_of.get(index) == Some(&1);
+        found.values_mut().for_each(|fitting| *fitting = fitting.filter(is_certain));
+        Ok(found)
+    }
+
+    /// Returns the patients of the slides, as far as `patients` tell them.
+    ///
+    /// # Errors
+    /// [`SampleError::SharedName`] if a table tells one by a name that other slides have, too.
+    pub(super) fn patients_told_by(&self, patients: &Patients) -> Result<Vec<Option<String>>, SampleError> {
+        let Patients::Table(PatientsByName { patients: table, .. }) = patients else {
+            let of = |slide: &SampleSlide| {
+                // A pattern is not meant for folders.
+                let file = slide.also.last().unwrap_or(&slide.name);
+                patients.of(&[slide.name.as_str(), slide.id.as_str(), file.as_str()])
+            };
+            return Ok(self.slides.iter().map(of).collect());
+        };
+        let mut by_form: HashMap<String, Vec<&str>> = HashMap::new();
+        for name in table.keys() {
+            names::forms(name).into_iter().for_each(|form| by_form.entry(form).or_default().push(name));
+        }
+        (0..self.slides.len())
+            .map(|index| -> Result<Option<String>, SampleError> {
+                let own = self.slides[index].names();
+                let similar = own.iter().filter_map(|name| by_form.get(&names::plain(name))).flatten();
+                let mut fitting: Vec<(Fit, &str)> =
+                    similar.filter_map(|name| Some((names::fit(name, &own)?, *name))).collect();
+                fitting.sort();
+                fitting.dedup();
+                let is_one_of_several = fitting.len() > 1;
+                for (fit, name) in fitting {
+                    if !(fit.is_by_file_alone && is_one_of_several)
+                        && self.slide_fitting(name)?.is_some_and(|(slide, _)| slide == index)
+                    {
+                        return Ok(table.get(name).cloned());
+                    }
+                }
+                Ok(None)
+            })
+            .collect()
     }
 }
 
@@ -125,30 +166,50 @@ mod tests {
     #[test]
     fn a_name_means_one_slide_or_is_refused() {
         let sample = sample();
+        let named = |name: &str| Ok(sample.slide_fitting(name)?.map(|(index, _)| index));
         for (name, index) in [("2f", 1), ("P2/a.svs", 1), ("/s/P1/a.svs", 0), ("b.svs", 2), ("b.tif", 3)] {
-            assert_eq!(sample.slide_named(name), Ok(Some(index)), "{name}");
+            assert_eq!(named(name), Ok(Some(index)), "{name}");
         }
-        assert_eq!(sample.slide_named("c"), Ok(None));
+        assert_eq!(named("c"), Ok(None));
         for (name, slides) in [
             ("a", "/s/P1/a.svs, /s/P2/a.svs"),
             ("a.svs", "/s/P1/a.svs, /s/P2/a.svs"),
             ("b", "/s/P2/b.svs, /s/P2/b.tif"),
         ] {
-            let error = sample.slide_named(name).unwrap_err().to_string();
+            let error: SampleError = named(name).unwrap_err();
+            let error = error.to_string();
             assert!(error.contains(slides) && error.contains(&format!("{name:?}")), "{error}");
         }
     }
 
     #[test]
+    fn names_of_other_systems_mean_a_slide_unless_another_name_does() {
+        let sample = sample();
+        let named = |names: &[&'static str]| {
+            let found = sample.slides_named(names.iter().copied()).unwrap();
+            names.iter().map(|name| found[name].map(|(index, _)| index)).collect::<Vec<_>>()
+        };
+        assert_eq!(named(&["P1\\A.SVS", "D:\\s\\p2\\a.svs", "C:\\x\\b.svs"]), [Some(0), Some(1), Some(2)]);
+        // Two other folders, or another folder beside the slide's own.
+        assert_eq!(named(&["x/b.svs", "y/b.svs"]), [None, None]);
+        assert_eq!(named(&["x/b.svs", "P2/b.svs"]), [None, Some(2)]);
+        assert!(sample.slides_named(["x/a.svs"].into_iter()).is_err(), "there are two such files");
+    }
+
+    #[test]
     fn patients_are_told_by_names_that_mean_one_slide() {
         let patients = |pairs: &[(&str, &str)]| {
-            Patients::Table(
-                pairs.iter().map(|(slide, patient)| ((*slide).to_owned(), (*patient).to_owned())).collect(),
-            )
+            let pairs = pairs.iter().map(|(slide, patient)| ((*slide).to_owned(), (*patient).to_owned()));
+            Patients::Table(PatientsByName { patients: pairs.collect(), note: None })
         };
         let all = [("P1/a.svs", "X"), ("2f", "Y"), ("b.svs", "Z"), ("b.tif", "Z")];
         let mut told = sample();
         told.set_patients(&patients(&all)).unwrap();
+        let found: Vec<Option<&str>> = told.slides.iter().map(|slide| slide.patient.as_deref()).collect();
+        assert_eq!(found, [Some("X"), Some("Y"), Some("Z"), Some("Z")]);
+        let windows = [("D:\\P1\\A.svs", "X"), ("D:\\P2\\A.svs", "Y"), ("E:\\B.svs", "Z"), ("B.TIF", "Z")];
+        let mut told = sample();
+        told.set_patients(&patients(&windows)).unwrap();
         let found: Vec<Option<&str>> = told.slides.iter().map(|slide| slide.patient.as_deref()).collect();
         assert_eq!(found, [Some("X"), Some("Y"), Some("Z"), Some("Z")]);
         let shared = sample().set_patients(&patients(&[("a", "X"), ("b.svs", "Z"), ("b.tif", "Z")]));

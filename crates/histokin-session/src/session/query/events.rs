@@ -7,7 +7,7 @@ use super::super::ArchiveAnswer;
 use histokin_core::descriptors::Recipe;
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
-use histokin_core::query::{Answer, QueryError, QueryHistory, ShownExample};
+use histokin_core::query::{Answer, PatientList, QueryError, QueryHistory, ShownExample};
 use histokin_core::slide::SlideId;
 
 /// A report on a query.
@@ -45,8 +45,8 @@ pub enum QueryEvent {
     PatientsRead {
         /// Path of the file.
         path: PathBuf,
-        /// Pairs of slide and patient, or why the file could not be read.
-        patients: Result<Vec<(String, String)>, String>,
+        /// Slides and their patients, or why the file could not be read.
+        patients: Result<PatientList, String>,
     },
     /// The recipes by which slides of the project have been embedded.
     RecipesFound(Vec<Recipe>),

@@ -1,19 +1,19 @@
 //! Searching for the current query, settings, and what becomes of answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexSet;
 
-use super::super::{ArchiveProgress, Job, SearchRequest, Session};
+use super::super::{ArchiveProgress, Job, SearchRequest, Session, SlideState};
 use super::MOST_MATCHES;
 use histokin_core::geometry::Level0Rect;
 use histokin_core::query::{
-    AnnotationFilter, AnnotationsBySlide, Answer, Example, PatientNames, Patients, Query, QueryError,
-    QuerySettings, ShownExample, TilePosition, builder,
+    AnnotationFilter, AnnotationsBySlide, Answer, Example, PatientList, PatientNames, Patients, Query,
+    QueryError, QuerySettings, ShownExample, TilePosition, builder,
 };
-use histokin_core::slide::SlideId;
+use histokin_core::slide::{SlideId, names};
 
 impl Session {
     pub(in crate::session) fn clear_query(&mut self) -> Vec<Job> {
@@ -60,24 +60,24 @@ impl Session {
     }
 
     /// Takes in the list of patients by slide.
-    pub(super) fn patients_read(
-        &mut self,
-        path: &Path,
-        read: Result<Vec<(String, String)>, String>,
-    ) -> Vec<Job> {
+    pub(super) fn patients_read(&mut self, path: &Path, read: Result<PatientList, String>) -> Vec<Job> {
         match read {
-            Ok(list) => {
-                let known = |name: &str| {
-                    self.slides.list.iter().any(|state| {
-                        let path = &state.source.info().path;
-                        path.file_name().is_some_and(|file| file == name)
-                            || path.file_stem().is_some_and(|stem| stem == name)
-                    })
+            Ok(PatientList { patients, note }) => {
+                let listed: HashSet<String> =
+                    patients.iter().flat_map(|(name, _)| names::forms(name)).collect();
+                let is_listed = |state: &&SlideState| {
+                    let path = &state.source.info().path;
+                    let own = [path.file_name(), path.file_stem()].into_iter().flatten();
+                    own.map(|name| names::plain(&name.to_string_lossy())).any(|name| listed.contains(&name))
                 };
-                let found = list.iter().filter(|(slide, _)| known(slide)).count();
-                let text = format!("{}: patients read; open slides in the list: {found}.", path.display());
+                let found = self.slides.list.iter().filter(is_listed).count();
+                let mut text =
+                    format!("{}: patients read; open slides in the list: {found}.", path.display());
+                if let Some(note) = note {
+                    text = format!("{text} {note}");
+                }
                 self.messages.note(text);
-                self.project.set_patients(list);
+                self.project.set_patients(patients);
                 let mut jobs = vec![self.save_project()];
                 jobs.extend(self.search());
                 jobs
