@@ -25,7 +25,7 @@ pub(super) struct FoundNetwork {
 /// Parts of a prefix that mark a network as the less preferred of two: DINO's evaluation uses the teacher,
 /// MoCo's `encoder_q`, BYOL's the online network; a running mean is less preferred than the network that it
 /// averages.
-const LESS_PREFERRED: [&str; 8] = [
+const LESS_PREFERRED: [&str; 12] = [
     "student",
     "encoder_k",
     "encoder_momentum",
@@ -34,6 +34,10 @@ const LESS_PREFERRED: [&str; 8] = [
     "target_encoder",
     "model_ema",
     "state_dict_ema",
+    "ema",
+    "ema_model",
+    "ema_state_dict",
+    "swa_model",
 ];
 
 /// Finds the network whose parameters are among those named, each with its shape. Returns `None` if there is no known
@@ -206,6 +210,7 @@ mod tests {
         assert_eq!(pair("student.backbone.", "teacher.backbone."), preferred("teacher.backbone."));
         assert_eq!(pair("module.encoder_q.", "module.encoder_k."), preferred("module.encoder_q."));
         assert_eq!(pair("model_ema.", "model."), preferred("model."));
+        assert_eq!(pair("ema.module.", "model.module."), preferred("model.module."));
         assert_eq!(pair("backbone.", ""), preferred(""));
         let text = pair("left.", "right.").unwrap_err();
         assert!(text.contains("\"left.\"") && text.contains("\"right.\""), "{text}");

@@ -16,6 +16,7 @@ use safetensors::tensor::{Dtype, View};
 
 use super::EncoderError;
 use super::state_dict::holds_network;
+use histokin_core::untrusted;
 use pickle::{Id, Pickle, TensorRef, Value};
 
 /// Maximum size of the pickle of names and shapes, in bytes; published networks have less than 1 MiB.
@@ -80,8 +81,8 @@ fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Plain>, String> {
     let pickled = entry(&mut archive, &pickle_name, LARGEST_PICKLE)?;
     let (pickle, root) = Pickle::read(&mut pickled.as_slice())?;
     let mut storages = HashMap::new();
-    // Entries of a malicious archive may overlap; their total size is limited to that of the archive.
-    let mut left = bytes.len() as u64;
+    // Entries of a malicious archive may overlap or expand without end, so their total size is limited.
+    let mut left = (bytes.len() as u64).max(untrusted::max_unpacked(bytes.len() as u64));
     for key in pickle.storage_sizes().into_keys() {
         let data = entry(&mut archive, &format!("{folder}data/{key}"), left)?;
         left -= data.len() as u64;
@@ -90,15 +91,17 @@ fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Plain>, String> {
     collect(&pickle, root, bytes.len(), &storages)
 }
 
-/// Reads one file of the archive. PyTorch does not compress, so no file may be larger than the archive.
+/// Reads one file of the archive, of at most `largest` bytes. PyTorch does not compress, but reads archives that were packed
+/// again.
 fn entry(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, name: &str, largest: u64) -> Result<Vec<u8>, String> {
-    let mut file = archive.by_name(name).map_err(|error| format!("{name} in it: {error}"))?;
-    if file.compression() != zip::CompressionMethod::Stored || file.size() > largest {
-        return Err(format!("{name} in it is compressed or too large, which torch never writes"));
-    }
+    let file = archive.by_name(name).map_err(|error| format!("{name} in it: {error}"))?;
     let mut data = Vec::new();
-    file.read_to_end(&mut data).map_err(|error| format!("{name} in it is damaged ({error})"))?;
-    Ok(data)
+    let read = file.take(largest.saturating_add(1)).read_to_end(&mut data);
+    read.map_err(|error| format!("{name} in it is damaged ({error})"))?;
+    match data.len() as u64 <= largest {
+        true => Ok(data),
+        false => Err(format!("{name} in it is larger than plausible")),
+    }
 }
 
 fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Plain>, String> {
@@ -349,8 +352,12 @@ mod tests {
     }
 
     fn archive(pickle: &[u8], storages: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        packed(pickle, storages, zip::CompressionMethod::Stored)
+    }
+
+    fn packed(pickle: &[u8], storages: &[(&str, Vec<u8>)], method: zip::CompressionMethod) -> Vec<u8> {
         let mut file = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        let stored = zip::write::FileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let stored = zip::write::FileOptions::default().compression_method(method);
         file.start_file("archive/data.pkl", stored).unwrap();
         file.write_all(pickle).unwrap();
         for (key, data) in storages {
@@ -395,6 +402,48 @@ mod tests {
     fn an_archive_is_read_with_its_offsets_and_strides() {
         let storages = [("0", numbers(&[0.0, 1.0, 2.0, 3.0, 4.0])), ("7", numbers(&[7.0, 8.0, 9.0]))];
         assert_eq!(found(&archive(&two_tensors(), &storages)), expected());
+    }
+
+    #[test]
+    fn an_archive_that_was_packed_again_is_read() {
+        let storages = [("0", numbers(&[0.0, 1.0, 2.0, 3.0, 4.0])), ("7", numbers(&[7.0, 8.0, 9.0]))];
+        let deflated = packed(&two_tensors(), &storages, zip::CompressionMethod::Deflated);
+        assert_eq!(found(&deflated), expected());
+        let zeros = [("0", vec![0; 200 << 20]), ("7", numbers(&[7.0, 8.0, 9.0]))];
+        let bomb = packed(&two_tensors(), &zeros, zip::CompressionMethod::Deflated);
+        assert!(refusal(&bomb).contains("larger than plausible"));
+    }
+
+    /// Python 2 writes text as bytes, and ordered dictionaries as lists of pairs.
+    #[test]
+    fn files_of_python_2_are_read() {
+        let pickle = Script::default()
+            .raw(b"\x80\x02ccollections\nOrderedDict\n](](U\x01wctorch._utils\n_rebuild_tensor_v2\n((U\x07storage")
+            .raw(b"ctorch\nFloatStorage\nU\x010U\x03cpuK\x01NtQK\x00(K\x01t(K\x01t\x89ccollections\nOrderedDict\n]\x85RtRee\x85R.")
+            .0;
+        let tensors = found(&archive(&pickle, &[("0", numbers(&[5.0]))]));
+        assert_eq!(tensors, BTreeMap::from([("w".to_owned(), (vec![1], vec![5.0]))]));
+        // Copies of one list are counted.
+        let list = Script::default().raw(b"\x80\x02](").raw(b"NN\x86q\x00").0;
+        let many = (0..1000).fold(Script(list), |script, _| script.raw(b"h\x00")).raw(b"eq\x01").0;
+        let copies =
+            (0..2000).fold(Script(many), |script, _| script.raw(b"ccollections\nOrderedDict\nh\x01\x85R"));
+        assert!(refusal(&archive(&copies.raw(b".").0, &[])).contains("more values"));
+    }
+
+    /// Python's newer protocols have instructions for sets, long bytes and objects with keywords.
+    #[test]
+    fn instructions_of_newer_protocols_are_passed_over() {
+        let pickle = Script::default()
+            .raw(b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00}(\x8c\x04tags\x8f(\x8c\x01a\x8c\x01b\x90")
+            .raw(b"\x8c\x04seen(K\x01K\x02\x91\x8c\x05state\x8e\x03\x00\x00\x00\x00\x00\x00\x00abc")
+            .raw(b"\x8c\x05hyperccustom\nThing\n)}\x92\x8d\x05\x00\x00\x00\x00\x00\x00\x00model")
+            .raw(b"cmunch\nMunch\n)\x81(\x8c\x01w")
+            .tensor("FloatStorage", "0", 0, &[1], &[1])
+            .raw(b"uu.")
+            .0;
+        let tensors = found(&archive(&pickle, &[("0", numbers(&[5.0]))]));
+        assert_eq!(tensors, BTreeMap::from([("w".to_owned(), (vec![1], vec![5.0]))]));
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Pickle {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            copied: 0,
             foreign_object: None,
         };
         let root = machine.run()?;
@@ -129,6 +130,8 @@ struct Machine<'a> {
     /// Stack heights at the MARK instructions.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Number of entries of lists that were copied into dictionaries.
+    copied: usize,
     /// Name of the first unsupported Python object.
     foreign_object: Option<String>,
 }
@@ -174,6 +177,11 @@ impl<'a> Machine<'a> {
                     let digits = self.take(length.into())?;
                     self.push(long(digits))?;
                 }
+                0x8b => {
+                    let length = u32::from_le_bytes(self.chunk()?);
+                    let digits = self.take(length as usize)?;
+                    self.push(long(digits))?;
+                }
                 b'G' => {
                     self.take(8)?;
                     self.push(Value::Float)?;
@@ -186,15 +194,61 @@ impl<'a> Machine<'a> {
                     let [length] = self.chunk()?;
                     self.text(length.into())?;
                 }
-                b'U' | b'C' => {
+                0x8d => {
+                    let length = u64::from_le_bytes(self.chunk()?);
+                    self.text(usize::try_from(length).map_err(|_| EARLY)?)?;
+                }
+                // Python 2 writes text as bytes.
+                b'U' => {
+                    let [length] = self.chunk()?;
+                    self.text_or_bytes(length.into())?;
+                }
+                b'T' => {
+                    let length = u32::from_le_bytes(self.chunk()?);
+                    self.text_or_bytes(length as usize)?;
+                }
+                b'C' => {
                     let [length] = self.chunk()?;
                     self.take(length.into())?;
                     self.push(Value::Bytes)?;
                 }
-                b'B' | b'T' => {
+                b'B' => {
                     let length = u32::from_le_bytes(self.chunk()?);
                     self.take(length as usize)?;
                     self.push(Value::Bytes)?;
+                }
+                0x8e | 0x96 => {
+                    let length = u64::from_le_bytes(self.chunk()?);
+                    self.take(usize::try_from(length).map_err(|_| EARLY)?)?;
+                    self.push(Value::Bytes)?;
+                }
+                // EMPTY_SET, ADDITEMS and FROZENSET: sets hold no tensors.
+                0x8f => self.push(Value::Opaque)?,
+                0x90 => {
+                    self.pop_to_mark()?;
+                    self.top()?;
+                }
+                0x91 => {
+                    self.pop_to_mark()?;
+                    self.push(Value::Opaque)?;
+                }
+                b'0' => match self.marks.last() == Some(&self.stack.len()) {
+                    true => _ = self.marks.pop(),
+                    false => _ = self.pop()?,
+                },
+                b'1' => _ = self.pop_to_mark()?,
+                b'2' => {
+                    let top = self.top()?;
+                    self.stack.push(top);
+                }
+                b'd' => {
+                    let items = self.pop_to_mark()?;
+                    self.push(Value::Dict(Vec::new()))?;
+                    self.set_items(&items)?;
+                }
+                b'l' => {
+                    let items = self.pop_to_mark()?;
+                    self.push(Value::List(items))?;
                 }
                 b'}' => self.push(Value::Dict(Vec::new()))?,
                 b']' => self.push(Value::List(Vec::new()))?,
@@ -258,10 +312,12 @@ impl<'a> Machine<'a> {
                     let (module, name) = (module.clone(), name.clone());
                     self.global(&module, &name)?;
                 }
-                // NEWOBJ
-                0x81 => {
-                    self.pop()?;
-                    self.pop()?;
+                // NEWOBJ and NEWOBJ_EX
+                0x81 | 0x92 => {
+                    let parts = if code == 0x92 { 3 } else { 2 };
+                    for _ in 0..parts {
+                        self.pop()?;
+                    }
                     self.push(Value::Opaque)?;
                 }
                 b'Q' => {
@@ -307,6 +363,11 @@ impl<'a> Machine<'a> {
     fn text(&mut self, length: usize) -> Result<(), String> {
         let text = std::str::from_utf8(self.take(length)?).map_err(|_| EARLY)?;
         self.push(Value::Text(text.to_owned()))
+    }
+
+    fn text_or_bytes(&mut self, length: usize) -> Result<(), String> {
+        let text = std::str::from_utf8(self.take(length)?);
+        self.push(text.map_or(Value::Bytes, |text| Value::Text(text.to_owned())))
     }
 
     fn push(&mut self, value: Value) -> Result<(), String> {
@@ -364,7 +425,11 @@ impl<'a> Machine<'a> {
             Value::Dict(entries) => {
                 entries.extend(items.as_chunks::<2>().0.iter().map(|[key, value]| (*key, *value)))
             }
-            Value::Opaque => {}
+            // A dictionary of a class of its own, such as those of settings.
+            opaque @ Value::Opaque => {
+                let entries = items.as_chunks::<2>().0.iter().map(|[key, value]| (*key, *value));
+                *opaque = Value::Dict(entries.collect());
+            }
             _ => return Err(EARLY.into()),
         }
         Ok(())
@@ -405,6 +470,12 @@ impl<'a> Machine<'a> {
         else {
             return Err(EARLY.into());
         };
+        // Python 2 writes the entries as a list of pairs.
+        if let (Global::OrderedDict, [entries]) = (function, &arguments[..]) {
+            let entries = *entries;
+            let pairs = self.pairs(entries)?;
+            return self.push(Value::Dict(pairs));
+        }
         let value = match (function, &arguments[..]) {
             (Global::OrderedDict, []) => Value::Dict(Vec::new()),
             (Global::RebuildTensor, [storage, offset, size, stride, ..])
@@ -426,6 +497,25 @@ impl<'a> Machine<'a> {
             _ => return Err(EARLY.into()),
         };
         self.push(value)
+    }
+
+    /// Returns the entries of a list of pairs. A malicious file could request many copies of one list, so their number is
+    /// limited.
+    fn pairs(&mut self, id: Id) -> Result<Vec<(Id, Id)>, String> {
+        let Value::List(entries) = self.value(id) else { return Err(EARLY.into()) };
+        self.copied += entries.len();
+        if self.copied > MOST_VALUES {
+            return Err("its pickle holds more values than those of any network".to_owned());
+        }
+        let Value::List(entries) = self.value(id) else { return Err(EARLY.into()) };
+        let pair = |entry: &Id| match self.value(*entry) {
+            Value::List(pair) | Value::Tuple(pair) => match pair[..] {
+                [key, value] => Ok((key, value)),
+                _ => Err(EARLY.to_owned()),
+            },
+            _ => Err(EARLY.to_owned()),
+        };
+        entries.iter().map(pair).collect()
     }
 
     fn count(&self, id: Id) -> Result<usize, String> {
@@ -457,7 +547,7 @@ fn global(module: &str, name: &str) -> Global {
     match (module, name) {
         ("collections", "OrderedDict") => Global::OrderedDict,
         ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Global::RebuildTensor,
-        ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,
         ("torch" | "torch.storage", storage) => match storage {
             "FloatStorage" => Global::StorageOf(Dtype::F32),
             "DoubleStorage" => Global::StorageOf(Dtype::F64),
