@@ -19,6 +19,7 @@ mod device;
 pub mod engine;
 pub mod facts;
 mod file_digest;
+pub mod stop;
 #[cfg(feature = "torch")]
 pub mod fitting;
 mod imported;
@@ -343,6 +344,12 @@ pub enum EncoderError {
         engine: Engine,
         /// What is wrong, and what to do.
         reason: String,
+    },
+    #[error("{}: reading it was stopped", path.display())]
+    /// Reading a file was stopped ([`stop::reading_until`]).
+    Stopped {
+        /// The file.
+        path: PathBuf,
     },
     #[error("{doing} failed in ONNX Runtime: {reason}")]
     /// ONNX Runtime failed.

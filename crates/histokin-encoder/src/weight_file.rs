@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::EncoderError;
 use super::file_digest::{self, Digested};
+use super::stop;
 use super::weights::{self, MOST_BYTES};
 use histokin_core::untrusted;
 
@@ -52,6 +53,9 @@ impl WeightFile {
         let mut file = untrusted::open(path).map_err(failed)?;
         let mut start = Vec::new();
         (&mut file).take(16).read_to_end(&mut start).map_err(failed)?;
+        if let Some(kind) = other_kind(&start) {
+            return Err(EncoderError::File { path: path.to_owned(), reason: kind.to_owned() });
+        }
         if weights::is_of_torch(path, &start) {
             let bytes = weights::read_bytes(path)?;
             let (length, header) = weights::header_and_length(path, &bytes)?;
@@ -87,6 +91,7 @@ impl WeightFile {
         match &self.content {
             Content::Memory(bytes) => Ok(Cow::Borrowed(&bytes[range])),
             Content::Disk(file) => {
+                self.unless_stopped()?;
                 let mut bytes = vec![0; range.len()];
                 let mut file = file;
                 let read =
@@ -115,6 +120,7 @@ impl WeightFile {
                 let mut rest = file.take(length);
                 let mut piece = vec![0; PIECE];
                 loop {
+                    self.unless_stopped()?;
                     match rest.read(&mut piece) {
                         Ok(0) if rest.limit() > 0 => {
                             return Err(self.failed(&io::Error::from(ErrorKind::UnexpectedEof)));
@@ -150,26 +156,70 @@ impl WeightFile {
     pub fn sha256(&self) -> Result<String, EncoderError> {
         file_digest::kept(&self.path, Digested::File, || {
             let mut hash = Sha256::new();
-            let read = |hash: &mut Sha256| {
-                let mut file = untrusted::open(&self.path)?;
-                let mut piece = vec![0; PIECE];
-                loop {
-                    match file.read(&mut piece) {
-                        Ok(0) => return Ok(()),
-                        Ok(count) => hash.update(&piece[..count]),
-                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                        Err(error) => return Err(error),
-                    }
+            let mut file = untrusted::open(&self.path).map_err(|error| self.failed(&error))?;
+            let mut piece = vec![0; PIECE];
+            loop {
+                self.unless_stopped()?;
+                match file.read(&mut piece) {
+                    Ok(0) => break,
+                    Ok(count) => hash.update(&piece[..count]),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(self.failed(&error)),
                 }
-            };
-            read(&mut hash).map_err(|error| self.failed(&error))?;
+            }
             Ok(histokin_core::descriptors::hex(&hash.finalize()))
         })
+    }
+
+    fn unless_stopped(&self) -> Result<(), EncoderError> {
+        match stop::is_requested() {
+            true => Err(EncoderError::Stopped { path: self.path.clone() }),
+            false => Ok(()),
+        }
     }
 
     fn failed(&self, error: &io::Error) -> EncoderError {
         EncoderError::File { path: self.path.clone(), reason: error.to_string() }
     }
+}
+
+/// Returns whether the file at `path` is of a kind that is often taken for weights and is none.
+pub(super) fn is_other_kind(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = untrusted::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
+    read.is_ok() && other_kind(&start).is_some()
+}
+
+/// Returns what a file is, by its first 16 bytes, if it is one of those that are often taken for weights, and what to do.
+fn other_kind(start: &[u8]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 8] = [
+        (
+            b"version https://",
+            "it is a pointer of Git LFS and not the weights themselves; fetch those with `git lfs pull`, or download the file",
+        ),
+        (
+            b"<!doctype html",
+            "it is a web page, such as one that asks to log in or to agree to terms; download the file itself",
+        ),
+        (
+            b"<html",
+            "it is a web page, such as one that asks to log in or to agree to terms; download the file itself",
+        ),
+        (
+            b"\x89hdf\r\n",
+            "it is HDF5, as Keras saves networks; save its parameters with PyTorch or safetensors",
+        ),
+        (b"gguf", "it is GGUF, a format of language models"),
+        (b"\x93numpy", "it is an array of NumPy; save the network's parameters with PyTorch or safetensors"),
+        (b"\x1f\x8b", "it is compressed; unpack it first"),
+        (b"\x28\xb5\x2f\xfd", "it is compressed; unpack it first"),
+    ];
+    // The header of safetensors, whose length comes first, may begin with any bytes.
+    if start.get(8) == Some(&b'{') {
+        return None;
+    }
+    let start = start.to_ascii_lowercase();
+    KINDS.iter().find(|(first, _)| start.starts_with(first)).map(|(_, kind)| *kind)
 }
 
 /// Reads the header of a safetensors file of `whole` bytes that begins with `start`; returns it and where the
@@ -193,4 +243,48 @@ fn read_header(file: &mut File, start: &[u8], whole: u64) -> Result<(Metadata, u
         return Err(damaged(&format!("it has {whole} bytes instead of {expected}")));
     }
     Ok((header, 8 + length as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_is_often_taken_for_weights_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.safetensors", "a.pth", "a.bin"] {
+            let path = folder.path().join(name);
+            for (content, words) in [
+                ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "Git LFS"),
+                ("<!DOCTYPE html>\n<html>", "web page"),
+            ] {
+                std::fs::write(&path, content).unwrap();
+                let error = WeightFile::open(&path).unwrap_err().to_string();
+                assert!(error.contains(words) && error.contains(name), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn reading_ends_when_it_is_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let tensors =
+            [("w", safetensors::tensor::TensorView::new(safetensors::Dtype::U8, vec![3], b"abc").unwrap())];
+        std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+        let file = WeightFile::open(&path).unwrap();
+        let wanted = [file.digest().unwrap(), file.sha256().unwrap()];
+        let stop = Arc::new(AtomicBool::new(false));
+        let read = || stop::reading_until(&stop, || [file.digest(), file.sha256()]);
+        assert_eq!(read().map(Result::unwrap), wanted);
+        stop.store(true, Ordering::Relaxed);
+        for stopped in read() {
+            assert!(matches!(stopped, Err(EncoderError::Stopped { path: of }) if of == path));
+        }
+        assert!(stop::reading_until(&stop, || file.bytes(0..3).is_err()));
+        assert_eq!(file.digest().unwrap(), wanted[0], "only what was to be stopped is");
+    }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, SafeTensors};
 
-use super::{EncoderError, pth};
+use super::{EncoderError, pth, stop};
 use histokin_core::{durable, untrusted};
 
 #[cfg(feature = "torch")]
@@ -28,7 +28,11 @@ pub const MOST_BYTES: u64 = 16 << 30;
 /// [`EncoderError::WeightsMissing`] if there is no such file, [`EncoderError::File`] if it cannot be read or
 /// is too large, or an error of the conversion such as [`EncoderError::Unpickled`].
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
-    let bytes = untrusted::read(path, MOST_BYTES).map_err(|error| match error.kind() {
+    let read = untrusted::read_while(path, MOST_BYTES, &|| !stop::is_requested());
+    let bytes = read.map_err(|error| match error.kind() {
+        std::io::ErrorKind::Interrupted if stop::is_requested() => {
+            EncoderError::Stopped { path: path.to_owned() }
+        }
         std::io::ErrorKind::NotFound => EncoderError::WeightsMissing { path: path.to_owned() },
         _ => EncoderError::File { path: path.to_owned(), reason: error.to_string() },
     })?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{MODEL_FILE, ModelFile, read_description};
 use crate::weight_files::INDEX_ENDING;
-use crate::{EncoderError, imported, pth, removed, user_models};
+use crate::{EncoderError, imported, pth, removed, user_models, weight_file};
 use histokin_core::platform;
 
 /// Environment variable with additional model folders, separated as in `PATH`.
@@ -43,7 +43,7 @@ pub(crate) fn locate(which: &str) -> Result<Location, EncoderError> {
         return Ok(Location::Weights(weights));
     }
     if path.is_file() {
-        let extension = path.extension().unwrap_or_default();
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         if path.file_name().is_some_and(|name| name == MODEL_FILE) {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             return Ok(Location::Folder(folder.unwrap_or(Path::new(".")).to_owned()));
@@ -55,7 +55,9 @@ pub(crate) fn locate(which: &str) -> Result<Location, EncoderError> {
             return Ok(Location::Weights(path.to_owned()));
         }
         return match extension.to_str() {
-            Some("pt" | "ts") if pth::is_state_dict(path) => Ok(Location::Weights(path.to_owned())),
+            Some("pt" | "ts") if pth::is_state_dict(path) || weight_file::is_other_kind(path) => {
+                Ok(Location::Weights(path.to_owned()))
+            }
             Some("pt" | "ts") => Ok(Location::TorchScript(path.to_owned())),
             // MoCo and torchvision's training scripts name checkpoints `.pth.tar`, Lunit `.torch`.
             Some("safetensors" | "pth" | "bin" | "ckpt" | "tar" | "torch") => {

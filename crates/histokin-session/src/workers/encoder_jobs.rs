@@ -13,7 +13,11 @@ pub(super) fn work(job: EncoderJob, events: &EventSender) {
     match job {
         EncoderJob::List(project) => events.send(EmbeddingEvent::EncodersListed(list(&project))),
         EncoderJob::Examine(which) => {
-            let found = examine(&which).map(Box::new).map_err(|error| error.to_string());
+            let found = match examine(&which) {
+                // The user looks at another one by now.
+                Err(EncoderError::Stopped { .. }) => return,
+                found => found.map(Box::new).map_err(|error| error.to_string()),
+            };
             events.send(EmbeddingEvent::EncoderExamined { which, found });
         }
         EncoderJob::Change(what) => {

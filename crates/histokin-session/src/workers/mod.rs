@@ -33,6 +33,7 @@ use embedder::EmbedderQueue;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{self, QueryError};
 use histokin_encoder::DeviceChoice;
+use histokin_encoder::stop::reading_until;
 use histokin_project::pipeline::EmbedSettings;
 use histokin_project::project::Project;
 use job_queue::JobQueue;
@@ -101,7 +102,12 @@ pub struct Workers {
 #[derive(Default)]
 struct Queues {
     opener: JobQueue<OpenJob>,
-    encoders: JobQueue<EncoderJob>,
+    /// Jobs, and what stops each when set to true.
+    encoders: JobQueue<(EncoderJob, Arc<AtomicBool>)>,
+    /// Stops the newest look at an encoder when set to true.
+    encoder_stop: Mutex<Arc<AtomicBool>>,
+    /// Set to true at the end of the program; stops reading of weights.
+    is_ending: Arc<AtomicBool>,
     scanner: JobQueue<ScanJob>,
     pictures: JobQueue<PictureJob>,
     watched: JobQueue<Watch>,
@@ -158,9 +164,10 @@ impl Workers {
             }
         })?;
         workers.spawn("encoders", &events, |queues, events| {
-            while let Some(job) = queues.encoders.take() {
+            while let Some((job, stop)) = queues.encoders.take() {
                 let failed = encoder_jobs::on_crash(&job);
-                events.attempt("Reading encoders", || encoder_jobs::work(job, events), failed);
+                let work = || reading_until(&stop, || encoder_jobs::work(job, events));
+                events.attempt("Reading encoders", work, failed);
             }
         })?;
         workers.spawn("slide-scanner", &events, |queues, events| {
@@ -248,7 +255,7 @@ impl Workers {
         let settings =
             EmbedSettings { decode_threads: embedding_threads.unwrap_or(default.decode_threads), ..default };
         workers.spawn("embedder", &events, move |queues, events| {
-            embedder::run(&queues.embedder, device, settings, events)
+            reading_until(&queues.is_ending, || embedder::run(&queues.embedder, device, settings, events))
         })?;
         workers.spawn("trainer", &events, |queues, events| trainer::run(&queues.trainer, events))?;
         workers.spawn("training-jobs", &events, |queues, events| {
@@ -262,7 +269,14 @@ impl Workers {
         let queues = &self.queues;
         match job {
             Job::Open(job) => queues.opener.push(job),
-            Job::Encoders(job) => queues.encoders.push(job),
+            Job::Encoders(job @ EncoderJob::Examine(_)) => {
+                // The user looks at one encoder at a time.
+                let stop = Arc::<AtomicBool>::default();
+                let mut newest = queues.encoder_stop.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::replace(&mut *newest, stop.clone()).store(true, Ordering::Relaxed);
+                queues.encoders.push((job, stop));
+            }
+            Job::Encoders(job) => queues.encoders.push((job, queues.is_ending.clone())),
             // Tissue masks take long; what the user sees of a slide comes first.
             Job::Scan(job @ ScanJob::FindTissue { .. }) => queues.scanner.push(job),
             Job::Scan(job) => {
@@ -319,6 +333,8 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         let queues = &self.queues;
+        queues.is_ending.store(true, Ordering::Relaxed);
+        queues.encoder_stop.lock().unwrap_or_else(PoisonError::into_inner).store(true, Ordering::Relaxed);
         queues.opener.close();
         queues.encoders.close();
         queues.scanner.close();
