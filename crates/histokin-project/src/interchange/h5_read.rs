@@ -1,21 +1,30 @@
 //! Import of descriptors from HDF5 in the layouts of CLAM, TRIDENT and STAMP.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use hdf5_pure::{AttrValue, DType, Dataset, Datatype, DatatypeByteOrder, Error, File, Group};
 
 use super::raw::{RawFeatures, RawPositions};
-use super::read::{MOST_BYTES, from_half};
+use super::read::from_half;
 use super::stated::{Attribute, Space, Stated};
-use super::{InterchangeError, TileFeatures};
 use histokin_core::untrusted;
 
 /// Dataset names that other programs use for descriptors, the most common first.
-const FEATURES: [&str; 5] = ["features", "feats", "embeddings", "embedding", "patch_embeddings"];
+pub(super) const FEATURES: [&str; 10] = [
+    "features",
+    "feats",
+    "embeddings",
+    "embedding",
+    "patch_embeddings",
+    "tile_embeddings",
+    "tile_embeds",
+    "patch_features",
+    "tile_features",
+    "feature",
+];
 
 /// Dataset names that other programs use for tile positions.
-const COORDS: [&str; 3] = ["coords", "coordinates", "coord"];
+pub(super) const COORDS: [&str; 5] = ["coords", "coordinates", "coord", "tile_coords", "patch_coords"];
 
 /// Maximum depth of groups searched.
 const DEEPEST: usize = 3;
@@ -25,15 +34,11 @@ const MOST_GROUPS: usize = 64;
 /// Maximum number of datasets listed in a message.
 const MOST_LISTED: usize = 8;
 
-/// Reads a file of descriptors.
-pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
-    let bytes = untrusted::read(path, MOST_BYTES)
-        .map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
-    let raw = read_bytes(bytes).map_err(|reason| InterchangeError::malformed(path, reason))?;
-    raw.checked().map_err(|reason| InterchangeError::malformed(path, reason))
-}
-
-fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
+/// Reads descriptors from the content of a file.
+///
+/// # Errors
+/// A message if it is damaged, or in another layout.
+pub(super) fn read(bytes: Vec<u8>) -> Result<RawFeatures, String> {
     // Datasets may be compressed, and may declare any size without storing any data.
     let most = untrusted::max_unpacked(bytes.len() as u64).max(bytes.len() as u64);
     let file = File::from_bytes(bytes).map_err(words)?;
@@ -87,12 +92,19 @@ fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
 }
 
 fn words(error: Error) -> String {
-    let text = error.to_string();
-    match text.contains("layout version") {
-        true => format!(
-            "{text}; this version of HDF5 is too new to be read here: convert the file with h5repack --high=2"
+    const HINTS: [(&str, &str); 4] = [
+        (
+            "layout version",
+            "this version of HDF5 is too new to be read here: convert the file with h5repack --high=2",
         ),
-        false => text,
+        ("unsupported filter", "this compression is not read here: convert the file with h5repack -f GZIP=4"),
+        ("virtual", "write the numbers themselves into the file"),
+        ("unexpected EOF", "the file is cut off, or a link in it leads elsewhere: copy or write it again"),
+    ];
+    let text = error.to_string();
+    match HINTS.iter().find(|(part, _)| text.contains(part)) {
+        Some((_, hint)) => format!("{text}; {hint}"),
+        None => text,
     }
 }
 
