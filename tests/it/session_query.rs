@@ -7,8 +7,8 @@ use histokin::encoder::{Encoder, EncoderId};
 use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::query::{
-    self, AnnotationFilter, Example, Judgement, Patients, QueryHistory, Region, Scope, ShownExample,
-    TilePosition,
+    self, AnnotationFilter, Example, Judgement, PatientList, Patients, QueryHistory, Region, Scope,
+    ShownExample, TilePosition,
 };
 use histokin::session::{
     AnnotationCommand, AnnotationEvent, ArchiveCommand, ArchiveJob, Command, EmbeddingCommand,
