@@ -482,10 +482,11 @@ pub fn recent_row_ui(
     response
 }
 
-/// Whether Enter was pressed to finish a dialog, and not to press the button or choice that has the focus: a line of text
-/// has given up the focus in the same frame.
+/// Whether Enter was pressed to finish a dialog, and not to press the button or choice that has the focus. A line of text
+/// gives up the focus in the same frame, and may have been given it back.
 fn is_entered(ui: &Ui) -> bool {
-    ui.input(|input| input.key_pressed(Key::Enter)) && ui.memory(|memory| memory.focused().is_none())
+    let presses = ui.memory(|memory| memory.focused().is_some()) && !ui.ctx().text_edit_focused();
+    ui.input(|input| input.key_pressed(Key::Enter)) && !presses
 }
 
 /// Draws a Cancel button and a confirming button, which the Enter key also activates; `obstacle` says what is missing
