@@ -224,7 +224,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::View(ViewAction::NextColouring),
         ICON_COLORIZE,
         "Next stain view",
-        "Cycle through original colours, haematoxylin only, eosin only and normalised",
+        "Cycle through original colours, each of the slide's two stains alone (such as haematoxylin and eosin), and normalised",
         [plain(Key::C)]
     ),
     entry!(

@@ -33,7 +33,7 @@ pub fn details_ui(
 ) {
     match session.embedding().choice() {
         EncoderChoice::None => {
-            ui.label(RichText::new(present(session)).color(palette.text));
+            ui.label(RichText::new(current(session)).color(palette.text));
             ui.add_space(6.0);
             let hint = "Choose an encoder on the left to see its purpose, source and licence, what it finds on your slides, and how it compares with the current one.";
             ui.add(egui::Label::new(RichText::new(hint).color(palette.weak)).wrap());
@@ -67,7 +67,7 @@ pub fn details_ui(
 }
 
 /// What the project uses, in a sentence.
-fn present(session: &Session) -> String {
+fn current(session: &Session) -> String {
     match session.encoder() {
         EncoderState::Known(spec) => {
             let tiles = session.project().settings().tiles;

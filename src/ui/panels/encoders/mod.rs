@@ -58,7 +58,7 @@ impl EncodersPage {
         self.trial = TrialPictures::default();
     }
 
-    /// Begins to do something with the encoder `which`, whose present name is `name`.
+    /// Begins to do something with the encoder `which`, whose current name is `name`.
     fn edit(&mut self, editing: Editing, which: &str, name: String) {
         (self.editing, self.edited, self.name) = (editing, which.to_owned(), name);
         self.open = None;
