@@ -279,6 +279,9 @@ fn read_from_level(
         return Ok(opaque);
     }
     let [left, top, wide, high] = [across.offset, down.offset, across.size, down.size].map(|px| px / factor);
+    // Where the window ends at the last pixel, rounding may put its end a trifle beyond.
+    let within = |start: f64, length: f64, whole: u32| length.min(f64::from(whole) - start);
+    let (wide, high) = (within(left, wide, opaque.width()), within(top, high, opaque.height()));
     Ok(resample(&opaque, width, height, fir::ResizeOptions::new().crop(left, top, wide, high)))
 }
 
@@ -401,6 +404,20 @@ mod tests {
 
     use super::*;
     use crate::slide::{Level, MppSource, SlideId};
+
+    #[test]
+    fn a_window_up_to_the_edge_of_a_level_lies_within_it() {
+        let read = |part: &LevelRect| Ok(image::RgbaImage::new(part.width, part.height));
+        for (width, height) in (97..700).zip((71..500).cycle()) {
+            let downsample = Downsample { x: 3000.0 / f64::from(width), y: 2200.0 / f64::from(height) };
+            let level = Level::with_downsample(width, height, downsample);
+            for (wide, high) in [(748, 548), (736, 544), (333, 777)] {
+                let rect = Level0Rect::new(3000 - i64::from(wide), 2200 - i64::from(high), wide, high);
+                let picture = read_from_level(&read, (1, level), &rect, (wide / 4, high / 4), 255, u64::MAX);
+                assert_eq!(picture.unwrap().dimensions(), (wide / 4, high / 4));
+            }
+        }
+    }
 
     fn slide(width: u32, height: u32, um_per_px: Option<f64>) -> SlideInfo {
         SlideInfo {

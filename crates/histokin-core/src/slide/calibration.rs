@@ -68,6 +68,11 @@ impl Stated {
         Self { size, origin: Origin::Resolution }
     }
 
+    /// Whether it is a resolution that does not fit the power of the objective, or no power is known.
+    pub fn is_unfit_resolution(&self, objective: Option<f64>) -> bool {
+        self.origin == Origin::Resolution && (objective.is_none() || doubt(self, objective).is_some())
+    }
+
     /// Converts TIFF's XResolution and YResolution, which are pixels per ResolutionUnit: 2 for inches, 3 for
     /// centimetres. Unit 1 and a missing unit state no length. EXIF uses the same tags.
     pub fn tiff_resolution(per_unit: (f64, f64), unit: Option<u16>) -> Option<Self> {
@@ -274,6 +279,12 @@ pub(super) fn um_per_unit(unit: &str) -> Option<f64> {
         unit.trim().trim_matches('"').replace("\\u00B5", "µ").replace("\\u00b5", "µ").replace('μ', "µ");
     // UTF-8 that was read as Latin-1 and written as UTF-8 once more.
     let plain = plain.replace("Â", "");
+    // A µ that was lost in an encoding without it. No other prefix needs one.
+    let plain = if matches!(plain.as_str(), "?m" | "\u{fffd}m" | "\u{fffd}\u{fffd}m") {
+        "µm".to_owned()
+    } else {
+        plain
+    };
     // Case distinguishes mm from Mm and nm from Nm in OME only, where the latter are never used.
     Some(match plain.to_lowercase().as_str() {
         "µm" | "um" | "micron" | "microns" | "micrometer" | "micrometers" | "micrometre" | "micrometres" => {
@@ -335,7 +346,8 @@ pub(super) fn imagej(description: &str, per_unit: (f64, f64)) -> Option<Stated> 
     Some(Stated::pixel_size(um / per_unit.0, um / per_unit.1))
 }
 
-/// Reads pixel size and objective from Aperio's ImageDescription, such as `|MPP = 0.25|AppMag = 40`.
+/// Reads pixel size and objective from an ImageDescription such as Aperio's, `…|MPP = 0.25|AppMag = 40`, which Motic and
+/// others write as well.
 pub(super) fn aperio(description: &str) -> (Option<Stated>, Option<f64>) {
     let field = |name: &str| {
         description.split('|').skip(1).find_map(|field| {
@@ -343,9 +355,6 @@ pub(super) fn aperio(description: &str) -> (Option<Stated>, Option<f64>) {
             (key.trim() == name).then(|| value.trim())
         })
     };
-    if !description.starts_with("Aperio") {
-        return (None, None);
-    }
     let stated = field("MPP").and_then(length_in_um).map(|um| Stated::pixel_size(um, um));
     (stated, field("AppMag").and_then(objective_power))
 }
@@ -453,6 +462,8 @@ mod tests {
             (" 0.25 um ", Some(0.25)),
             ("0.25µm", Some(0.25)),
             ("0.25 μm", Some(0.25)),
+            ("0.25 ?m", Some(0.25)),
+            ("0.25 \u{fffd}m", Some(0.25)),
             ("250 nm", Some(0.25)),
             ("2.5e-4 mm", Some(0.25)),
             ("2.5E-1", Some(0.25)),
@@ -511,5 +522,7 @@ mod tests {
         let aperio = "Aperio Image Library v12\r\n9x9 (2x2)|AppMag = 40|MPP = 0,2521";
         assert_eq!(ours(Some(aperio), both(72.0), Some(2)), Some(0.2521));
         assert_eq!(tiff(Some(aperio), None, None).1, Some(40.0));
+        let motic = "Motic V1.0.0\n9x9 [0,0 9x9] [2x2] JPEG/RGB Q = 75|AppMag = 40|MPP = 0.257290";
+        assert_eq!(ours(Some(motic), both(96.0), Some(2)), Some(0.25729));
     }
 }

@@ -15,7 +15,7 @@ use super::orientation::{self, Orientation};
 use super::raw_tiles::{self, RawTileSource};
 use super::reconnecting::{ReconnectingSource, Stamp};
 use super::strips::StripCache;
-use super::tiff::{TiffFile, TiffSource};
+use super::tiff::{Peculiarities, TiffFile, TiffSource};
 use super::{Reader, SlideError, SlideSource, computed, dicom, flat_image, identity, mirax, one_line};
 use crate::geometry::MicronsPerPixel;
 use crate::untrusted;
@@ -170,15 +170,22 @@ fn open_tiff_slide(
     let is_generic = info.vendor == GENERIC_TIFF;
     let sizes: Vec<(u32, u32)> = info.levels.iter().map(|level| (level.width, level.height)).collect();
     // OpenSlide applies the orientation to each tile separately, which is wrong.
-    let is_turned = orientation.is_some() && [GENERIC_TIFF, "aperio"].contains(&info.vendor.as_str());
-    let is_for_openslide = !is_generic || (tiff.suits_openslide(&sizes) && !tiff.misses_tiles());
+    let is_simple = [GENERIC_TIFF, "aperio"].contains(&info.vendor.as_str());
+    let is_turned = orientation.is_some() && is_simple;
+    let odd = if is_simple { tiff.peculiarities() } else { Peculiarities::default() };
+    let is_usual = !is_generic || tiff.suits_openslide(&sizes) && !odd.misses_tiles && !odd.has_cut_tiles;
+    let is_for_openslide = is_usual && !odd.has_other_colours;
     // For comparison with OpenSlide, everything that it can read is read through it.
     let is_to_compare = !raw_tiles_allowed && !tiff.has_own_layout();
-    if !is_turned && (is_for_openslide || is_to_compare) {
+    if !is_turned && (is_to_compare || is_for_openslide && !(is_generic && raw_tiles_allowed)) {
         return Ok(through_openslide(slide, raw_tiles_allowed));
     }
     let has_own_layout = tiff.has_own_layout();
     match TiffSource::open(&info.path, tiff, Some(&info), settings) {
+        // OpenSlide takes images for levels without a look at them.
+        Ok(source) if !is_turned && is_for_openslide && source.info().levels == info.levels => {
+            Ok(through_openslide(slide, raw_tiles_allowed))
+        }
         Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
         Err(refusal) if is_turned || has_own_layout => {
             Err(SlideError::Open { path: info.path, reason: one_line(&refusal.text()) })

@@ -258,6 +258,8 @@ fn stated(properties: &BTreeMap<String, String>) -> (Vec<Stated>, Option<f64>) {
         |x: &str, y: &str, read: fn(&str) -> Option<f64>| text(x).and_then(read).zip(text(y).and_then(read));
     // For generic TIFF, OpenSlide computes `openslide.mpp-x` from the resolution tags.
     let is_plain_tiff = text("openslide.vendor") == Some("generic-tiff");
+    // The tags are those of the first image, which in other formats may be a label.
+    let are_of_level_0 = is_plain_tiff || text("openslide.vendor") == Some("aperio");
     let unit = match text("tiff.ResolutionUnit") {
         Some("inch") => Some(2),
         Some("centimeter") => Some(3),
@@ -266,13 +268,15 @@ fn stated(properties: &BTreeMap<String, String>) -> (Vec<Stated>, Option<f64>) {
     let per_unit = both("tiff.XResolution", "tiff.YResolution", calibration::decimal);
     let description = text("tiff.ImageDescription").or(text("openslide.comment"));
     let (mut of_tiff, aperio_power) =
-        calibration::tiff(description, per_unit, unit.filter(|_| is_plain_tiff));
+        calibration::tiff(description, per_unit, unit.filter(|_| are_of_level_0));
     let own = both("openslide.mpp-x", "openslide.mpp-y", calibration::length_in_um);
     let own = own.filter(|_| !is_plain_tiff).map(|(x, y)| Stated::pixel_size(x, y));
     let mut stated: Vec<Stated> = own.into_iter().collect();
     stated.append(&mut of_tiff);
-    let power = text("openslide.objective-power").and_then(calibration::objective_power);
-    (stated, power.or(aperio_power))
+    let power = text("openslide.objective-power").and_then(calibration::objective_power).or(aperio_power);
+    // Where a format has a field of its own, a resolution is believed only if it fits the objective.
+    stated.retain(|stated| is_plain_tiff || !stated.is_unfit_resolution(power));
+    (stated, power)
 }
 
 /// Maximum number of pixels of a tile: 1 GiB. OpenSlide allocates whole tiles, and aborts the process if it

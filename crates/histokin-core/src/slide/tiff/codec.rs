@@ -38,18 +38,51 @@ pub(in crate::slide) struct Shape {
     pub height: u32,
     /// Number of rows of all tiles or strips except the last.
     pub most_rows: u32,
+    /// Width and height of the part that lies on the image.
+    pub shown: (u32, u32),
     /// Samples per pixel.
     pub samples: usize,
 }
 
+impl Shape {
+    /// Whether a stream of this width and height holds the contents: it may have the rows of a whole strip, or lack what lies
+    /// outside the image.
+    pub fn may_be_stored_as(&self, (width, height): (u32, u32)) -> bool {
+        (self.shown.0..=self.width).contains(&width) && (self.shown.1..=self.most_rows).contains(&height)
+    }
+
+    /// Brings the samples of a stream of `width` × `height` pixels with `count` samples each to the full width and height.
+    pub fn whole<T: Copy + Default>(
+        &self,
+        mut samples: Vec<T>,
+        (width, height): (u32, u32),
+        count: usize,
+    ) -> Vec<T> {
+        let row = self.width as usize * count;
+        let length = row * self.height as usize;
+        if width == self.width {
+            samples.resize(length, T::default());
+            return samples;
+        }
+        let mut whole = vec![T::default(); length];
+        let lines = samples.chunks_exact(width as usize * count).take(height as usize);
+        for (to, from) in whole.chunks_exact_mut(row).zip(lines) {
+            to[..from.len()].copy_from_slice(from);
+        }
+        whole
+    }
+}
+
 impl Codec {
-    /// Returns the codec of `page`. `tables` reads the tag with the shared JPEG tables.
+    /// Returns the codec of `page`. `stated` is the meaning of the components of its JPEG streams, as far as they state it;
+    /// `tables` reads the tag with the shared JPEG tables.
     ///
     /// # Errors
     /// [`Refusal`] when the compression is not supported for this type of samples.
     pub fn of(
         page: &Page,
         packing: &Packing,
+        stated: Option<Components>,
         tables: impl FnOnce(&Entry) -> Result<Vec<u8>, String>,
     ) -> Result<Self, Refusal> {
         let is_8_bit = packing.bits == 8 && packing.format == SampleFormat::Unsigned;
@@ -72,8 +105,9 @@ impl Codec {
             7 => {
                 let components = match (samples, page.photometric) {
                     (1, _) => Components::Grey,
-                    (3, Some(6)) => Components::YCbCr,
-                    (3, _) => Components::Rgb,
+                    (3, Some(6)) => stated.unwrap_or(Components::YCbCr),
+                    (3, _) => stated.unwrap_or(Components::Rgb),
+                    (4, Some(2 | 5)) => stated.unwrap_or(Components::Four),
                     _ => return only(false, Self::None),
                 };
                 let tables = page.tables.as_ref().map(tables).transpose()?.unwrap_or_default();
@@ -122,9 +156,7 @@ impl Codec {
     /// A message, when the stream is damaged or has a different size.
     pub fn picture(&self, bytes: &[u8], shape: Shape) -> Result<Option<Samples>, String> {
         match self {
-            Self::Jpeg(jpegs) => jpegs
-                .samples(bytes, (shape.width, shape.height), shape.most_rows)
-                .map(|all| Some(Samples::U8(all))),
+            Self::Jpeg(jpegs) => jpegs.samples(bytes, shape).map(|all| Some(Samples::U8(all))),
             Self::WebP => webp(bytes, shape).map(|all| Some(Samples::U8(all))),
             Self::Jpeg2000 { is_ycbcr } => jpeg2000(bytes, shape, *is_ycbcr).map(Some),
             _ => Ok(None),
@@ -255,19 +287,21 @@ fn unpack_bits(mut bytes: &[u8], out: &mut [u8]) -> usize {
 fn webp(bytes: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
     let damaged = |error: image_webp::DecodingError| format!("a tile's WebP is damaged: {error}");
     let mut decoder = WebPDecoder::new(std::io::Cursor::new(bytes)).map_err(damaged)?;
-    if decoder.dimensions() != (shape.width, shape.height) || decoder.is_animated() {
+    let size = decoder.dimensions();
+    if !shape.may_be_stored_as(size) || decoder.is_animated() {
         return Err("a tile's WebP has a different size from the tile".to_owned());
     }
     let given = if decoder.has_alpha() { 4 } else { 3 };
-    let mut pixels = vec![0; shape.width as usize * shape.height as usize * given];
+    let mut pixels = vec![0; size.0 as usize * size.1 as usize * given];
     decoder.read_image(&mut pixels).map_err(damaged)?;
-    Ok(match (given, shape.samples) {
+    let pixels = match (given, shape.samples) {
         (4, 3) => pixels.as_chunks::<4>().0.iter().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
         (3, 4) => {
             pixels.as_chunks::<3>().0.iter().flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect()
         }
         _ => pixels,
-    })
+    };
+    Ok(shape.whole(pixels, size, shape.samples))
 }
 
 fn jpeg2000(bytes: &[u8], shape: Shape, is_ycbcr: bool) -> Result<Samples, String> {
@@ -275,13 +309,14 @@ fn jpeg2000(bytes: &[u8], shape: Shape, is_ycbcr: bool) -> Result<Samples, Strin
         |error: hayro_jpeg2000::error::DecodeError| format!("a tile's JPEG 2000 is damaged: {error}");
     let settings = DecodeSettings { resolve_palette_indices: false, ..DecodeSettings::default() };
     let image = Image::new(bytes, &settings).map_err(damaged)?;
-    if (image.width(), image.height()) != (shape.width, shape.height) {
+    let size = (image.width(), image.height());
+    if !shape.may_be_stored_as(size) {
         return Err("a tile's JPEG 2000 has a different size from the tile".to_owned());
     }
     let mut context = DecoderContext::default();
     let decoded = image.decode(&mut context).map_err(damaged)?;
     let components = decoded.components();
-    let pixels = shape.width as usize * shape.height as usize;
+    let pixels = size.0 as usize * size.1 as usize;
     let is_whole =
         components.len() >= shape.samples && components.iter().all(|one| one.samples().len() == pixels);
     if !is_whole {
@@ -292,15 +327,20 @@ fn jpeg2000(bytes: &[u8], shape: Shape, is_ycbcr: bool) -> Result<Samples, Strin
         let plane = |plane: &[f32]| Samples::U8(plane.iter().map(|number| number.round() as u8).collect());
         let samples = Samples::interleaved(planes.map(plane).collect())?;
         return Ok(match samples {
-            Samples::U8(mut all) if is_ycbcr => {
-                all.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = rgb_of_ycbcr(*pixel));
-                Samples::U8(all)
+            Samples::U8(mut all) => {
+                if is_ycbcr {
+                    all.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = rgb_of_ycbcr(*pixel));
+                }
+                Samples::U8(shape.whole(all, size, shape.samples))
             }
             samples => samples,
         });
     }
     let plane = |plane: &[f32]| Samples::U16(plane.iter().map(|number| number.round() as u16).collect());
-    Samples::interleaved(planes.map(plane).collect())
+    Ok(match Samples::interleaved(planes.map(plane).collect())? {
+        Samples::U16(all) => Samples::U16(shape.whole(all, size, shape.samples)),
+        samples => samples,
+    })
 }
 
 /// Converts by ITU-R BT.601 at full range, as in JFIF.

@@ -95,6 +95,12 @@ impl Directory {
 }
 
 impl Entry {
+    /// An entry with one number of eight bytes (LONG8), which `tiff` can read.
+    pub fn of_number<R>(tag: u16, number: u64, tiff: &Tiff<R>) -> Self {
+        let value = if tiff.is_big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
+        Self { tag, kind: 16, count: 1, value: value.to_vec() }
+    }
+
     /// Bytes per value; 0 for undefined types.
     fn bytes_each(&self) -> u64 {
         match self.kind {
@@ -140,7 +146,10 @@ impl<R: Read + Seek> Tiff<R> {
     }
 
     /// Reads `count` bytes at `offset`; allocates memory only if they are within the file.
-    fn bytes(&mut self, offset: u64, count: u64) -> Result<Vec<u8>, String> {
+    ///
+    /// # Errors
+    /// A message, when they are not, or cannot be read.
+    pub fn bytes(&mut self, offset: u64, count: u64) -> Result<Vec<u8>, String> {
         if offset.checked_add(count).is_none_or(|end| end > self.size) {
             return Err("it contains an offset beyond its end".to_owned());
         }

@@ -4,6 +4,7 @@ use std::io::{Cursor, Read, Seek};
 
 use turbojpeg::ScalingFactor;
 
+use super::codec::Shape;
 use super::colours::Rendering;
 use super::directory::Tiff;
 use super::jpeg::{Components, TileJpegs, TilePart};
@@ -45,7 +46,9 @@ pub fn fuzz_tiff_tile(file: &[u8]) {
 pub fn fuzz_jpeg_tile(tile: &[u8]) {
     const EDGE: u32 = 256;
     const PART: TilePart = TilePart { x: 50, y: 90, width: 100, height: 60 };
-    for components in [Components::Rgb, Components::YCbCr, Components::Grey] {
+    for components in
+        [Components::Rgb, Components::YCbCr, Components::Grey, Components::Four, Components::Ycck]
+    {
         let Ok(jpegs) = TileJpegs::new(components, &[]) else { continue };
         let mut pixels = vec![0; (EDGE * EDGE * 4) as usize];
         let _ = jpegs.decode(tile, (EDGE, EDGE), ScalingFactor::ONE, &mut pixels, EDGE as usize * 4);
@@ -53,7 +56,8 @@ pub fn fuzz_jpeg_tile(tile: &[u8]) {
         if jpegs.decode_part(tile, (EDGE, EDGE), PART, &mut part, PART.width as usize * 4).is_ok() {
             assert!(part.chunks_exact(4).all(|pixel| pixel[3] == 255));
         }
-        let _ = jpegs.samples(tile, (EDGE, EDGE), EDGE);
-        let _ = jpegs.showing_damaged().samples(tile, (EDGE, EDGE), EDGE);
+        let shape = Shape { width: EDGE, height: EDGE, most_rows: EDGE, shown: (EDGE / 2, EDGE), samples: 3 };
+        let _ = jpegs.samples(tile, shape);
+        let _ = jpegs.showing_damaged().samples(tile, shape);
     }
 }

@@ -1,9 +1,9 @@
 //! Decoding of a JPEG tile of a TIFF file with libjpeg-turbo, in the same way as OpenSlide.
 //!
 //! A tile in a TIFF file is an abbreviated JPEG: the tables that all tiles share are in a separate tag, and
-//! the meaning of the components is given by a TIFF tag, whatever the stream itself states. libjpeg-turbo
-//! requires complete streams, so one is assembled here: the shared tables and an Adobe marker with the colour
-//! model, then the tile without its own application markers.
+//! the meaning of the components is given by a TIFF tag, unless the streams contradict it ([`stream_head`]).
+//! libjpeg-turbo requires complete streams, so one is assembled here: the shared tables and an Adobe marker with the
+//! colour model, then the tile without its own application markers.
 
 use std::cell::RefCell;
 
@@ -11,6 +11,7 @@ use turbojpeg::{Decompressor, PixelFormat, ScalingFactor};
 
 use super::super::partial_jpeg::{Part, PartialDecoder};
 use super::super::scratch;
+use super::codec::Shape;
 
 const START: [u8; 2] = [0xff, 0xd8];
 const END: [u8; 2] = [0xff, 0xd9];
@@ -18,6 +19,8 @@ const START_OF_SCAN: u8 = 0xda;
 const HUFFMAN_TABLES: u8 = 0xc4;
 const QUANTISATION_TABLES: u8 = 0xdb;
 const RESTART_INTERVAL: u8 = 0xdd;
+const JFIF: u8 = 0xe0;
+const ADOBE: u8 = 0xee;
 
 /// End of libjpeg-turbo's warning when bytes were left before the end-of-image marker.
 const BYTES_BEFORE_THE_END: &str = "extraneous bytes before marker 0xd9";
@@ -36,12 +39,29 @@ pub(in crate::slide) enum Components {
     Grey,
     Rgb,
     YCbCr,
+    /// Four components that are stored as they are: inks, or red, green, blue and alpha.
+    Four,
+    /// Inks, of which the first three are stored as YCbCr.
+    Ycck,
 }
 
 impl Components {
     /// Samples per decoded pixel.
     fn count(self) -> u8 {
-        if self == Self::Grey { 1 } else { 3 }
+        match self {
+            Self::Grey => 1,
+            Self::Rgb | Self::YCbCr => 3,
+            Self::Four | Self::Ycck => 4,
+        }
+    }
+
+    /// The format of the decoded samples.
+    fn format(self) -> PixelFormat {
+        match self {
+            Self::Grey => PixelFormat::GRAY,
+            Self::Rgb | Self::YCbCr => PixelFormat::RGB,
+            Self::Four | Self::Ycck => PixelFormat::CMYK,
+        }
     }
 }
 
@@ -77,17 +97,21 @@ impl TileJpegs {
     /// When the shared tables are not a JPEG stream of tables.
     pub fn new(components: Components, tables: &[u8]) -> Result<Self, String> {
         let mut head = START.to_vec();
-        if components != Components::Grey {
-            // Adobe's marker: version 100, no flags, then 0 for RGB or 1 for YCbCr.
-            let transform = u8::from(components == Components::YCbCr);
+        // Four components without a marker are not converted.
+        if !matches!(components, Components::Grey | Components::Four) {
+            // Adobe's marker: version 100, no flags, then 0 for RGB, 1 for YCbCr or 2 for YCCK.
+            let transform = match components {
+                Components::Ycck => 2,
+                other => u8::from(other == Components::YCbCr),
+            };
             head.extend_from_slice(&[0xff, 0xee, 0, 14]);
             head.extend_from_slice(b"Adobe");
             head.extend_from_slice(&[0, 100, 0, 0, 0, 0, transform]);
         }
         if !tables.is_empty() {
-            let tables = tables.strip_prefix(&START).and_then(|rest| rest.strip_suffix(&END));
-            let mut rest = tables.ok_or("its JPEG tables are damaged")?;
-            while !rest.is_empty() {
+            let mut rest = tables.strip_prefix(&START).ok_or("its JPEG tables are damaged")?;
+            // As in libjpeg, what follows the end marker does not count, and the marker may be missing.
+            while !rest.is_empty() && !rest.starts_with(&END) {
                 let (marker, segment, after) = next_segment(rest).ok_or("its JPEG tables are damaged")?;
                 // All else, such as a restart interval, ends with the stream of tables.
                 if matches!(marker, HUFFMAN_TABLES | QUANTISATION_TABLES) {
@@ -97,6 +121,11 @@ impl TileJpegs {
             }
         }
         Ok(Self { head, components, shows_damaged: false })
+    }
+
+    /// Meaning of the components.
+    pub fn components(&self) -> Components {
+        self.components
     }
 
     /// Returns the same for streams that are decoded as far as possible if they are damaged, as libtiff does.
@@ -117,8 +146,8 @@ impl TileJpegs {
         pixels: &mut [u8],
         pitch: usize,
     ) -> Result<(), String> {
-        let stream = self.whole_stream(tile, width)?;
-        if stream.rows != height {
+        let stream = self.whole_stream(tile)?;
+        if (stream.width, stream.rows) != (width, height) {
             return Err("a tile's JPEG has a different size from the tile".to_owned());
         }
         let (width, height) = (scale.scale(width as usize), scale.scale(height as usize));
@@ -139,11 +168,11 @@ impl TileJpegs {
         pixels: &mut [u8],
         pitch: usize,
     ) -> Result<(), String> {
-        let stream = self.whole_stream(tile, width)?;
+        let stream = self.whole_stream(tile)?;
         let is_within = |start: u32, length: u32, whole: u32| {
             length > 0 && u64::from(start) + u64::from(length) <= u64::from(whole)
         };
-        if stream.rows != height
+        if (stream.width, stream.rows) != (width, height)
             || !is_within(part.x, part.width, width)
             || !is_within(part.y, part.height, height)
         {
@@ -173,34 +202,28 @@ impl TileJpegs {
         })
     }
 
-    /// Decodes the samples of a stream of `width` pixels and `height` rows, or up to `most_rows`: some
-    /// writers give all strips the same height, including the last one.
+    /// Decodes the samples of the stream of a tile or strip. Some writers give all strips the same height, including the
+    /// last one; others cut off what lies outside the image, which then is 0.
     ///
     /// # Errors
     /// When the stream is not a valid JPEG of this size.
-    pub fn samples(
-        &self,
-        tile: &[u8],
-        (width, height): (u32, u32),
-        most_rows: u32,
-    ) -> Result<Vec<u8>, String> {
-        let stream = self.whole_stream(tile, width)?;
-        let rows = stream.rows;
-        if !(height..=most_rows).contains(&rows) {
+    pub fn samples(&self, tile: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
+        let stream = self.whole_stream(tile)?;
+        let size = (stream.width, stream.rows);
+        if !shape.may_be_stored_as(size) {
             return Err("a tile's JPEG has a different size from the tile".to_owned());
         }
-        let format = if self.components == Components::Grey { PixelFormat::GRAY } else { PixelFormat::RGB };
-        let pitch = width as usize * usize::from(self.components.count());
-        let mut pixels = vec![0; pitch * rows as usize];
-        let (width, rows) = (width as usize, rows as usize);
-        let image = turbojpeg::Image { pixels: &mut pixels[..], width, pitch, height: rows, format };
+        let count = usize::from(self.components.count());
+        let (width, height) = (stream.width as usize, stream.rows as usize);
+        let mut pixels = vec![0; width * height * count];
+        let format = self.components.format();
+        let image = turbojpeg::Image { pixels: &mut pixels[..], width, pitch: width * count, height, format };
         self.decompress(&stream, ScalingFactor::ONE, image)?;
-        pixels.truncate(pitch * height as usize);
-        Ok(pixels)
+        Ok(shape.whole(pixels, size, count))
     }
 
     /// Returns the complete stream for libjpeg-turbo, after checking the tile's header.
-    fn whole_stream(&self, tile: &[u8], width: u32) -> Result<Stream, String> {
+    fn whole_stream(&self, tile: &[u8]) -> Result<Stream, String> {
         let mut rest = tile.strip_prefix(&START).ok_or("a tile is not a JPEG")?;
         let mut bytes = Vec::with_capacity(self.head.len() + tile.len() + END.len());
         bytes.extend_from_slice(&self.head);
@@ -220,7 +243,7 @@ impl TileJpegs {
                     bytes.extend_from_slice(segment);
                 }
                 0xc0..=0xc2 if frame.is_none() => {
-                    frame = Some(self.frame(segment, width)?);
+                    frame = Some(self.frame(segment)?);
                     bytes.extend_from_slice(segment);
                 }
                 _ => return Err("a tile's JPEG variant is not supported".to_owned()),
@@ -237,6 +260,7 @@ impl TileJpegs {
         bytes.extend_from_slice(&END);
         Ok(Stream {
             bytes,
+            width: frame.width,
             rows: frame.rows,
             unit_width: (!frame.is_progressive).then_some(frame.unit_width),
             may_have_spare_bytes: whole.is_some(),
@@ -244,7 +268,7 @@ impl TileJpegs {
     }
 
     /// Reads a frame header: precision, height, width, then three bytes for each component.
-    fn frame(&self, segment: &[u8], width: u32) -> Result<Frame, String> {
+    fn frame(&self, segment: &[u8]) -> Result<Frame, String> {
         let [_, marker, _, _, 8, h1, h0, w1, w0, count, ref components @ ..] = *segment else {
             return Err("a tile does not have 8-bit components".to_owned());
         };
@@ -252,17 +276,17 @@ impl TileJpegs {
             return Err("a tile has a different number of components from the image".to_owned());
         }
         let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
-        if side(w1, w0) != width {
-            return Err("a tile's JPEG has a different size from the tile".to_owned());
+        let (width, rows) = (side(w1, w0), side(h1, h0));
+        if width == 0 || rows == 0 {
+            return Err("a tile's header is damaged".to_owned());
         }
-        let rows = side(h1, h0);
         // The sampling factors of a single component have no meaning (ITU-T T.81, A.2.2).
         let sampling = components.chunks_exact(3).filter(|_| count > 1).map(|component| component[1]);
         let (across, down) = sampling
             .fold((1, 1), |(across, down), factors| (across.max(factors >> 4), down.max(factors & 15)));
         let unit_width = 8 * u32::from(across);
         let units = width.div_ceil(unit_width) * rows.div_ceil(8 * u32::from(down));
-        Ok(Frame { rows, units, unit_width, is_progressive: marker == 0xc2 })
+        Ok(Frame { width, rows, units, unit_width, is_progressive: marker == 0xc2 })
     }
 
     fn decompress(
@@ -293,6 +317,8 @@ impl TileJpegs {
 /// A complete stream for libjpeg-turbo.
 struct Stream {
     bytes: Vec<u8>,
+    /// Width of the picture in pixels.
+    width: u32,
     /// Height of the picture in pixels.
     rows: u32,
     /// Width of a minimum coded unit in pixels; `None` if the picture is progressive.
@@ -303,12 +329,60 @@ struct Stream {
 
 /// What a stream states about its picture.
 struct Frame {
+    width: u32,
     rows: u32,
     /// Number of minimum coded units of an interleaved scan.
     units: u32,
     /// Width of such a unit in pixels.
     unit_width: u32,
     is_progressive: bool,
+}
+
+/// What the beginning of a tile's stream states about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::slide) struct StreamHead {
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    /// Meaning of three or four components, as far as it is stated.
+    pub components: Option<Components>,
+}
+
+/// Reads the beginning of a tile's stream; `None` if it is damaged or longer than `head`.
+///
+/// The meaning of three components is stated by Adobe's marker, by the identifiers `R`, `G` and `B` of the components, or by
+/// a JFIF marker: JFIF knows YCbCr only. Colours at half the resolution are YCbCr, too. Bio-Formats and writers that store
+/// complete JPEG files as tiles call such tiles RGB, which libtiff believes.
+pub(in crate::slide) fn stream_head(head: &[u8]) -> Option<StreamHead> {
+    let mut rest = head.strip_prefix(&START)?;
+    let (mut has_jfif, mut adobe) = (false, None);
+    loop {
+        let (marker, segment, after) = next_segment(rest)?;
+        match (marker, segment) {
+            (JFIF, [_, _, _, _, b'J', b'F', b'I', b'F', 0, ..]) => has_jfif = true,
+            (ADOBE, [_, _, _, _, b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, transform, ..]) => {
+                adobe = Some(*transform);
+            }
+            (0xc0..=0xc2, [_, _, _, _, _, h1, h0, w1, w0, _, parts @ ..]) => {
+                let side = |high: &u8, low: &u8| u32::from(u16::from_be_bytes([*high, *low]));
+                let components = match parts.as_chunks::<3>().0 {
+                    [first, second, third] => match adobe {
+                        Some(0) => Some(Components::Rgb),
+                        Some(1) => Some(Components::YCbCr),
+                        _ if [first[0], second[0], third[0]] == *b"RGB" => Some(Components::Rgb),
+                        _ if has_jfif || first[1] != second[1] || first[1] != third[1] => {
+                            Some(Components::YCbCr)
+                        }
+                        _ => None,
+                    },
+                    [_, _, _, _] if adobe == Some(2) => Some(Components::Ycck),
+                    _ => None,
+                };
+                return Some(StreamHead { size: (side(w1, w0), side(h1, h0)), components });
+            }
+            _ => {}
+        }
+        rest = after;
+    }
 }
 
 /// Splits the first marker segment from a stream: its marker, the segment with marker and length, and what follows.
@@ -351,6 +425,10 @@ mod tests {
     use turbojpeg::Subsamp;
 
     const EDGE: u32 = 48;
+
+    fn shape(width: u32, height: u32) -> Shape {
+        Shape { width, height, most_rows: height, shown: (width, height), samples: 3 }
+    }
 
     fn decode(components: Components, stream: &[u8]) -> Result<Vec<u8>, String> {
         let mut pixels = vec![0; (EDGE * EDGE * 4) as usize];
@@ -397,7 +475,7 @@ mod tests {
             [&START, &tables[..], &header, &scan, pixels, &END].concat()
         };
         let jpegs = TileJpegs::new(Components::Grey, &[]).unwrap();
-        let decode = |pixels: &[u8]| jpegs.samples(&stream(pixels), (24, 8), 8);
+        let decode = |pixels: &[u8]| jpegs.samples(&stream(pixels), shape(24, 8));
         let unit = [0x3f];
         let spare = [&unit[..], &[7; 40]].concat();
         let decode = |units: [&[u8]; 3], markers: [u8; 2], end: &[u8]| {
@@ -417,7 +495,7 @@ mod tests {
             [&START, &stream(&[0x03])[2 + tables.len()..][..13], &stream(&[0x03])[21 + tables.len()..]]
                 .concat();
         let jpegs = TileJpegs::new(Components::Grey, &shared).unwrap();
-        assert_eq!(jpegs.samples(&without, (24, 8), 8).unwrap(), [128; 24 * 8]);
+        assert_eq!(jpegs.samples(&without, shape(24, 8)).unwrap(), [128; 24 * 8]);
     }
 
     #[test]
@@ -425,7 +503,7 @@ mod tests {
         let stream = jpeg(&picture(EDGE, EDGE));
         let strict = TileJpegs::new(Components::YCbCr, &[]).unwrap();
         let lenient = strict.clone().showing_damaged();
-        let samples = |jpegs: &TileJpegs, stream: &[u8]| jpegs.samples(stream, (EDGE, EDGE), EDGE);
+        let samples = |jpegs: &TileJpegs, stream: &[u8]| jpegs.samples(stream, shape(EDGE, EDGE));
         let whole = samples(&strict, &stream).unwrap();
         assert!(samples(&lenient, &stream).unwrap() == whole);
         let cut = &stream[..stream.len() * 3 / 4];
@@ -452,6 +530,52 @@ mod tests {
             assert!((luminance.sum::<f64>() - f64::from(raw[0])).abs() < 16.0, "{pixel:?} became {raw:?}");
             assert_eq!((decoded[3], raw[3]), (255, 255));
         }
+    }
+
+    #[test]
+    fn a_stream_states_what_its_components_are() {
+        let jfif = jpeg(&picture(EDGE, EDGE));
+        assert_eq!(
+            stream_head(&jfif),
+            Some(StreamHead { size: (EDGE, EDGE), components: Some(Components::YCbCr) })
+        );
+        // Without its JFIF marker of 18 bytes, a stream at full resolution of the colours states nothing.
+        let full = subsampled_jpeg(&picture(EDGE, EDGE), Subsamp::None);
+        let plain = [&START, &full[20..]].concat();
+        assert_eq!(stream_head(&plain).unwrap().components, None);
+        let adobe = |transform: u8| {
+            let marker = [&[0xff, ADOBE, 0, 14][..], b"Adobe", &[0, 100, 0, 0, 0, 0, transform]].concat();
+            stream_head(&[&START[..], &marker, &plain[2..]].concat()).unwrap().components
+        };
+        assert_eq!((adobe(0), adobe(1)), (Some(Components::Rgb), Some(Components::YCbCr)));
+        let halved = subsampled_jpeg(&picture(EDGE, EDGE), Subsamp::Sub2x2);
+        let head = stream_head(&[&START, &halved[20..]].concat()).unwrap();
+        assert_eq!(head.components, Some(Components::YCbCr));
+        for cut in 0..300.min(jfif.len()) {
+            let _ = stream_head(&jfif[..cut]);
+        }
+    }
+
+    #[test]
+    fn tables_may_end_without_a_marker_or_be_followed_by_other_bytes() {
+        let stream = jpeg(&picture(EDGE, EDGE));
+        let whole = decode(Components::YCbCr, &stream).unwrap();
+        let (mut tables, mut tile, mut rest) = (START.to_vec(), START.to_vec(), &stream[2..]);
+        while let Some((marker, segment, after)) =
+            next_segment(rest).filter(|(marker, ..)| *marker != START_OF_SCAN)
+        {
+            let is_table = matches!(marker, HUFFMAN_TABLES | QUANTISATION_TABLES);
+            if is_table { &mut tables } else { &mut tile }.extend_from_slice(segment);
+            rest = after;
+        }
+        tile.extend_from_slice(rest);
+        for end in [&END[..], &[], &[0xff, 0xd9, 0, 0, 7]] {
+            let jpegs = TileJpegs::new(Components::YCbCr, &[&tables[..], end].concat()).unwrap();
+            let mut pixels = vec![0; (EDGE * EDGE * 4) as usize];
+            jpegs.decode(&tile, (EDGE, EDGE), ScalingFactor::ONE, &mut pixels, EDGE as usize * 4).unwrap();
+            assert!(pixels == whole, "{end:?}");
+        }
+        assert!(TileJpegs::new(Components::YCbCr, &tables[..tables.len() - 1]).is_err());
     }
 
     #[test]

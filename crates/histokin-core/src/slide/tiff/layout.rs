@@ -1,8 +1,8 @@
 //! Determines which images of a TIFF file are the levels of its slide, its channels and its associated
 //! images.
 
-use super::ome::{self, Channel};
-use super::page::Page;
+use super::ome::{self, Channel, NoImages};
+use super::page::{self, Page};
 use super::qptiff;
 use crate::number_format::counted;
 
@@ -16,6 +16,12 @@ const ROUNDING: f64 = 2.0;
 /// Largest ratio between the factors by which both sides of a level are reduced: some writers pad levels by a few pixels.
 const MAX_DISTORTION: f64 = 1.02;
 
+/// An image without a flag is named in a note if it has at least this part of the slide's pixels; previews have fewer.
+const LEAST_FURTHER: u64 = 16;
+
+/// Smallest factor by which a level without a flag is reduced; another section may have almost the size of the first.
+const LEAST_REDUCTION: f64 = 1.2;
+
 /// Maximum number of images that are named in a note.
 const MAX_NAMED: usize = 3;
 
@@ -28,6 +34,17 @@ pub(in crate::slide) enum Kind {
     Ome,
     /// QPTIFF by Akoya and PerkinElmer.
     Qptiff,
+}
+
+/// What makes an image a level of the slide, besides its pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::slide) enum Evidence {
+    /// The file calls it a reduced version.
+    Stated,
+    /// It is smaller by a whole factor.
+    WholeReduction,
+    /// It has the shape of the slide.
+    Shape,
 }
 
 /// Where the values of a channel are stored: an image of the file, and the sample in it.
@@ -50,7 +67,8 @@ impl<'a> Plane<'a> {
 pub(in crate::slide) struct Layout<'a> {
     /// The convention that the file follows.
     pub kind: Kind,
-    /// Levels, finest first. Each consists of one colour image, or of the planes of all channels.
+    /// Levels, finest first. Each consists of one colour image, or of the planes of all channels. Of several of the same size,
+    /// the first that shows the slide is one.
     pub levels: Vec<Vec<Plane<'a>>>,
     /// Channels; empty if one image holds the colours.
     pub channels: Vec<Channel>,
@@ -64,6 +82,8 @@ pub(in crate::slide) struct Layout<'a> {
     pub significant_bits: Option<u32>,
     /// What is not shown, for display.
     pub notes: Vec<String>,
+    /// Whether the channels may be red, green and blue of one colour image, by all that is stated about them.
+    pub may_be_colours: bool,
 }
 
 /// Finds the slide among the images of a file.
@@ -73,10 +93,21 @@ pub(in crate::slide) struct Layout<'a> {
 pub(in crate::slide) fn layout(pages: &[Page]) -> Result<Layout<'_>, String> {
     let first = pages.first().ok_or("it contains no image")?;
     let mut layout = match first.description.as_deref() {
-        Some(text) if ome::is_ome(text) => of_ome(text, pages)?,
+        Some(text) if ome::is_ome(text) => match ome::images(text, pages.len() as u64) {
+            Ok(images) => of_ome(&images, pages)?,
+            Err(NoImages::Several(reason)) => return Err(reason),
+            // The images are there, whatever is missing from their description.
+            Err(NoImages::Undescribed(reason)) => {
+                let mut layout = of_tiff("", pages)?;
+                layout.kind = Kind::Ome;
+                layout.notes.insert(0, reason);
+                layout
+            }
+        },
         Some(text) if qptiff::is_qptiff(text) => qptiff::layout(pages)?,
         text => of_tiff(text.unwrap_or_default(), pages)?,
     };
+    layout.may_be_colours = may_be_colours(&layout);
     if layout.channels.len() > MAX_CHANNELS {
         let names: Vec<String> =
             (0..MAX_CHANNELS).map(|index| channel_name(&layout.channels, index)).collect();
@@ -98,12 +129,19 @@ pub(in crate::slide) fn channel_name(channels: &[Channel], index: usize) -> Stri
 }
 
 impl<'a> Layout<'a> {
-    /// Whether the file itself calls a level a reduced version of level 0.
-    pub fn is_stated(&self, level: usize) -> bool {
+    /// What makes an image a level of the slide, besides its pixels.
+    pub fn evidence(&self, level: usize) -> Evidence {
         let (main, page) = (self.levels[0][0].page, self.levels[level][0].page);
-        page.is_reduced()
+        let is_stated = page.is_reduced()
             || main.children.iter().any(|child| std::ptr::eq(child, page))
-            || self.kind == Kind::Qptiff
+            || self.kind == Kind::Qptiff;
+        match is_stated {
+            true => Evidence::Stated,
+            false if is_whole_reduction(main.size(), page.size()) || is_padded_reduction(main, page) => {
+                Evidence::WholeReduction
+            }
+            false => Evidence::Shape,
+        }
     }
 
     /// Builds a layout with the levels that `candidates` provide for `planes`.
@@ -116,8 +154,7 @@ impl<'a> Layout<'a> {
         let mut levels = vec![planes];
         levels.extend(candidates);
         // The finest level stays first: no other level is larger.
-        levels[1..].sort_by_key(|level| std::cmp::Reverse(level[0].page.area()));
-        levels.dedup_by_key(|level| level[0].page.size());
+        levels[1..].sort_by_key(|level| std::cmp::Reverse((level[0].page.area(), level[0].page.size())));
         Self {
             kind,
             levels,
@@ -127,8 +164,36 @@ impl<'a> Layout<'a> {
             objective: None,
             significant_bits: None,
             notes: Vec::new(),
+            may_be_colours: false,
         }
     }
+
+    /// Width and height of each level in pixels, each size once.
+    pub fn sizes(&self) -> Vec<(u64, u64)> {
+        let mut sizes: Vec<(u64, u64)> = self.levels.iter().map(|planes| planes[0].page.size()).collect();
+        sizes.dedup();
+        sizes
+    }
+}
+
+/// Whether the channels may be the colours of a brightfield slide: three of 8 bits, with no names or one name for all, or
+/// named and coloured red, green and blue. Converters that know no RGB write them.
+fn may_be_colours(layout: &Layout) -> bool {
+    let planes = &layout.levels[0];
+    let is_byte = |plane: &Plane| {
+        let page = plane.page;
+        page.format == page::SampleFormat::Unsigned && page.bits.iter().all(|bits| *bits == 8)
+    };
+    if layout.channels.len() != 3 || !planes.iter().all(is_byte) {
+        return false;
+    }
+    let name = |index: usize| layout.channels[index].name.as_deref().map(str::to_lowercase);
+    let colour = |index: usize| layout.channels[index].colour;
+    let is_one_name = name(0) == name(1) && name(1) == name(2);
+    let are_names = [0, 1, 2].map(name) == ["red", "green", "blue"].map(|name| Some(name.to_owned()));
+    let is_one_colour = colour(0) == colour(1) && colour(1) == colour(2);
+    let are_colours = [0, 1, 2].map(colour) == [[255, 0, 0], [0, 255, 0], [0, 0, 255]].map(Some);
+    (is_one_name || are_names) && (is_one_colour || are_colours)
 }
 
 fn of_tiff<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String> {
@@ -137,7 +202,10 @@ fn of_tiff<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, Strin
     // another height, both have to show the same image.
     let rank = |page: &Page| (page.tile.is_some(), page.width, page.height, !page.is_reduced());
     let larger = |best: &'a Page, page: &'a Page| if rank(page) > rank(best) { page } else { best };
-    let pictures = pages.iter().filter(|page| !page.is_mask());
+    // Cameras put the picture into a SubIFD of its preview.
+    let behind_previews =
+        pages.iter().flat_map(|page| page.children.iter().filter(|child| child.area() > page.area()));
+    let pictures = pages.iter().chain(behind_previews).filter(|page| !page.is_mask());
     let main = pictures.reduce(larger).or(pages.first()).ok_or("it contains no image")?;
     let alike: Vec<&Page> =
         pages.iter().filter(|page| page.size() == main.size() && page.is_like(main)).collect();
@@ -161,15 +229,50 @@ fn of_tiff<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, Strin
             .notes
             .push(format!("it contains {} images of the same size, of which {what} shown", alike.len()));
     }
+    let is_used = |page: &Page| {
+        page.size() == main.size()
+            || layout.levels.iter().flatten().any(|plane| std::ptr::eq(plane.page, page))
+    };
+    let is_further = |page: &&Page| {
+        let is_alike = page.tile.is_some() == main.tile.is_some() && page.is_like(main);
+        let is_large = page.area() >= main.area() / LEAST_FURTHER;
+        is_alike && is_large && !page.is_reduced() && !page.is_mask() && !is_used(page)
+    };
+    let further: Vec<String> = pages
+        .iter()
+        .filter(is_further)
+        .map(|page| format!("one of {} × {} px", page.width, page.height))
+        .collect();
+    let named: Vec<(&str, &Page)> = pages
+        .iter()
+        .filter(|page| page.tile.is_none() && !is_used(page))
+        .filter_map(|page| Some((picture_name(page.description.as_deref()?)?, page)))
+        .collect();
+    for (name, page) in named {
+        if layout.associated.iter().all(|(other, _)| other != name) {
+            layout.associated.push((name.to_owned(), page));
+        }
+    }
+    layout.notes.extend(further_images(&further));
     Ok(layout)
+}
+
+/// Returns a note that names further images, if there are any.
+fn further_images(further: &[String]) -> Option<String> {
+    let more = if further.len() > MAX_NAMED { ", …" } else { "" };
+    let are = if further.len() == 1 { "is" } else { "are" };
+    (!further.is_empty()).then(|| {
+        format!(
+            "it contains {}, which {are} not shown: {}{more}",
+            counted(further.len() as u64, "further image"),
+            further[..further.len().min(MAX_NAMED)].join(", ")
+        )
+    })
 }
 
 /// Finds the channels of ImageJ hyperstacks, in the middle slice of the first frame.
 fn imagej_channels<'a>(description: &str, alike: &[&'a Page]) -> Option<(Vec<Channel>, Vec<Plane<'a>>)> {
-    let rest = description.strip_prefix("ImageJ=")?;
-    let number = |name: &str| -> Option<usize> {
-        rest.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')?.trim().parse().ok())
-    };
+    let number = |name: &str| usize::try_from(page::imagej_number(description, name)?).ok();
     let count = number("channels").filter(|count| (2..=alike.len()).contains(count))?;
     let slice = number("slices").unwrap_or(1) / 2;
     let pages = alike.get(slice.checked_mul(count)?..)?.get(..count)?;
@@ -209,14 +312,12 @@ fn is_level(main: &Page, page: &Page, is_reduced: bool) -> bool {
     if !is_smaller || page.width == 0 || page.height == 0 || page.is_mask() || !page.is_like(main) {
         return false;
     }
-    if is_reduced {
-        // Labels and overviews of the glass are flagged as well, but have another shape.
-        return is_uniform_reduction(main.size(), page.size()) || is_padded_reduction(main, page);
-    }
-    // Thumbnails have arbitrary sizes; levels are reduced by whole numbers and stored in the same way as
-    // level 0.
+    // Labels and overviews of the glass have another shape, or other pixels. What no flag calls a reduced version is stored in
+    // the same way as level 0.
+    let has_shape = is_uniform_reduction(main.size(), page.size()) || is_padded_reduction(main, page);
     let is_stored_alike = page.tile.is_some() == main.tile.is_some();
-    is_stored_alike && (is_whole_reduction(main.size(), page.size()) || is_padded_reduction(main, page))
+    let is_clearly_smaller = page.width as f64 * LEAST_REDUCTION <= main.width as f64;
+    has_shape && (is_reduced || is_stored_alike && is_clearly_smaller)
 }
 
 /// Whether both sides are reduced by a power of two and then padded to whole tiles, as Philips does.
@@ -251,8 +352,7 @@ fn is_whole_reduction(main: (u64, u64), level: (u64, u64)) -> bool {
     fits(main.0, level.0) && fits(main.1, level.1)
 }
 
-fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String> {
-    let images = ome::images(description, pages.len() as u64)?;
+fn of_ome<'a>(images: &[ome::Image], pages: &'a [Page]) -> Result<Layout<'a>, String> {
     let planes_of = |image: &ome::Image| -> Vec<(Channel, Plane<'a>)> {
         let pairs = image.channels.iter().zip(&image.directories);
         let found = pairs.filter_map(|(channel, directory)| {
@@ -261,8 +361,9 @@ fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String
         found.collect()
     };
     let area = |image: &&ome::Image| planes_of(image).first().map_or(0, |(_, plane)| plane.page.area());
-    // The first one, if several have the same size.
-    let main = images.iter().rev().max_by_key(area).ok_or("its OME-XML describes no image")?;
+    // The first one, if several have the same size. A label may be larger than a small slide.
+    let rank = |image: &&ome::Image| (area(image) > 0 && picture_name(&image.name).is_none(), area(image));
+    let main = images.iter().rev().max_by_key(rank).ok_or("its OME-XML describes no image")?;
     let found = planes_of(main);
     let Some((_, first)) = found.first() else {
         return Err("its OME-XML refers to directories that the file does not have".to_owned());
@@ -309,15 +410,7 @@ fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String
             false => further.push(format!("{:?} of {} × {} px", image.name, image.width, image.height)),
         }
     }
-    if !further.is_empty() {
-        let more = if further.len() > MAX_NAMED { ", …" } else { "" };
-        let are = if further.len() == 1 { "is" } else { "are" };
-        notes.push(format!(
-            "it contains {}, which {are} not shown: {}{more}",
-            counted(further.len() as u64, "further image"),
-            further[..further.len().min(MAX_NAMED)].join(", ")
-        ));
-    }
+    notes.extend(further_images(&further));
     let mut layout = Layout::new(Kind::Ome, planes, channels, candidates);
     layout.associated = associated;
     if main.focal_planes > 1 {
@@ -333,13 +426,18 @@ fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String
     Ok(layout)
 }
 
-/// Maps the name of an image in the file to the name of an associated image.
+/// Maps the name or description of an image in the file to the name of an associated image. Slides may be named
+/// `macrophages.svs`.
 fn picture_name(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase();
+    /// Maximum number of characters that are searched.
+    const MAX_SEARCHED: usize = 1024;
+    let name: String = name.chars().take(MAX_SEARCHED).flat_map(char::to_lowercase).collect();
+    let words = || name.split(|letter: char| !letter.is_alphabetic());
+    let has = |wanted: &str| words().any(|word| word.strip_suffix("image").unwrap_or(word) == wanted);
     ["label", "macro", "thumbnail"]
         .into_iter()
-        .find(|known| name.contains(known))
-        .or_else(|| name.contains("overview").then_some("macro"))
+        .find(|known| has(known))
+        .or_else(|| has("overview").then_some("macro"))
 }
 
 #[cfg(test)]
@@ -386,7 +484,11 @@ mod tests {
     #[test]
     fn pictures_beside_the_slide_are_known_by_name() {
         assert_eq!(picture_name("Label image"), Some("label"));
+        assert_eq!(picture_name("LabelImage"), Some("label"));
         assert_eq!(picture_name("slide overview"), Some("macro"));
+        assert_eq!(picture_name("scan.svs_macro-2"), Some("macro"));
+        assert_eq!(picture_name("macrophages.svs"), None);
+        assert_eq!(picture_name("unlabelled control"), None);
         assert_eq!(picture_name("Image 1"), None);
     }
 }

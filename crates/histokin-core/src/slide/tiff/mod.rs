@@ -84,6 +84,19 @@ pub(super) struct TiffFile {
     /// A separate handle for reading pixels.
     file: File,
     pages: Vec<Page>,
+    /// Why the list of images ends before its end, for display.
+    damage: Option<String>,
+}
+
+/// How the pixels of a slide are stored in ways that OpenSlide does not expect.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peculiarities {
+    /// Some tiles of a level are missing.
+    pub misses_tiles: bool,
+    /// The JPEG streams of a level state other colours than the tags, which OpenSlide believes.
+    pub has_other_colours: bool,
+    /// The JPEG streams of a level lack what lies outside the image, which OpenSlide refuses.
+    pub has_cut_tiles: bool,
 }
 
 impl TiffFile {
@@ -97,8 +110,8 @@ impl TiffFile {
         let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
         // A file in another format is not an error here.
         let Ok((mut tiff, first)) = Tiff::begin(BufReader::new(open()?)) else { return Ok(None) };
-        let pages = page::pages(&mut tiff, first)?;
-        Ok(Some(Self { stamp, tiff, file, pages }))
+        let (pages, damage) = page::readable_pages(&mut tiff, first)?;
+        Ok(Some(Self { stamp, tiff, file, pages, damage }))
     }
 
     /// Whether OpenSlide reads the file as intended; `levels` are the sizes (width, height) of OpenSlide's
@@ -109,12 +122,14 @@ impl TiffFile {
     /// it.
     pub fn suits_openslide(&self, levels: &[(u32, u32)]) -> bool {
         let Ok(layout) = layout::layout(&self.pages) else { return !self.has_own_layout() };
-        let sizes = layout.levels.iter().map(|planes| planes[0].page.size());
-        let is_same = sizes.eq(levels.iter().map(|(width, height)| (u64::from(*width), u64::from(*height))));
+        let is_same = layout.sizes().into_iter().eq(levels.iter().map(|size| (size.0.into(), size.1.into())));
         let main = layout.levels[0][0].page;
+        // OpenSlide takes the resolution of the first image for that of the slide.
+        let is_first = self.pages.first().is_some_and(|first| std::ptr::eq(first, main));
         let is_jpeg = main.compression == 7 && main.samples == 3 && main.bits == [8, 8, 8];
         layout.kind == layout::Kind::Plain
             && is_same
+            && is_first
             && is_jpeg
             && main.orientation == 1
             && layout.notes.is_empty()
@@ -153,19 +168,28 @@ impl TiffFile {
         self.pages.first().map_or(1, |page| page.compression)
     }
 
-    /// Whether any tiles of the slide's levels are missing.
-    pub fn misses_tiles(&mut self) -> bool {
+    /// How the pixels of the slide's levels are stored in ways that OpenSlide does not expect.
+    pub fn peculiarities(&mut self) -> Peculiarities {
         let pages = std::mem::take(&mut self.pages);
-        let is_missing =
-            |raster: &raster::Raster| (0..raster.grid.tiles()).any(|chunk| raster.is_missing(chunk));
+        let mut found = Peculiarities::default();
         let mut left = raster::most_chunks(self.tiff.size);
-        let misses = layout::layout(&pages).is_ok_and(|layout| {
-            layout.levels.iter().any(|planes| {
-                raster::Raster::of(planes[0].page, &mut self.tiff, &mut left)
-                    .is_ok_and(|raster| is_missing(&raster))
-            })
-        });
+        for planes in layout::layout(&pages).iter().flat_map(|layout| &layout.levels) {
+            let page = planes[0].page;
+            let Ok(raster) = raster::Raster::of(page, &mut self.tiff, &mut left) else { continue };
+            let tiles = raster.grid.tiles();
+            found.misses_tiles |= (0..tiles).any(|chunk| raster.is_missing(chunk));
+            if let Some(jpegs) = raster.jpegs() {
+                let tagged = match page.photometric {
+                    Some(6) => jpeg::Components::YCbCr,
+                    _ => jpeg::Components::Rgb,
+                };
+                found.has_other_colours |= page.samples == 3 && jpegs.components() != tagged;
+                let size = (raster.grid.tile_width, raster.grid.tile_height);
+                let last = raster.head(&mut self.tiff, tiles - 1);
+                found.has_cut_tiles |= raster.is_tiled && last.is_some_and(|head| head.size != size);
+            }
+        }
         self.pages = pages;
-        misses
+        found
     }
 }

@@ -57,44 +57,62 @@ pub(in crate::slide) fn is_ome(description: &str) -> bool {
         && head.contains("openmicroscopy")
 }
 
-/// Reads the images of a description; the file has `directories` directories.
+/// Why a description tells nothing about the images of its file.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::slide) enum NoImages {
+    /// Planes that are shown together are in several files: a message.
+    Several(String),
+    /// The description is damaged, empty or in another file: a message.
+    Undescribed(String),
+}
+
+/// Reads the images of a description that are in its file, which has `directories` directories.
 ///
 /// # Errors
-/// A message, when it is not valid OME-XML, or describes planes in other files.
-pub(in crate::slide) fn images(description: &str, directories: u64) -> Result<Vec<Image>, String> {
+/// [`NoImages`], when it is not valid OME-XML, or all images have planes in other files.
+pub(in crate::slide) fn images(description: &str, directories: u64) -> Result<Vec<Image>, NoImages> {
     let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
     let text = description.trim_start_matches('\u{feff}').trim_start();
-    let document = Document::parse_with_options(text, options)
-        .map_err(|error| format!("its OME-XML cannot be read ({error})"))?;
+    let document = Document::parse_with_options(text, options).map_err(|error| {
+        NoImages::Undescribed(format!("its OME-XML cannot be read ({error}), so that channels are not known"))
+    })?;
     let root = document.root_element();
     if let Some(companion) = children(root, "BinaryOnly").next() {
-        return Err(format!(
-            "its OME-XML is in another file ({}): OME-TIFFs of several files are not \
-             supported; convert it to one file with bfconvert or QuPath",
+        return Err(NoImages::Undescribed(format!(
+            "its OME-XML is in another file ({}), which is not read: only what this file contains is shown",
             companion.attribute("MetadataFile").unwrap_or("unnamed")
-        ));
+        )));
     }
     let files: BTreeSet<&str> = root
         .descendants()
         .filter(|node| node.tag_name().name() == "UUID")
         .filter_map(|node| node.attribute("FileName"))
         .collect();
-    if files.len() > 1 {
-        let names: Vec<&str> = files.into_iter().take(3).collect();
-        return Err(format!(
-            "its planes are in several files ({}, …): OME-TIFFs of several files are not \
-             supported; convert it to one file with bfconvert or QuPath",
-            names.join(", ")
-        ));
-    }
+    let own = root.attribute("UUID").map(str::trim);
+    let is_elsewhere = |node: Node| {
+        let blocks = children(node, "Pixels").flat_map(|pixels| children(pixels, "TiffData"));
+        let mut files = blocks.flat_map(|block| children(block, "UUID"));
+        files.any(|file| own.is_none() || file.text().map(str::trim) != own)
+    };
     let mut images = Vec::new();
     let mut next = 0;
-    for node in children(root, "Image") {
+    for node in children(root, "Image").filter(|node| files.len() < 2 || !is_elsewhere(*node)) {
         if let Some(image) = image(node, root, directories, &mut next) {
             images.push(image);
         }
     }
-    if images.is_empty() { Err("its OME-XML describes no image".to_owned()) } else { Ok(images) }
+    if !images.is_empty() {
+        return Ok(images);
+    }
+    if files.len() > 1 {
+        let names: Vec<&str> = files.into_iter().take(3).collect();
+        return Err(NoImages::Several(format!(
+            "its planes are in several files ({}, …): OME-TIFFs of several files are not \
+             supported; convert it to one file with bfconvert or QuPath",
+            names.join(", ")
+        )));
+    }
+    Err(NoImages::Undescribed("its OME-XML describes no image".to_owned()))
 }
 
 /// Returns the children of that name in any namespace, since prefixes and versions vary between writers.
@@ -281,10 +299,33 @@ mod tests {
     fn planes_in_other_files_are_refused_in_words() {
         let several = r#"<OME xmlns="http://www.openmicroscopy.org/x"><Image><Pixels SizeX="1" SizeY="1"><TiffData>
             <UUID FileName="a.tif">u</UUID></TiffData><TiffData><UUID FileName="b.tif">v</UUID></TiffData></Pixels></Image></OME>"#;
-        assert!(images(several, 1).unwrap_err().contains("several files (a.tif, b.tif"));
+        let refusal = images(several, 1).unwrap_err();
+        assert!(
+            matches!(&refusal, NoImages::Several(text) if text.contains("several files (a.tif, b.tif")),
+            "{refusal:?}"
+        );
         let apart =
             r#"<OME xmlns="http://www.openmicroscopy.org/x"><BinaryOnly MetadataFile="c.ome"/></OME>"#;
-        assert!(images(apart, 1).unwrap_err().contains("c.ome"));
-        assert!(images("<OME", 1).is_err());
+        let refusal = images(apart, 1).unwrap_err();
+        assert!(matches!(&refusal, NoImages::Undescribed(text) if text.contains("c.ome")), "{refusal:?}");
+        assert!(matches!(images("<OME", 1), Err(NoImages::Undescribed(_))));
+    }
+
+    #[test]
+    fn of_a_set_of_files_the_images_in_this_one_are_read() {
+        let image = |name: &str| {
+            format!(
+                r#"<Image Name="{name}"><Pixels SizeX="4" SizeY="3"><Channel SamplesPerPixel="3"/>
+                <TiffData IFD="0"><UUID FileName="{name}.ome.tif">urn:uuid:{name}</UUID></TiffData></Pixels></Image>"#
+            )
+        };
+        let set = |own: &str| {
+            let both = [image("a"), image("b")].concat();
+            images(&format!(r#"<OME xmlns="http://www.openmicroscopy.org/x" {own}>{both}</OME>"#), 1)
+        };
+        let names = |own: &str| set(own).map(|all| all.into_iter().map(|one| one.name).collect::<Vec<_>>());
+        assert_eq!(names(r#"UUID="urn:uuid:b""#), Ok(vec!["b".to_owned()]));
+        assert!(matches!(names(r#"UUID="urn:uuid:c""#), Err(NoImages::Several(_))));
+        assert!(matches!(names(""), Err(NoImages::Several(_))));
     }
 }

@@ -123,24 +123,63 @@ impl Page {
 /// # Errors
 /// A message, when the directories are damaged.
 pub(in crate::slide) fn pages<R: Read + Seek>(tiff: &mut Tiff<R>, first: u64) -> Result<Vec<Page>, String> {
+    let (pages, damage) = readable_pages(tiff, first)?;
+    damage.map_or(Ok(pages), Err)
+}
+
+/// Reads the images of a TIFF file up to the first damaged directory, as libtiff does; also returns a message about that one.
+///
+/// # Errors
+/// A message, when the first directory is damaged.
+pub(in crate::slide) fn readable_pages<R: Read + Seek>(
+    tiff: &mut Tiff<R>,
+    first: u64,
+) -> Result<(Vec<Page>, Option<String>), String> {
     let mut walk = Walk { seen: HashSet::new(), text: 0 };
     let mut pages = Vec::new();
     let mut next = first;
     while next != 0 {
-        let directory = walk.directory(tiff, next)?;
-        let mut page = walk.page(tiff, &directory)?;
-        if let Some(entry) = directory.find(tag::SUB_IFDS) {
-            if entry.count > MAX_DIRECTORIES as u64 {
-                return Err("it has too many SubIFDs".to_owned());
+        match walk.page_at(tiff, next) {
+            Ok((page, following)) => {
+                pages.push(page);
+                next = following;
             }
-            for offset in tiff.numbers(entry, entry.count)? {
-                walk.children(tiff, offset, &mut page.children)?;
-            }
+            Err(damage) if pages.is_empty() => return Err(damage),
+            Err(damage) => return Ok((pages, Some(damage))),
         }
-        pages.push(page);
-        next = directory.next;
     }
-    Ok(pages)
+    if let [only] = pages.as_slice() {
+        pages.extend(imagej_planes(tiff, only));
+    }
+    Ok((pages, None))
+}
+
+/// The images that ImageJ has stored behind the only one that has a directory, as it does in files of more than 4 GiB.
+fn imagej_planes<R: Read + Seek>(tiff: &mut Tiff<R>, first: &Page) -> Vec<Page> {
+    let description = first.description.as_deref().unwrap_or_default();
+    let stated = imagej_number(description, "images").unwrap_or(1);
+    let bits = first.bits.iter().fold(0_u64, |sum, bits| sum.saturating_add(*bits));
+    let bytes = first.area().saturating_mul(bits) / 8;
+    let offset = first.offsets.as_ref().and_then(|entry| Some(tiff.numbers(entry, 1).ok()?[0]));
+    let (Some(offset), 1, None, false, 1..) = (offset, first.compression, first.tile, first.is_planar, bytes)
+    else {
+        return Vec::new();
+    };
+    let there = tiff.size.saturating_sub(offset) / bytes;
+    let plane = |index: u64| Page {
+        offsets: Some(Entry::of_number(tag::STRIP_OFFSETS, offset + index * bytes, tiff)),
+        lengths: Some(Entry::of_number(tag::STRIP_BYTE_COUNTS, bytes, tiff)),
+        rows_per_strip: first.height,
+        description: None,
+        ..first.clone()
+    };
+    (1..stated.min(there).min(MAX_DIRECTORIES as u64)).map(plane).collect()
+}
+
+/// Reads a number from ImageJ's ImageDescription, such as `channels=3`; `None` if the description is not ImageJ's.
+pub(in crate::slide) fn imagej_number(description: &str, name: &str) -> Option<u64> {
+    let rest = description.strip_prefix("ImageJ=")?;
+    rest.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')?.trim().parse().ok())
 }
 
 struct Walk {
@@ -154,6 +193,21 @@ impl Walk {
             return Err("its chain of directories does not end".to_owned());
         }
         tiff.directory(offset)
+    }
+
+    /// Reads the image at `offset` and those of its SubIFDs; also returns the offset of the next directory.
+    fn page_at<R: Read + Seek>(&mut self, tiff: &mut Tiff<R>, offset: u64) -> Result<(Page, u64), String> {
+        let directory = self.directory(tiff, offset)?;
+        let mut page = self.page(tiff, &directory)?;
+        if let Some(entry) = directory.find(tag::SUB_IFDS) {
+            if entry.count > MAX_DIRECTORIES as u64 {
+                return Err("it has too many SubIFDs".to_owned());
+            }
+            for offset in tiff.numbers(entry, entry.count)? {
+                self.children(tiff, offset, &mut page.children)?;
+            }
+        }
+        Ok((page, directory.next))
     }
 
     /// Reads the image at `offset` of a SubIFD, and those that follow it if levels are chained.
@@ -234,7 +288,9 @@ impl Walk {
             bits,
             format: if is_mixed { SampleFormat::Other } else { format },
             samples,
-            photometric: optional(tiff, tag::PHOTOMETRIC),
+            // As in libtiff, three samples without a stated meaning are red, green and blue.
+            photometric: optional(tiff, tag::PHOTOMETRIC)
+                .or((samples.checked_sub(extra_samples.len() as u64) == Some(3)).then_some(2)),
             compression: tiff.one(directory, tag::COMPRESSION, 1)?,
             predictor: tiff.one(directory, tag::PREDICTOR, 1)?,
             is_planar: tiff.one(directory, tag::PLANAR, 1)? == 2,

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use super::Refusal;
 use super::codec::{self, Codec};
 use super::directory::{Entry, Tiff};
-use super::jpeg::TileJpegs;
+use super::jpeg::{StreamHead, TileJpegs, stream_head};
 use super::opaque::{opaque, opaque_sums};
 use super::page::{Page, SampleFormat};
 use super::samples::{self, Packing, Samples};
@@ -35,6 +35,12 @@ const MAX_SAMPLES: u64 = 256;
 
 /// Maximum number of bytes of shared JPEG tables; four of each kind have less than 4 KiB.
 const MAX_TABLE_BYTES: u64 = 1 << 16;
+
+/// Number of bytes of a tile's JPEG that are searched for its header, which application markers may precede.
+const MAX_HEAD_BYTES: u64 = 1 << 16;
+
+/// Value of Compression for JPEG streams.
+const JPEG: u64 = 7;
 
 /// Where the bytes of a tile or strip are stored. They may extend beyond the end of the file, which is
 /// checked when they are read.
@@ -80,7 +86,6 @@ impl Raster {
             return Err(Refusal::Unsupported("it is a volume of several planes in one directory".to_owned()));
         }
         let packing = packing(page)?;
-        let codec = Codec::of(page, &packing, |entry| tiff.blob(entry, MAX_TABLE_BYTES))?;
         let (chunk_width, rows) = match page.tile {
             Some((width, height)) => (side(width).ok_or("its tiles have no size")?, height),
             None => (width, page.rows_per_strip.min(page.height)),
@@ -94,6 +99,11 @@ impl Raster {
         let count = count.ok_or("it lists more tiles than it can contain")?;
         *left -= count;
         let locations = locations(page, tiff, count, row_bytes, rows)?;
+        let stated = match locations.iter().find(|location| location.length > 0) {
+            Some(first) if page.compression == JPEG => head_at(tiff, *first).and_then(|head| head.components),
+            _ => None,
+        };
+        let codec = Codec::of(page, &packing, stated, |entry| tiff.blob(entry, MAX_TABLE_BYTES))?;
         let mut raster = Self {
             grid: TileGrid { width, height, tile_width: chunk_width, tile_height: rows },
             is_tiled: page.tile.is_some(),
@@ -180,6 +190,11 @@ impl Raster {
         }
     }
 
+    /// Reads the beginning of the JPEG stream of a tile or strip; `None` if it is damaged or missing.
+    pub fn head<R: Read + Seek>(&self, tiff: &mut Tiff<R>, chunk: usize) -> Option<StreamHead> {
+        head_at(tiff, *self.locations.get(chunk).filter(|location| location.length > 0)?)
+    }
+
     /// Stored bytes of a tile or strip; 0 if it is missing.
     pub fn stored_bytes(&self, chunk: usize) -> u64 {
         self.locations[chunk].length
@@ -263,6 +278,10 @@ impl Raster {
             width: self.grid.tile_width,
             height: rows,
             most_rows: self.grid.tile_height,
+            shown: {
+                let shown = self.grid.region(0, index % self.grid.tiles());
+                (shown.width, shown.height)
+            },
             samples,
         };
         if let Some(decoded) = self.codec.picture(&bytes, shape)? {
@@ -336,6 +355,12 @@ impl Raster {
         read.map_err(|error| error.to_string())?;
         Ok(bytes)
     }
+}
+
+/// Reads the beginning of the JPEG stream at `location`.
+fn head_at<R: Read + Seek>(tiff: &mut Tiff<R>, location: Location) -> Option<StreamHead> {
+    let length = location.length.min(MAX_HEAD_BYTES).min(tiff.size.saturating_sub(location.offset));
+    stream_head(&tiff.bytes(location.offset, length).ok()?)
 }
 
 /// Maximum number of tiles and strips that a file of `size` bytes can list.

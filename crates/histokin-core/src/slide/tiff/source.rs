@@ -14,11 +14,11 @@ use super::super::{Level, OpenSettings, Reader, SlideError, SlideInfo, SlideSour
 use super::super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
 use super::channels::{self, Sum};
 use super::colours::Rendering;
-use super::layout::{Kind, Layout, Plane, channel_name};
+use super::layout::{Evidence, Kind, Layout, Plane, channel_name};
 use super::page::Page;
 use super::raster::{Raster, most_chunks};
 use super::{Refusal, TiffFile, survey};
-use crate::geometry::{LevelRect, MicronsPerPixel};
+use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind as Kept, MemoryCache};
 
 /// Maximum size of a colour profile in bytes.
@@ -59,6 +59,8 @@ pub(super) struct TiffLevel {
 enum Pixels {
     Colours(Rendering),
     Channels(Vec<SlideChannel>),
+    /// Red, green and blue of a colour image, each in an image or sample of its own.
+    ColourPlanes(Vec<SlideChannel>),
 }
 
 impl TiffSource {
@@ -75,15 +77,30 @@ impl TiffSource {
         let pages = std::mem::take(&mut file.pages);
         let layout = super::layout::layout(&pages)?;
         let mut left = most_chunks(file.tiff.size);
-        let mut levels = Vec::new();
-        for planes in &layout.levels {
-            levels.push(level(planes, &mut file, &mut left)?);
+        let mut notes = layout.notes.clone();
+        let mut levels = vec![level(&layout.levels[0], &mut file, &mut left)?];
+        let mut evidence = vec![Evidence::Stated];
+        for (index, planes) in layout.levels.iter().enumerate().skip(1) {
+            match level(planes, &mut file, &mut left) {
+                Ok(level) => {
+                    levels.push(level);
+                    evidence.push(layout.evidence(index));
+                }
+                Err(Refusal::Damaged(reason) | Refusal::Unsupported(reason)) => {
+                    let (width, height) = planes[0].page.size();
+                    notes.push(format!("its level of {width} × {height} px is not read: {reason}"));
+                }
+            }
+        }
+        if let Some(damage) = &file.damage {
+            notes.push(format!(
+                "further images may be missing, because its list of images is damaged ({damage})"
+            ));
         }
         let main = layout.levels[0][0].page;
         if let Some(reason) = implausible_size(levels[0].width(), levels[0].height()) {
             return Err(Refusal::Damaged(reason));
         }
-        let mut notes = layout.notes.clone();
         let pixels = pixels(&layout, &levels, &mut file, &settings.channels, &mut notes)?;
         let mut associated = BTreeMap::new();
         for (name, page) in &layout.associated {
@@ -111,8 +128,7 @@ impl TiffSource {
             large: Mutex::new(()),
             bands: Default::default(),
         };
-        let is_stated: Vec<bool> = (0..layout.levels.len()).map(|level| layout.is_stated(level)).collect();
-        source.leave_out_other_images(&is_stated);
+        source.leave_out_other_images(&evidence);
         Ok(source)
     }
 
@@ -122,6 +138,16 @@ impl TiffSource {
         // Tiles are cached by the number of their level.
         self.memory_cache = cache_for(&self.levels);
         self.info.levels.remove(level)
+    }
+
+    /// Sets the downsample of a level.
+    pub(super) fn set_downsample(&mut self, level: usize, downsample: Downsample) {
+        self.info.levels[level].downsample = downsample;
+    }
+
+    /// Width and height of a level's tiles; `None` if it is stored in strips.
+    pub(super) fn tile_size(&self, level: usize) -> Option<(u32, u32)> {
+        tile_size(&self.levels[level])
     }
 
     /// Adds a warning about what is not shown.
@@ -151,7 +177,7 @@ impl TiffSource {
             Pixels::Colours(rendering) => {
                 Ok(first.read(file, chunk)?.map_or_else(blank, |samples| rendering.rgba(&samples)))
             }
-            Pixels::Channels(shown) => {
+            Pixels::Channels(shown) | Pixels::ColourPlanes(shown) => {
                 if level.rasters.iter().all(|raster| raster.is_missing(chunk)) {
                     return Ok(blank());
                 }
@@ -348,6 +374,12 @@ fn pixels(
         return Ok(Pixels::Colours(rendering));
     }
     let are_samples = levels[0].rasters.len() == 1;
+    if layout.may_be_colours
+        && let Some(planes) = colour_planes(coarsest, &mut file.file)
+    {
+        notes.push("its three channels are shown as red, green and blue".to_owned());
+        return Ok(Pixels::ColourPlanes(planes));
+    }
     let colours = channels::colours(&layout.channels, are_samples);
     let mut shown = Vec::new();
     for (index, colour) in colours.into_iter().enumerate() {
@@ -370,6 +402,25 @@ fn pixels(
         ));
     }
     Ok(Pixels::Channels(shown))
+}
+
+/// Three channels of 8 bits as the colours of a brightfield slide, if they look like one: it is bright in each, as fluorescence is
+/// not. `level` is the coarsest.
+fn colour_planes(level: &TiffLevel, file: &mut File) -> Option<Vec<SlideChannel>> {
+    /// Smallest median value of a channel of a brightfield slide.
+    const BRIGHT: f32 = 100.0;
+    let colours = [("red", [255, 0, 0]), ("green", [0, 255, 0]), ("blue", [0, 0, 255])];
+    let channel = |((name, colour), &(raster, sample)): ((&str, [u8; 3]), &(usize, usize))| {
+        let mut numbers = survey::numbers(&level.rasters[raster], Some(sample), file);
+        let middle = numbers.len() / 2;
+        if middle == 0 || *numbers.select_nth_unstable_by(middle, f32::total_cmp).1 < BRIGHT {
+            return None;
+        }
+        let window = [0.0, 255.0];
+        let shown = ChannelDisplay { name: name.to_owned(), colour, visible: true, window };
+        Some(SlideChannel { shown: shown.clone(), automatic: shown, values: window })
+    };
+    colours.into_iter().zip(&level.planes).map(channel).collect()
 }
 
 fn rendering(page: &Page, raster: &Raster, file: &mut TiffFile) -> Result<Rendering, Refusal> {
@@ -421,18 +472,13 @@ fn info(
         Kind::Qptiff => "qptiff",
         Kind::Plain => base.map_or("image", |base| base.vendor.as_str()),
     };
-    let sizes: Vec<(u32, u32)> = levels.iter().map(|level| (level.width(), level.height())).collect();
-    let tile = |index: usize| {
-        let raster: &Raster = levels.get(index)?.rasters.first()?;
-        raster.is_tiled.then_some((raster.grid.tile_width, raster.grid.tile_height))
-    };
     Ok(SlideInfo {
         id,
         former_ids,
         path: path.to_owned(),
         vendor: vendor.to_owned(),
         reader: Reader::Tiff,
-        levels: levels_of_sizes(&sizes, tile),
+        levels: levels_of(levels),
         mpp: calibration.mpp,
         mpp_source: calibration.source,
         objective_power,
@@ -441,6 +487,24 @@ fn info(
         channels: Vec::new(),
         warnings: calibration.warnings,
     })
+}
+
+/// Returns the levels with their downsamples. Of several of the same size, all have that of the first.
+fn levels_of(levels: &[TiffLevel]) -> Vec<Level> {
+    let size = |level: &TiffLevel| (level.width(), level.height());
+    let mut distinct: Vec<&TiffLevel> = levels.iter().collect();
+    distinct.dedup_by_key(|level| size(level));
+    let sizes: Vec<(u32, u32)> = distinct.iter().map(|level| size(level)).collect();
+    let derived = levels_of_sizes(&sizes, |index| tile_size(distinct[index]));
+    let of_size =
+        |level: &TiffLevel| derived.iter().find(|one| (one.width, one.height) == size(level)).copied();
+    levels.iter().filter_map(of_size).collect()
+}
+
+/// Width and height of a level's tiles; `None` if it is stored in strips.
+fn tile_size(level: &TiffLevel) -> Option<(u32, u32)> {
+    let raster = &level.rasters[0];
+    raster.is_tiled.then_some((raster.grid.tile_width, raster.grid.tile_height))
 }
 
 /// Collects the properties stated in the file, under OpenSlide's names.

@@ -37,7 +37,18 @@ pub(super) fn numbers(raster: &Raster, sample: Option<usize>, file: &mut File) -
         // Tiles that cannot be read are skipped.
         if let Ok(Some(samples)) = read {
             let stride = (samples.len() / MAX_PIXELS).max(1);
-            numbers.extend((0..samples.len()).step_by(stride).map(|index| samples.at(index)));
+            // What extends beyond the image is not seen.
+            let shown = raster.grid.region(0, chunk);
+            let each = if sample.is_some() { 1 } else { raster.samples };
+            let is_shown = |index: &usize| {
+                let (x, y) = (
+                    index / each % raster.grid.tile_width as usize,
+                    index / each / raster.grid.tile_width as usize,
+                );
+                x < shown.width as usize && y < shown.height as usize
+            };
+            let indices = (0..samples.len()).step_by(stride).filter(is_shown);
+            numbers.extend(indices.map(|index| samples.at(index)));
         }
         chunk += step;
     }

@@ -360,6 +360,81 @@ fn turned_images_are_upright_whatever_stores_them() {
 }
 
 #[test]
+fn three_samples_without_a_stated_meaning_are_colours() {
+    let picture = picture(SIZE);
+    for tile in [Some(TILE), None] {
+        let chunks = if tile.is_some() { tiles(&picture, rgb) } else { vec![picture.as_raw().clone()] };
+        let mut made = MadePage::new(SIZE, tile, chunks).of_samples(&[8, 8, 8], 2);
+        made.tags.retain(|(tag, _, _)| *tag != 262);
+        let opened = opened(&file_of(&[made], false, false));
+        assert!(whole(slide(&opened), 0) == as_rgba(&picture));
+    }
+}
+
+#[test]
+fn tiles_without_what_lies_outside_the_image_are_read() {
+    let picture = made::picture(50, 40);
+    let part = |at: u32| imageops::crop_imm(&picture, at % 2 * TILE, at / 2 * TILE, TILE, TILE).to_image();
+    let webp = |tile: &RgbImage| {
+        let mut stream = Vec::new();
+        let encoder = image_webp::WebPEncoder::new(&mut stream);
+        encoder.encode(tile, tile.width(), tile.height(), image_webp::ColorType::Rgb8).unwrap();
+        stream
+    };
+    let pack: [(u64, u64, &dyn Fn(&RgbImage) -> Vec<u8>); 2] = [(50001, 2, &webp), (7, 6, &jpeg)];
+    for (compression, photometric, pack) in pack {
+        let made = page((0..4).map(|at| pack(&part(at))).collect()).with(259, 3, &[compression]).with(
+            262,
+            3,
+            &[photometric],
+        );
+        let opened = opened(&file_of(&[made], false, false));
+        assert_eq!(slide(&opened).info().reader, Reader::Tiff);
+        assert!(apart(&whole(slide(&opened), 0), &picture) < 24, "{compression}");
+    }
+}
+
+/// Largest difference of a colour between pixels and a picture.
+fn apart(pixels: &RgbaImage, picture: &RgbImage) -> u8 {
+    assert_eq!(pixels.dimensions(), picture.dimensions());
+    let of =
+        |(found, wanted): (&image::Rgba<u8>, &Rgb<u8>)| (0..3).map(|at| found[at].abs_diff(wanted[at])).max();
+    pixels.pixels().zip(picture.pixels()).filter_map(of).max().unwrap_or(0)
+}
+
+#[test]
+fn jpegs_that_say_what_their_colours_are_are_believed() {
+    let (picture, wide) = (made::picture(50, 40), made::picture(64, 64));
+    let tile = |at: u32| imageops::crop_imm(&wide, at % 2 * TILE, at / 2 * TILE, TILE, TILE).to_image();
+    // JFIF knows YCbCr only, and is what a tag of RGB contradicts.
+    for photometric in [6, 2] {
+        let tiled = page((0..4).map(|at| jpeg(&tile(at))).collect());
+        let strip = MadePage::new(SIZE, None, vec![jpeg(&picture)]);
+        for made in [tiled, strip] {
+            let made = made.of_samples(&[8, 8, 8], photometric).with(259, 3, &[7]);
+            let opened = opened(&file_of(&[made], false, false));
+            assert!(apart(&whole(slide(&opened), 0), &picture) < 24, "{photometric}");
+        }
+    }
+}
+
+#[test]
+fn jpegs_of_four_components_are_inks() {
+    let picture = made::picture(SIZE.0, SIZE.1);
+    let inks: Vec<u8> = picture.pixels().flat_map(|p| [255 - p[0], 255 - p[1], 255 - p[2], 0]).collect();
+    let mut compressor = turbojpeg::Compressor::new().unwrap();
+    compressor.set_subsamp(turbojpeg::Subsamp::None).unwrap();
+    compressor.set_quality(95).unwrap();
+    let (width, height) = (SIZE.0 as usize, SIZE.1 as usize);
+    let format = turbojpeg::PixelFormat::CMYK;
+    let image = turbojpeg::Image { pixels: inks.as_slice(), width, pitch: width * 4, height, format };
+    let stream = compressor.compress_to_vec(image).unwrap();
+    let made = MadePage::new(SIZE, None, vec![stream]).of_samples(&[8; 4], 5).with(259, 3, &[7]);
+    let opened = opened(&file_of(&[made], false, false));
+    assert!(apart(&whole(slide(&opened), 0), &picture) < 24);
+}
+
+#[test]
 fn what_is_not_read_is_refused_by_name_with_what_to_do() {
     let made = || page(vec![vec![0; 3072]; 4]);
     for (made, part) in [

@@ -37,27 +37,170 @@ fn an_image_of_half_the_size_that_shows_something_else_is_no_level() {
         MadePage::new(picture.dimensions(), Some(TILE), tiles(picture, rgb)).of_samples(&[8, 8, 8], 2)
     };
     let quarter = imageops::thumbnail(&fine, 64, 48);
+    let reduced = |picture: &RgbImage| page(picture).with(254, 4, &[1]);
+    let in_children =
+        |level: &RgbImage| MadePage { children: vec![page(level), page(&quarter)], ..page(&fine) };
     for (pages, widths) in [
         (vec![page(&fine), page(&half), page(&quarter)], vec![256, 128, 64]),
         (vec![page(&fine), page(&other), page(&quarter)], vec![256, 64]),
-        // What the file calls a reduced version is one.
-        (vec![page(&fine), page(&other).with(254, 4, &[1])], vec![256, 128]),
+        // Whatever the file calls it.
+        (vec![page(&fine), reduced(&half), reduced(&quarter)], vec![256, 128, 64]),
+        (vec![page(&fine), reduced(&other), reduced(&quarter)], vec![256, 64]),
+        (vec![in_children(&half)], vec![256, 128, 64]),
+        (vec![in_children(&other)], vec![256, 64]),
+        // Of two of the same size, the one that shows the slide is its level.
+        (vec![page(&fine), reduced(&half), reduced(&other), reduced(&quarter)], vec![256, 128, 64]),
+        (vec![page(&fine), reduced(&other), reduced(&half), reduced(&quarter)], vec![256, 128, 64]),
     ] {
+        let first = pages.iter().flat_map(|page| [page].into_iter().chain(&page.children)).nth(1);
+        let is_other = first.is_some_and(|first| first.chunks == page(&other).chunks);
         let opened = opened(&file_of(&pages, false, false));
         let info = slide(&opened).info();
         assert_eq!(info.levels.iter().map(|level| level.width).collect::<Vec<u32>>(), widths);
         let said: Vec<String> = info.warnings.iter().map(|warning| warning.text()).collect();
         let wanted = ["it also contains a different image of 128 × 96 px, which is not shown"];
-        assert_eq!(said, if widths.len() == 2 && widths[1] == 64 { &wanted[..] } else { &[] });
-        let coarsest = info.levels.len() as u32 - 1;
-        assert!(widths.contains(&128) || whole(slide(&opened), coarsest) == as_rgba(&quarter));
+        assert_eq!(said, if is_other { &wanted[..] } else { &[] });
+        assert!(widths.len() == 2 || whole(slide(&opened), 1) == as_rgba(&half));
+        assert!(whole(slide(&opened), widths.len() as u32 - 1) == as_rgba(&quarter));
+    }
+}
+
+#[test]
+fn another_image_among_jpeg_levels_is_no_level() {
+    let fine = made::picture(256, 192);
+    let half = imageops::thumbnail(&fine, 128, 96);
+    let page = |picture: &RgbImage, reduced: u64| {
+        let chunks = (0..picture.height().div_ceil(TILE) * picture.width().div_ceil(TILE)).map(|at| {
+            let columns = picture.width().div_ceil(TILE);
+            jpeg(
+                &imageops::crop_imm(picture, at % columns * TILE, at / columns * TILE, TILE, TILE).to_image(),
+            )
+        });
+        MadePage::new(picture.dimensions(), Some(TILE), chunks.collect())
+            .of_samples(&[8, 8, 8], 6)
+            .with(259, 3, &[7])
+            .with(254, 4, &[reduced])
+    };
+    for (level, reader, widths) in [
+        (half.clone(), Reader::RawTiles, vec![256, 128]),
+        (imageops::rotate180(&half), Reader::Tiff, vec![256]),
+    ] {
+        let opened = opened(&file_of(&[page(&fine, 0), page(&level, 1)], false, false));
+        let info = slide(&opened).info();
+        assert_eq!(info.levels.iter().map(|level| level.width).collect::<Vec<u32>>(), widths);
+        assert_eq!((info.reader, info.warnings.len()), (reader, usize::from(widths.len() == 1)));
+    }
+}
+
+#[test]
+fn pixels_tell_padded_levels_from_resampled_ones() {
+    let fine = made::picture(600, 440);
+    let halved = imageops::thumbnail(&fine, 300, 220);
+    let mut padded = RgbImage::from_pixel(320, 224, Rgb([255; 3]));
+    imageops::replace(&mut padded, &halved, 0, 0);
+    let resampled = imageops::resize(&fine, 320, 235, imageops::FilterType::Triangle);
+    let page = |picture: &RgbImage| {
+        MadePage::new(picture.dimensions(), Some(TILE), tiles(picture, rgb)).of_samples(&[8, 8, 8], 2)
+    };
+    for (level, downsample) in [(padded, 2.0), (resampled, 1.875)] {
+        let opened = opened(&file_of(&[page(&fine), page(&level).with(254, 4, &[1])], false, false));
+        let info = slide(&opened).info();
+        assert_eq!(info.levels.len(), 2);
+        assert_eq!(info.levels[1].downsample.x, downsample);
+    }
+}
+
+#[test]
+fn a_picture_behind_its_preview_is_the_slide() {
+    let fine = made::picture(128, 96);
+    let page = |picture: &RgbImage| {
+        MadePage::new(picture.dimensions(), Some(TILE), tiles(picture, rgb)).of_samples(&[8, 8, 8], 2)
+    };
+    let preview = page(&imageops::thumbnail(&fine, 32, 24)).with(254, 4, &[1]);
+    let opened = opened(&file_of(&[MadePage { children: vec![page(&fine)], ..preview }], false, false));
+    assert_eq!(slide(&opened).info().levels.len(), 2);
+    assert!(whole(slide(&opened), 0) == as_rgba(&fine));
+}
+
+#[test]
+fn levels_that_cannot_be_read_are_left_out() {
+    let fine = made::picture(256, 192);
+    let page = |picture: &RgbImage| {
+        MadePage::new(picture.dimensions(), Some(TILE), tiles(picture, rgb)).of_samples(&[8, 8, 8], 2)
+    };
+    let half = page(&imageops::thumbnail(&fine, 128, 96)).with(254, 4, &[1]).with(259, 3, &[34887]);
+    let quarter = page(&imageops::thumbnail(&fine, 64, 48)).with(254, 4, &[1]);
+    let opened = opened(&file_of(&[page(&fine), half, quarter], false, false));
+    let info = slide(&opened).info();
+    assert_eq!(info.levels.iter().map(|level| level.width).collect::<Vec<u32>>(), [256, 64]);
+    let said = info.warnings[0].text();
+    assert!(said.starts_with("its level of 128 × 96 px is not read") && said.contains("LERC"), "{said}");
+}
+
+#[test]
+fn images_of_other_sizes_are_named() {
+    let page = |size: (u32, u32)| {
+        MadePage::new(size, Some(TILE), tiles(&made::picture(size.0, size.1), rgb)).of_samples(&[8, 8, 8], 2)
+    };
+    let opened = opened(&file_of(&[page((128, 96)), page((90, 95)), page((20, 20))], false, false));
+    let said: Vec<String> = slide(&opened).info().warnings.iter().map(|warning| warning.text()).collect();
+    assert_eq!(said, ["it contains 1 further image, which is not shown: one of 90 × 95 px"]);
+}
+
+#[test]
+fn a_list_of_images_that_is_damaged_ends_there() {
+    let fine = made::picture(128, 96);
+    let page = |factor: u32| {
+        let level = imageops::thumbnail(&fine, 128 / factor, 96 / factor);
+        MadePage::new(level.dimensions(), Some(TILE), tiles(&level, rgb)).of_samples(&[8, 8, 8], 2).with(
+            254,
+            4,
+            &[u64::from(factor > 1)],
+        )
+    };
+    let file = file_of(&[page(1), page(2)], false, false);
+    // The pointer to the next directory, which is 0, follows the tags of the last one.
+    let tags = page(2).tags.len() + 2;
+    let [low, high] = (tags as u16).to_le_bytes();
+    let last = file.windows(4).rposition(|bytes| bytes == [low, high, 254, 0]).unwrap();
+    let pointer = last + 2 + 12 * tags;
+    assert_eq!(file[pointer..pointer + 4], [0; 4]);
+    let first = u32::from_le_bytes(file[4..8].try_into().unwrap());
+    for next in [first, file.len() as u32 + 9] {
+        let mut file = file.clone();
+        file[pointer..pointer + 4].copy_from_slice(&next.to_le_bytes());
+        let opened = opened(&file);
+        let info = slide(&opened).info();
+        assert_eq!((info.levels.len(), info.warnings.len()), (2, 1));
+        assert!(info.warnings[0].text().contains("images may be missing"), "{:?}", info.warnings);
+        assert!(whole(slide(&opened), 0) == as_rgba(&fine));
+    }
+}
+
+#[test]
+fn imagejs_planes_without_directories_are_found() {
+    let plane = |value: fn(u32, u32) -> u8| -> Vec<u8> {
+        (0..SIZE.0 * SIZE.1).map(|at| value(at % SIZE.0, at / SIZE.0)).collect()
+    };
+    let planes = [plane(|x, _| x as u8), plane(|_, y| 3 * y as u8), plane(|x, y| (x + y) as u8)].concat();
+    let description = "ImageJ=1.54f\nimages=3\nchannels=3\nhyperstack=true\nunit=micron\n";
+    let made = |big_endian| {
+        let page = MadePage::new(SIZE, None, vec![planes.clone()]).of_samples(&[8], 1).described(description);
+        opened(&file_of(&[page], big_endian, false))
+    };
+    for is_big_endian in [true, false] {
+        let opened = made(is_big_endian);
+        let values: Vec<[f32; 2]> = slide(&opened).info().channels.iter().map(|one| one.values).collect();
+        assert_eq!(values, [[0.0, 49.0], [0.0, 117.0], [0.0, 88.0]]);
     }
 }
 
 #[test]
 fn a_label_that_is_flagged_as_a_reduced_image_is_no_level() {
+    let fine = made::picture(128, 96);
+    let half = imageops::thumbnail(&fine, 64, 48);
     let level = |factor: u32| {
-        let chunks = tiles(&picture((128 / factor, 96 / factor)), rgb);
+        let chunks = tiles(if factor == 1 { &fine } else { &half }, rgb);
         let page = MadePage::new((128 / factor, 96 / factor), Some(TILE), chunks).of_samples(&[8, 8, 8], 2);
         page.with(254, 4, &[u64::from(factor > 1)])
     };
@@ -78,7 +221,7 @@ fn a_label_that_is_flagged_as_a_reduced_image_is_no_level() {
             let slide = slide(&opened);
             let sizes: Vec<u32> = slide.info().levels.iter().map(|level| level.width).collect();
             assert_eq!(sizes, [128, 64]);
-            assert!(whole(slide, 1) == as_rgba(&picture((64, 48))));
+            assert!(whole(slide, 1) == as_rgba(&half));
         }
     }
 }
@@ -113,6 +256,77 @@ fn images_of_an_ome_tiff_that_are_not_shown_are_named() {
     );
     let said: Vec<String> = info.warnings.iter().map(|warning| warning.text()).collect();
     assert_eq!(said, ["it contains 1 further image, which is not shown: \"Scan 2\" of 40 × 39 px"]);
+}
+
+#[test]
+fn a_label_that_is_larger_than_the_slide_is_a_label() {
+    let sizes = [("Label image", (90, 80)), ("Scan", SIZE)];
+    let image = |(id, (name, (width, height))): (usize, &(&str, (u32, u32)))| {
+        format!(
+            r#"<Image ID="Image:{id}" Name="{name}"><Pixels DimensionOrder="XYCZT" Type="uint8" SizeX="{width}" SizeY="{height}"
+            SizeC="3" SizeZ="1" SizeT="1"><Channel ID="C:{id}" SamplesPerPixel="3"/><TiffData IFD="{id}"/></Pixels></Image>"#
+        )
+    };
+    let images: String = sizes.iter().enumerate().map(image).collect();
+    let text = format!(r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{images}</OME>"#);
+    let page = |size: (u32, u32)| {
+        MadePage::new(size, Some(TILE), tiles(&picture(size), rgb)).of_samples(&[8, 8, 8], 2)
+    };
+    let opened = opened(&file_of(&[page(sizes[0].1).described(&text), page(SIZE)], false, false));
+    let info = slide(&opened).info();
+    assert_eq!((info.width(), info.associated.as_slice()), (SIZE.0, &["label".to_owned()][..]));
+}
+
+#[test]
+fn an_ome_tiff_whose_description_is_damaged_or_elsewhere_is_shown() {
+    let damaged = r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image Name="a & b">"#;
+    let elsewhere = r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><BinaryOnly MetadataFile="a.companion.ome"/></OME>"#;
+    let fine = made::picture(128, 96);
+    let page = |picture: &RgbImage| {
+        MadePage::new(picture.dimensions(), Some(TILE), tiles(picture, rgb)).of_samples(&[8, 8, 8], 2)
+    };
+    for (text, part) in [(damaged, "cannot be read"), (elsewhere, "a.companion.ome")] {
+        let level = page(&imageops::thumbnail(&fine, 64, 48));
+        let made = MadePage { children: vec![level], ..page(&fine) }.described(text);
+        let opened = opened(&file_of(&[made], false, false));
+        let info = slide(&opened).info();
+        assert_eq!((info.vendor.as_str(), info.levels.len()), ("ome-tiff", 2));
+        assert!(info.warnings[0].text().contains(part), "{:?}", info.warnings);
+        assert!(whole(slide(&opened), 0) == as_rgba(&fine));
+    }
+}
+
+#[test]
+fn three_channels_of_a_bright_slide_are_its_colours() {
+    let bright =
+        RgbImage::from_fn(SIZE.0, SIZE.1, |x, y| Rgb([240 - x as u8, 200 - y as u8, 255 - (x + y) as u8]));
+    let dark = RgbImage::from_fn(SIZE.0, SIZE.1, |x, y| Rgb([x as u8, 2 * y as u8, (x + y) as u8]));
+    let page = |picture: &RgbImage, sample: usize| {
+        MadePage::new(SIZE, Some(TILE), tiles(picture, |pixel| vec![pixel[sample]])).of_samples(&[8], 1)
+    };
+    let file = |picture: &RgbImage, names: [&str; 3]| {
+        let channels: String = names.map(|name| format!(r#"<Channel {name} SamplesPerPixel="1"/>"#)).concat();
+        let text = format!(
+            r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels DimensionOrder="XYCZT" SizeX="50" SizeY="40"
+            SizeC="3" SizeZ="1" SizeT="1" Type="uint8">{channels}<TiffData IFD="0" PlaneCount="3"/></Pixels></Image></OME>"#
+        );
+        opened(&file_of(
+            &[page(picture, 0).described(&text), page(picture, 1), page(picture, 2)],
+            false,
+            false,
+        ))
+    };
+    let named = [r#"Name="Red""#, r#"Name="Green""#, r#"Name="Blue""#];
+    for names in [[""; 3], named, [r#"Name="TL Brightfield""#; 3]] {
+        let opened = file(&bright, names);
+        assert!(whole(slide(&opened), 0) == as_rgba(&bright) && !slide(&opened).info().is_fluorescence());
+        assert!(slide(&file(&dark, names)).info().is_fluorescence());
+    }
+    let stains = [r#"Name="DAPI""#, r#"Name="FITC""#, r#"Name="Cy5""#];
+    assert!(slide(&file(&bright, stains)).info().is_fluorescence());
+    // As samples of one image that is called grey.
+    let samples = MadePage::new(SIZE, Some(TILE), tiles(&bright, rgb)).of_samples(&[8, 8, 8], 1);
+    assert!(whole(slide(&opened(&file_of(&[samples], false, false))), 0) == as_rgba(&bright));
 }
 
 #[test]
