@@ -128,15 +128,18 @@ impl Sample {
                     similar.filter_map(|name| Some((names::fit(name, &own)?, *name))).collect();
                 fitting.sort();
                 fitting.dedup();
-                let is_one_of_several = fitting.len() > 1;
+                // Names that fit this slide, but another one better, are that one's.
+                let mut meant: Vec<(Fit, &str)> = Vec::new();
                 for (fit, name) in fitting {
-                    if !(fit.is_by_file_alone && is_one_of_several)
-                        && self.slide_fitting(name)?.is_some_and(|(slide, _)| slide == index)
-                    {
-                        return Ok(table.get(name).cloned());
+                    match self.slide_fitting(name) {
+                        Ok(Some((slide, _))) if slide == index => meant.push((fit, name)),
+                        Err(shared) if meant.is_empty() => return Err(shared),
+                        _ => {}
                     }
                 }
-                Ok(None)
+                let certain = meant.iter().find(|(fit, _)| !fit.is_by_file_alone);
+                let only = if meant.len() == 1 { meant.first() } else { None };
+                Ok(certain.or(only).and_then(|(_, name)| table.get(*name).cloned()))
             })
             .collect()
     }
