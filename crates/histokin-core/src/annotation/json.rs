@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn comments_and_commas_before_brackets_are_taken_out() {
         let text = "{ // by hand\n\"a//b\": [1, 2, /* two\nlines */ ],\n \"c\": \",]\" , // é\n}";
-        let plain = "{ \n\"a//b\": [1, 2  \n ],\n \"c\": \",]\"  \n}";
+        let plain = "{ \n\"a//b\": [1, 2  \n ],\n \"c\": \",]\"   \n}";
         assert_eq!(repaired(text).unwrap(), plain);
         for odd in ["[1 /", "[1 /* ", "[1, / ]", "[,"] {
             assert_eq!(repaired(odd), None, "{odd}");

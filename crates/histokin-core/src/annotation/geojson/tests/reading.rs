@@ -197,10 +197,13 @@ fn odd_objects_are_left_out_by_name() {
             "geometry: a ring needs at least 3 different points, but has 2",
         ),
         (r#"{"type":"Polygon","coordinates":[[0,0],[9,9],[0,9]]}"#, "geometry: invalid type"),
-        (r#"{"type":"Polygon","coordinates":[[["0","0"],[9,9],[0,9]]]}"#, "geometry: invalid type: string"),
+        (
+            r#"{"type":"Polygon","coordinates":[[["a","0"],[9,9],[0,9]]]}"#,
+            "geometry: \"a\" is not a coordinate",
+        ),
         (
             r#"{"type":"Polygon","coordinates":[[[NaN,0],[9,9],[0,9]]]}"#,
-            "geometry: invalid type: string \"NaN\"",
+            "geometry: \"NaN\" is not a coordinate",
         ),
         (r#"{"type":"Polygon"}"#, "geometry: it has no coordinates"),
         (r#"{"type":"Point","coordinates":[1]}"#, "geometry: a position needs x and y"),
