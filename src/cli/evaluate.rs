@@ -2,17 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
 use super::choice::choice;
 use super::label_options::LabelOptions;
 use super::progress::{EmbedBar, ShareBar};
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError, EncoderSpec};
-use crate::evaluation::Exclude;
 use crate::evaluation::addr::{AddrSettings, Limits, PairCount};
 use crate::evaluation::camelyon::{self, Camelyon};
-use crate::evaluation::comparison::{Comparison, ComparisonSettings, compare};
+use crate::evaluation::comparison::{Comparison, ComparisonError, ComparisonSettings, compare};
 use crate::evaluation::gather::{self, GatherError, Gathered};
 use crate::evaluation::intervals::Resampling;
 use crate::evaluation::labels;
@@ -22,6 +21,7 @@ use crate::evaluation::retrieval::{PoolKind, RetrievalSettings};
 use crate::evaluation::sample::{EncoderDescriptors, Sample, SampleSlide};
 use crate::evaluation::stain_change::{self, StainSettings};
 use crate::evaluation::study::labels_of;
+use crate::evaluation::{EvaluationError, Exclude};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::counted;
 use crate::pipeline::{
@@ -139,7 +139,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         true
     });
     bar.finish();
-    let mut comparison = comparison?;
+    let mut comparison = comparison.map_err(with_options)?;
     change_stain(args, &mut study, &sample, &encoders, &mut comparison)?;
     let document = report::json::document(&sample, &comparison);
     if let Some(folder) = &args.report {
@@ -390,6 +390,16 @@ fn embed_if_missing(
         };
     }
     Ok(())
+}
+
+/// Turns an error into one that names the options by which it is mended.
+fn with_options(error: ComparisonError) -> anyhow::Error {
+    match error {
+        ComparisonError::Evaluation(EvaluationError::NoPairs { .. }) => {
+            anyhow!("{error} (--near-mm 0.5 --far-mm 4)")
+        }
+        error => error.into(),
+    }
 }
 
 fn settings(args: &EvaluateArgs) -> ComparisonSettings {

@@ -119,7 +119,9 @@ pub fn parse_colours(text: &str) -> Result<[f32; 3], String> {
 /// Parses a level of messages, or a filter for parts of the program, such as `histokin_session::workers=debug`.
 pub fn parse_log(text: &str) -> Result<String, String> {
     let is_filter = text.contains('=');
-    if is_filter || text.split(',').all(|level| LevelFilter::from_str(level).is_ok()) {
+    // Nothing at all is read as the level `error`.
+    let is_level = |level: &str| !level.is_empty() && LevelFilter::from_str(level).is_ok();
+    if is_filter || text.split(',').all(is_level) {
         return Ok(text.to_owned());
     }
     Err("give error, warn, info, debug or trace".to_owned())
