@@ -430,7 +430,7 @@ pub(super) mod tests {
 
         let far = AddrSettings { limits: Limits::default(), ..settings(PairCount::All) };
         let none = measure(descriptors, &tiles, &far, &Resampling::default());
-        assert!(none.unwrap_err().to_string().contains("--far-mm"));
+        assert!(none.unwrap_err().to_string().contains("shorter limits"));
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub enum RunStatus {
     /// Finished, with an encoder.
     Finished {
         /// File of the encoder.
+        #[serde(with = "histokin_core::paths::whole")]
         model: PathBuf,
         /// ID of the encoder.
         encoder_id: String,

@@ -167,7 +167,7 @@ pub fn click_hint_ui(context: &Context, canvas: Rect, palette: &Palette, request
         Area::new(Id::unique("click hint")).order(Order::Middle).pivot(Align2::CENTER_BOTTOM).fixed_pos(at);
     let shown = area.constrain_to(canvas.shrink(8.0)).show(context, |ui| {
         frame(palette).show(ui, |ui| {
-            ui.set_max_width((canvas.width() - 60.0).min(440.0));
+            ui.set_max_width((canvas.width() - 60.0).clamp(0.0, 440.0));
             let title = RichText::new("A click on tissue finds similar tissue").family(theme::bold());
             ui.label(title.color(palette.strong));
             let key = actions::entry(SearchAction::FindSimilar).shortcut_label(ui.ctx());
