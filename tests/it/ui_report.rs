@@ -39,7 +39,10 @@ fn what_is_measured_is_shown_and_written() {
     wait(&mut harness, "there is an answer", |app| {
         matches!(app.session().evaluation(), EvaluationState::Failed(_))
     });
-    assert!(harness.query_by_label_contains("shorter limits").is_some(), "a section of 1 mm has no far pairs");
+    assert!(
+        harness.query_by_label_contains("shorter limits").is_some(),
+        "a section of 1 mm has no far pairs"
+    );
 
     harness.state_mut().command(EvaluationCommand::Start(Box::new(settings(0.3, 0.8))));
     wait(&mut harness, "it is measured", |app| {
