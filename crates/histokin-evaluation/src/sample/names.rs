@@ -57,12 +57,15 @@ pub(crate) fn longer_names(path: &Path) -> Vec<String> {
     std::iter::once(shown(path)).chain(folder.as_deref().map(shown)).chain(file.map(shown)).collect()
 }
 
+/// The index of a slide, and how well a name fits it.
+type Fitting = (usize, Fit);
+
 impl Sample {
     /// Returns the index of the slide that labels call `name`, if there is one, and how well the name fits it.
     ///
     /// # Errors
     /// [`SampleError::SharedName`] if there are several.
-    fn slide_fitting(&self, name: &str) -> Result<Option<(usize, Fit)>, SampleError> {
+    fn slide_fitting(&self, name: &str) -> Result<Option<Fitting>, SampleError> {
         let fits: Vec<Option<Fit>> =
             self.slides.iter().map(|slide| names::fit(name, &slide.names())).collect();
         // The name of one slide's file may be that of another one without its extension.
@@ -79,16 +82,16 @@ impl Sample {
     }
 
     /// Returns the index of the slide that each of the `names` means and how well it fits, `None` for those that mean no
-    /// slide here. A name with another folder than the slide's means it only if no other name does: otherwise it is of another slide with the
-    /// same file name.
+    /// slide here. A name with another folder than the slide's means it only if no other name does: otherwise it is of another
+    /// slide with the same file name.
     ///
     /// # Errors
     /// [`SampleError::SharedName`] if a name may mean several slides.
     pub(super) fn slides_named<'a>(
         &self,
         names: impl Iterator<Item = &'a str>,
-    ) -> Result<BTreeMap<&'a str, Option<(usize, Fit)>>, SampleError> {
-        let mut found: BTreeMap<&str, Option<(usize, Fit)>> = BTreeMap::new();
+    ) -> Result<BTreeMap<&'a str, Option<Fitting>>, SampleError> {
+        let mut found: BTreeMap<&str, Option<Fitting>> = BTreeMap::new();
         let mut names_of: HashMap<usize, usize> = HashMap::new();
         for name in names {
             let fitting = self.slide_fitting(name)?;
@@ -97,8 +100,7 @@ impl Sample {
             }
             found.insert(name, fitting);
         }
-        let is_certain =
-            |(index, fit): &(usize, Fit)| !fit.is_by_file_alone || names_of.get(index) == Some(&1);
+        let is_certain = |(index, fit): &Fitting| !fit.is_by_file_alone || names_of.get(index) == Some(&1);
         found.values_mut().for_each(|fitting| *fitting = fitting.filter(is_certain));
         Ok(found)
     }
