@@ -161,7 +161,7 @@ pub enum Command {
     /// Write the tissue mask of a slide, and count the tiles that would be embedded.
     Tissue(tissue::TissueArgs),
     /// Make an encoder from the weights of a network by fitting a readout to the tissue of slides, without training.
-    FitModel(fit_model::FitModelArgs),
+    FitModel(Box<fit_model::FitModelArgs>),
     /// Train an encoder on slides, without labels.
     Train(Box<train::TrainArgs>),
     /// Decode a slide on behalf of another process of this program.

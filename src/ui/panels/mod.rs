@@ -206,7 +206,7 @@ fn waiting_time(seconds: f64) -> String {
     match minutes {
         _ if seconds <= 59.0 => format!("{} s", seconds.ceil().max(1.0)),
         ..60 => format!("{} min", minutes.max(1)),
-        ..2880 => format!("{} h {} min", minutes / 60, minutes % 60),
+        60..2880 => format!("{} h {} min", minutes / 60, minutes % 60),
         _ => counted(minutes / 1440, "day"),
     }
 }
