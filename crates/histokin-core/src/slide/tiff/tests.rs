@@ -381,7 +381,8 @@ fn tiles_without_what_lies_outside_the_image_are_read() {
         encoder.encode(tile, tile.width(), tile.height(), image_webp::ColorType::Rgb8).unwrap();
         stream
     };
-    let pack: [(u64, u64, &dyn Fn(&RgbImage) -> Vec<u8>); 2] = [(50001, 2, &webp), (7, 6, &jpeg)];
+    type Pack<'a> = &'a dyn Fn(&RgbImage) -> Vec<u8>;
+    let pack: [(u64, u64, Pack); 2] = [(50001, 2, &webp), (7, 6, &jpeg)];
     for (compression, photometric, pack) in pack {
         let made = page((0..4).map(|at| pack(&part(at))).collect()).with(259, 3, &[compression]).with(
             262,
