@@ -15,11 +15,13 @@ use crate::geometry::{Downsample, LevelRect};
 /// Number of samples along each axis.
 const SAMPLES: u32 = 4;
 
-/// Edge of a sample, in pixels of the coarser level.
-const SAMPLE_PX: u32 = 32;
+/// Edge of a sample, in pixels of the coarser level. Some writers take every other pixel, or every eighth, instead of their
+/// mean: on 17 real sections, blocks of 4 × 4 such pixels correlated with those of the finer level by as little as 0.34, blocks
+/// of 8 × 8 by 0.67 at least, and other images' mostly by less than 0.2.
+const SAMPLE_PX: u32 = 64;
 
 /// Usual largest edge of a sample, in pixels of the finer level.
-const MAX_FINE_PX: f64 = 512.0;
+const MAX_FINE_PX: f64 = 1024.0;
 
 /// The same where a sample has no more than a pixel of the coarser level for each block.
 const MOST_FINE_PX: f64 = 4096.0;

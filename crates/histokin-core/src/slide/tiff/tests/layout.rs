@@ -66,6 +66,26 @@ fn an_image_of_half_the_size_that_shows_something_else_is_no_level() {
 }
 
 #[test]
+fn a_level_of_every_eighth_pixel_is_a_level() {
+    // Areas that differ less than neighbouring pixels do, as in a sharp section.
+    let random = |at: u32| {
+        at.wrapping_add(1).wrapping_mul(0x9e37_79b1).rotate_left(15).wrapping_mul(0x85eb_ca77) >> 24
+    };
+    let area = |x: u32, y: u32| 108 + random(7 * (x / 64) + 1_000 * (y / 64)) / 6;
+    let fine = RgbImage::from_fn(1024, 768, |x, y| {
+        Rgb([(area(x, y) + 4 * random(x + 4096 * y) / 5).saturating_sub(102).min(255) as u8; 3])
+    });
+    let level = RgbImage::from_fn(128, 96, |x, y| *fine.get_pixel(8 * x, 8 * y));
+    let page = |picture: &RgbImage| {
+        MadePage::new(picture.dimensions(), Some(TILE), tiles(picture, rgb)).of_samples(&[8, 8, 8], 2)
+    };
+    for (level, count) in [(&level, 2), (&imageops::rotate180(&level), 1)] {
+        let opened = opened(&file_of(&[page(&fine), page(level)], false, false));
+        assert_eq!(slide(&opened).info().levels.len(), count);
+    }
+}
+
+#[test]
 fn another_image_among_jpeg_levels_is_no_level() {
     let fine = made::picture(256, 192);
     let half = imageops::thumbnail(&fine, 128, 96);
