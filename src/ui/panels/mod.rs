@@ -194,7 +194,7 @@ fn path_edit_ui(ui: &mut Ui, path: &mut String, is_new: bool) -> Response {
 
 /// Returns where in a path the file name begins and where its extension begins, in characters.
 fn name_of(path: &str) -> [usize; 2] {
-    let begin = path.rfind('/').map_or(0, |at| at + 1);
+    let begin = path.rfind(std::path::is_separator).map_or(0, |at| at + 1);
     let end = path[begin..].rfind('.').map_or(path.len(), |at| begin + at);
     [begin, end].map(|at| path[..at].chars().count())
 }

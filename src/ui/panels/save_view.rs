@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
-use egui::{Align, Button, Key, Layout, RichText, Ui, Vec2};
+use egui::{Align, Button, Event, Key, Layout, Response, RichText, Ui, Vec2};
 
 use super::{chip_ui, dialog_width, number_field, path_edit_ui};
 use crate::number_format::{grouped, plain};
@@ -202,6 +202,9 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, request
             }
             let is_new = std::mem::take(&mut form.is_path_new);
             let path = path_edit_ui(ui, &mut form.path, is_new);
+            if !is_new && is_edited(ui, &path) {
+                form.free = None;
+            }
             entered = path.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
         });
     });
@@ -252,6 +255,19 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, request
         save || copied || ui.button("Cancel").clicked()
     })
     .inner
+}
+
+/// Whether the user has begun to select or type in the field `path`: from then on a file name that is found late
+/// would mix with what is typed.
+fn is_edited(ui: &Ui, path: &Response) -> bool {
+    let is_typing = |event: &Event| {
+        matches!(
+            event,
+            Event::Key { pressed: true, .. } | Event::Text(_) | Event::Paste(_) | Event::Ime(_) | Event::Cut
+        )
+    };
+    path.is_pointer_button_down_on()
+        || path.has_focus() && ui.input(|input| input.events.iter().any(is_typing))
 }
 
 /// Draws the choice of format, which always corresponds to the file extension.
@@ -307,6 +323,9 @@ fn width_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
 
 #[cfg(test)]
 mod tests {
+    use egui::Modifiers;
+    use egui_kittest::Harness;
+
     use super::*;
     use crate::geometry::{Level0Point, MicronsPerPixel};
     use crate::ui::slide_view::camera::Camera;
@@ -318,6 +337,18 @@ mod tests {
         SaveForm::new("slide.svs", area, magnification, None)
     }
 
+    fn requests() -> Requests {
+        Requests {
+            commands: Vec::new(),
+            actions: Vec::new(),
+            saves: Vec::new(),
+            dialog: None,
+            heat: None,
+            settings: None,
+            is_comparing: false,
+        }
+    }
+
     #[test]
     fn a_picture_is_as_large_as_its_scale_says() {
         let form = form();
@@ -326,6 +357,32 @@ mod tests {
         assert_eq!(form.size(Scale::Power(10.0)), (4000, 2000));
         assert_eq!(form.size(Scale::Width(100)), (100, 50));
         assert!(form.fits(Scale::Power(40.0)) && !form.fits(Scale::Power(80.0)));
+    }
+
+    #[test]
+    fn a_file_name_that_is_found_late_does_not_mix_with_what_is_typed() {
+        let (sender, answer) = bounded(1);
+        let form =
+            SaveForm { free: Some(("slide.png".to_owned(), answer)), path: "slide.png".to_owned(), ..form() };
+        let mut is_installed = false;
+        let draw = move |ui: &mut Ui, form: &mut SaveForm| {
+            // Fonts are there from the frame after the one that installs them.
+            if std::mem::replace(&mut is_installed, true) {
+                save_view_ui(ui, form, &Palette::of(egui::Theme::Dark), &mut requests());
+            } else {
+                theme::install(ui.ctx());
+            }
+        };
+        let mut harness = Harness::builder().build_ui_state(draw, form);
+        harness.run_steps(4);
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+        harness.run_steps(2);
+        // Fails if nothing waits for the name any more.
+        sender.send(PathBuf::from("/home/me/slide.png")).ok();
+        harness.run_steps(2);
+        harness.event(Event::Text("/tmp/mine.png".to_owned()));
+        harness.run_steps(2);
+        assert_eq!(harness.state().path, "/tmp/mine.png");
     }
 
     #[test]
