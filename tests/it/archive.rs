@@ -231,14 +231,7 @@ fn local_and_archived_tiles_make_one_ranking() {
     // A set of tiles asks: the median over all of them, slides without a match among them.
     let many =
         QuerySettings { rank_slides: true, count: 1, scope: Scope::Archive, ..QuerySettings::default() };
-    let descriptors = (0..150).map(|row| sets[3].descriptor(Row(row)).to_vec()).collect();
-    let positives = vec![Example::Descriptors {
-        file: None,
-        name: "many".to_owned(),
-        position: None,
-        descriptors,
-        recipe: None,
-    }];
+    let positives = vec![made::example("many", &sets[3], 0..150)];
     let query = Query { positives, settings: many, ..Query::default() };
     let expected = query::ask(&all, &query, &query::AnnotationsBySlide::new()).unwrap();
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
@@ -248,13 +241,7 @@ fn local_and_archived_tiles_make_one_ranking() {
         assert!((ranked.median_distance - expected.median_distance).abs() < 1e-5);
     }
     // Several tiles at once, and one that no index here holds.
-    let region = Example::Descriptors {
-        file: None,
-        name: "elsewhere".to_owned(),
-        position: None,
-        descriptors: (40..50).map(|row| sets[2].descriptor(Row(row)).to_vec()).collect(),
-        recipe: None,
-    };
+    let region = made::example("elsewhere", &sets[2], 40..50);
     let query = Query { positives: vec![region], settings: usual.clone(), ..Query::default() };
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!(answer.matches, query::ask(&all, &query, &query::AnnotationsBySlide::new()).unwrap().matches);
@@ -291,13 +278,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     assert!(status(&mut writer).unwrap().encoders[0].index_bytes.unwrap() > 24_000 * 16 * 4);
     let empty = Snapshot::empty();
     let all = Snapshot::build(sets.clone(), None, None);
-    let described = Example::Descriptors {
-        file: None,
-        name: "q".to_owned(),
-        position: None,
-        descriptors: vec![sets[0].descriptor(Row(5000)).to_vec()],
-        recipe: None,
-    };
+    let described = made::example("q", &sets[0], 5000..5001);
     let settings = QuerySettings { count: 20, ..QuerySettings::default() };
     let query = Query { positives: vec![described], settings, ..Query::default() };
     let mut asked =

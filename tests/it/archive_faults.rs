@@ -174,14 +174,7 @@ fn a_search_that_takes_too_long_is_given_up() {
     let (_folder, project, sets) = project(&[("a", 40_000)]);
     push_all(&mut database.open(WRITER), &project, &settings());
     let mut reader = database.open(READER);
-    let descriptors = (0..200).map(|row| sets[0].descriptor(Row(row)).to_vec()).collect();
-    let positives = vec![Example::Descriptors {
-        file: None,
-        name: "many".to_owned(),
-        position: None,
-        descriptors,
-        recipe: None,
-    }];
+    let positives = vec![made::example("many", &sets[0], 0..200)];
     let query = Query { positives, settings: QuerySettings::default(), ..Query::default() };
     let hasty = SearchSettings { timeout: Some(Duration::from_millis(20)), ..SearchSettings::default() };
     let error = ask(&mut reader, &Snapshot::empty(), &made::recipe(), &query, &hasty).unwrap_err();

@@ -1,10 +1,12 @@
 //! Things made for tests: descriptor sets with known content, and an encoder that needs no network.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use histokin::descriptors::made::made_set;
-use histokin::descriptors::{DescriptorSet, Recipe};
+use histokin::descriptors::{DescriptorSet, Recipe, Row};
 use histokin::encoder::{DescriptorBatch, Encoder, EncoderError, EncoderId, EncoderSpec};
+use histokin::query::Example;
 use histokin::stain::{LabStatistics, StainSetting};
 use histokin::tiling::TileSettings;
 use image::RgbImage;
@@ -22,6 +24,17 @@ pub fn recipe() -> Recipe {
 /// A set of `rows` on a grid 100 tiles wide, the first tiles of it.
 pub fn set(slide: &str, width: usize, rows: &[Vec<f32>]) -> Arc<DescriptorSet> {
     made_set(slide, recipe(), width, rows)
+}
+
+/// An example of the descriptors of `rows` of `set`, as if they came from elsewhere.
+pub fn example(name: &str, set: &DescriptorSet, rows: Range<u32>) -> Example {
+    Example::Descriptors {
+        file: None,
+        name: name.to_owned(),
+        position: None,
+        descriptors: rows.map(|row| set.descriptor(Row(row)).to_vec()).collect(),
+        recipe: None,
+    }
 }
 
 /// Describes a tile by the mean colour of its four quarters: twelve numbers.

@@ -57,6 +57,22 @@ pub fn wait_until_sharp(harness: &mut Harness<'_, App>) {
     wait(harness, "all tiles in view are there", is_complete);
 }
 
+/// A window on the small slide once it is embedded.
+pub fn embedded(project: &Path) -> Harness<'static, App> {
+    let mut harness = window(project, vec![asset(SLIDE)]);
+    wait_until_embedded(&mut harness, 1);
+    harness
+}
+
+/// Let the window run until the active slide is embedded and at least `tiles` can be searched.
+pub fn wait_until_embedded(harness: &mut Harness<'_, App>, tiles: usize) {
+    wait(harness, "the slide is embedded and can be searched", |app| {
+        let embedded = |status: &SlideStatus| matches!(status, SlideStatus::Embedded(_));
+        app.session().active().is_some_and(|slide| embedded(&slide.status))
+            && app.session().searchable_tiles() >= tiles
+    });
+}
+
 /// What is on the screen. The harness waits 10 s for the driver, which draws on the processor and may need more beside
 /// other tests.
 pub fn picture<State>(harness: &mut Harness<'_, State>) -> RgbaImage {
@@ -149,12 +165,7 @@ fn at_one_to_one_the_canvas_shows_the_slides_pixels_bit_by_bit() {
 #[test]
 fn click_shows_matches_a_row_leads_there_and_back_returns() {
     let folder = tempfile::tempdir().unwrap();
-    let mut harness = window(folder.path(), vec![asset(SLIDE)]);
-    wait(&mut harness, "the slide is embedded and can be searched", |app| {
-        let embedded = |status: &SlideStatus| matches!(status, SlideStatus::Embedded(_));
-        app.session().active().is_some_and(|slide| embedded(&slide.status))
-            && app.session().searchable_tiles() > 0
-    });
+    let mut harness = embedded(folder.path());
     let plain = canvas(&mut harness);
     harness.get_by_label("slide canvas").click();
     wait(&mut harness, "the query is answered", |app| {

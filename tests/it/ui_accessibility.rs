@@ -1,17 +1,14 @@
 //! The window for those who do not see it, or do not use a mouse: names of controls, and the way of the keyboard to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use egui::accesskit::{Action, Role};
 use egui::{Key, Modifiers, Rect};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, Node};
-use histokin::session::SlideStatus;
 use histokin::ui::App;
 
-use crate::support::asset;
-use crate::ui::{SLIDE, picture, wait, window};
+use crate::ui::{embedded, picture, wait, window};
 
 /// Roles of controls that do something.
 const CONTROLS: [Role; 13] = [
@@ -70,16 +67,6 @@ fn run_command(harness: &mut Harness<'_, App>, name: &str) {
     harness.run_steps(3);
     harness.key_press(Key::Enter);
     harness.run_steps(6);
-}
-
-fn embedded(project: &Path) -> Harness<'static, App> {
-    let mut harness = window(project, vec![asset(SLIDE)]);
-    wait(&mut harness, "the slide is embedded and can be searched", |app| {
-        let embedded = |status: &SlideStatus| matches!(status, SlideStatus::Embedded(_));
-        app.session().active().is_some_and(|slide| embedded(&slide.status))
-            && app.session().searchable_tiles() > 0
-    });
-    harness
 }
 
 #[test]

@@ -7,11 +7,11 @@ use egui::{Event, Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use histokin::geometry::Level0Point;
-use histokin::session::{EvaluationState, QueryCommand, SlideCommand, SlideStatus};
+use histokin::session::{EvaluationState, QueryCommand, SlideCommand};
 use histokin::ui::{App, WindowOptions};
 
 use crate::support::asset;
-use crate::ui::{SLIDE, wait, window, window_with};
+use crate::ui::{SLIDE, embedded, wait, window, window_with};
 
 fn press(harness: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
     harness.key_press_modifiers(modifiers, key);
@@ -117,17 +117,6 @@ fn a_recent_path_is_chosen_with_the_arrow_keys() {
     press(&mut harness, Modifiers::NONE, Key::Enter);
     wait(&mut harness, "the second path is shown", |app| shown(app).as_ref() == Some(&paths[0]));
     assert!(harness.query_by_label("Open recent").is_none());
-}
-
-/// A window with an embedded slide.
-fn embedded(folder: &Path) -> Harness<'static, App> {
-    let mut harness = window(folder, vec![asset(SLIDE)]);
-    wait(&mut harness, "the slide is embedded and can be searched", |app| {
-        let embedded = |status: &SlideStatus| matches!(status, SlideStatus::Embedded(_));
-        app.session().active().is_some_and(|slide| embedded(&slide.status))
-            && app.session().searchable_tiles() > 0
-    });
-    harness
 }
 
 #[test]

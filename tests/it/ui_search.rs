@@ -10,13 +10,11 @@ use histokin::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
 use histokin::geometry::Level0Point;
 use histokin::query::similarity_map::Reference;
 use histokin::query::{Example, Judgement};
-use histokin::session::{
-    AnnotationCommand, ConceptCommand, MatchCommand, QueryCommand, QueryState, SlideStatus,
-};
+use histokin::session::{AnnotationCommand, ConceptCommand, MatchCommand, QueryCommand, QueryState};
 use histokin::ui::App;
 
 use crate::support::asset;
-use crate::ui::{SLIDE, canvas, wait, wait_until_sharp, window};
+use crate::ui::{SLIDE, canvas, wait, wait_until_embedded, wait_until_sharp, window};
 
 /// A window on the small slide, with finer tiles than usual so that there are some to find, once all are embedded.
 fn embedded(project: &Path) -> Harness<'static, App> {
@@ -26,11 +24,7 @@ fn embedded(project: &Path) -> Harness<'static, App> {
     opened.set_settings(settings);
     opened.save().unwrap();
     let mut harness = window(project, vec![asset(SLIDE)]);
-    wait(&mut harness, "the slide is embedded and can be searched", |app| {
-        let done = |status: &SlideStatus| matches!(status, SlideStatus::Embedded(_));
-        app.session().active().is_some_and(|slide| done(&slide.status))
-            && app.session().searchable_tiles() > 20
-    });
+    wait_until_embedded(&mut harness, 21);
     wait_until_sharp(&mut harness);
     harness
 }
