@@ -142,7 +142,7 @@ impl From<StainArg> for StainSetting {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_and_tell(args: &FitModelArgs) -> anyhow::Result<()> {
+pub fn run_and_print(args: &FitModelArgs) -> anyhow::Result<()> {
     let made = run(args)?;
     if args.json {
         return super::print_json(&made);

@@ -335,7 +335,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Render(args) => render::run(args),
         Command::Tissue(args) => tissue::run(args),
         Command::Encoders(args) => encoders::run(args),
-        Command::FitModel(args) => fit_model::run_and_tell(args),
+        Command::FitModel(args) => fit_model::run_and_print(args),
         Command::Train(args) => train::run(args),
         Command::Decode(args) => decode::run(args),
     }

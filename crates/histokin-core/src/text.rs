@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_declarations_and_guesses_are_gone_by_in_turn() {
+    fn a_mark_a_declaration_or_a_guess_tells_the_encoding() {
         let read =
             |bytes: &[u8]| decode(bytes).map(|read| (read.text.into_owned(), read.is_guessed)).unwrap();
         let latin1 = b"<?xml version=\"1.0\" encoding='ISO-8859-1'?><a n=\"L\xe4\"/>";
