@@ -66,9 +66,9 @@ const MOST_BYTES: u64 = 1 << 28;
 pub struct Project {
     root: PathBuf,
     file: ProjectFile,
-    /// Notes of slides listed by concurrent processes; their content moves to `project.toml` on the next
-    /// save.
-    noted: Vec<PathBuf>,
+    /// Notes of slides listed by concurrent processes, with their text; their content moves to `project.toml` on the
+    /// next save.
+    noted: Vec<(PathBuf, String)>,
     access: Access,
     /// Format and text of the file, if it was written by an older program.
     older: Option<(u32, Arc<str>)>,
@@ -225,8 +225,7 @@ impl Project {
         let text = toml::to_string_pretty(&file)
             .map_err(|error| ProjectError::Damaged { path: path.clone(), reason: error.to_string() })?;
         durable::write(&path, text.as_bytes()).map_err(|source| ProjectError::Io { path, source })?;
-        // Their slides are listed in the file now. A note that cannot be deleted is simply read again.
-        self.noted.iter().for_each(|path| _ = fs::remove_file(path));
+        self.remove_noted();
         Ok(())
     }
 
@@ -314,11 +313,10 @@ impl Project {
         if self.read_only().is_some() { cache.read_only() } else { cache }
     }
 
-    /// Stores computed slide levels in this project's folder from now on, if the project is writable.
+    /// Stores computed slide levels in this project's folder from now on, or in memory only if the project is read-only.
     pub fn store_computed_levels(&self) {
-        if self.read_only().is_none() {
-            computed::keep_in(Some(self.root.join("levels")));
-        }
+        let is_writable = self.read_only().is_none();
+        computed::keep_in(is_writable.then(|| self.root.join("levels")));
     }
 
     /// Returns the thumbnails of this project's slides, which can be made again from the slides.

@@ -14,6 +14,9 @@ use histokin_core::{durable, untrusted};
 /// Folder of the notes.
 const FOLDER: &str = "slides";
 
+/// Extension of a note while it is decided whether it is removed. After a crash, it is read like the others.
+const ASIDE: &str = "aside";
+
 /// Maximum size of a note, in bytes.
 const LONGEST_NOTE: u64 = 1 << 20;
 
@@ -64,6 +67,24 @@ impl Project {
         durable::write(&path, text.as_bytes()).map_err(io)
     }
 
+    /// Removes the notes whose slides are in `project.toml` now. A note that another process has written again since it
+    /// was read stays, and so does one that cannot be removed; both are read when the project is opened again.
+    pub(super) fn remove_noted(&self) {
+        for (path, text) in &self.noted {
+            // Moved aside first: the other process may write it at any time.
+            let aside = path.with_extension(ASIDE);
+            if fs::rename(path, &aside).is_err() {
+                continue;
+            }
+            let is_read = fs::read_to_string(&aside).is_ok_and(|now| now == *text);
+            // If there is a note again, it is the newer one.
+            _ = match is_read || path.exists() {
+                true => fs::remove_file(&aside),
+                false => fs::rename(&aside, path),
+            };
+        }
+    }
+
     /// Adds the slides from notes; those already listed are only updated.
     ///
     /// # Errors
@@ -88,7 +109,7 @@ impl Project {
                 return Err(invalid(&problem));
             }
             self.list_noted(entry);
-            self.noted.push(path);
+            self.noted.push((path, text));
         }
         Ok(())
     }
@@ -105,7 +126,7 @@ fn notes(folder: &Path) -> Result<Vec<PathBuf>, ProjectError> {
     let mut notes = Vec::new();
     for entry in entries {
         let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path.extension().is_some_and(|extension| extension == "toml" || extension == ASIDE) {
             notes.push(path);
         }
     }
@@ -130,6 +151,35 @@ mod tests {
         }
         let project = Project::open(&root).unwrap();
         let sizes: Vec<_> = project.slides().iter().map(|entry| entry.user_mpp).collect();
+        assert_eq!(sizes, [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
+    }
+
+    #[test]
+    fn a_note_that_was_written_again_after_it_was_read_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        Project::open_or_create(folder.path()).unwrap();
+        let notes = folder.path().join(FOLDER);
+        fs::create_dir_all(&notes).unwrap();
+        let note = |id: &str| notes.join(format!("{id}.toml"));
+        let [first, second] = ["00000000000000aa", "00000000000000bb"];
+        let text = |id: &str, more: &str| format!("id = \"{id}\"\npath = \"/{id}.svs\"\n{more}");
+        fs::write(note(first), text(first, "")).unwrap();
+        fs::write(note(second), text(second, "")).unwrap();
+        let project = Project::open(folder.path()).unwrap();
+        fs::write(note(second), text(second, "user_mpp = { x = 0.5, y = 0.5 }\n")).unwrap();
+        for _ in 0..2 {
+            // A window saves its project again and again.
+            project.save().unwrap();
+            assert!(!note(first).exists() && note(second).exists());
+        }
+        assert_eq!(fs::read_dir(&notes).unwrap().count(), 1);
+        let sizes: Vec<_> =
+            Project::open(folder.path()).unwrap().slides().iter().map(|entry| entry.user_mpp).collect();
+        assert_eq!(sizes, [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
+        // What a crash left aside is read.
+        fs::rename(note(second), note(second).with_extension(ASIDE)).unwrap();
+        let sizes: Vec<_> =
+            Project::open(folder.path()).unwrap().slides().iter().map(|entry| entry.user_mpp).collect();
         assert_eq!(sizes, [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
     }
 
