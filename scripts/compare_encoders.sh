@@ -10,7 +10,7 @@
 #   NPID, SIAMESE    models to compare; those not given are trained for STEPS steps (300)
 #   TILES            tile size and spacing of all encoders (--tile-px 224 --mpp 1.0)
 #   MORE             further encoders, separated by spaces: names of models, weights files, TorchScript files
-#   EVALUATE         further options of `histokin evaluate`, such as --exclude patient --patients PATTERN
+#   EVALUATE         further options of `histokin evaluate`, such as --exclude patient --patient-pattern PATTERN
 #   HISTOKIN, DEVICE the program (target/release/histokin), and where encoders run (auto)
 #
 # Existing results are reused: run the script again to continue after an interruption.

@@ -110,6 +110,9 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         bail!("{}: not a project; give slides or folders after it to create one", args.project.display());
     }
     let given = super::slides_in(&args.slides)?;
+    // An encoder or slides that cannot be used leave no empty project.
+    let is_new = !Project::is_project(&args.project);
+    let loaded = is_new.then(|| encoder_of_new_project(args, &given)).transpose()?;
     // Jobs that share the work write concurrently, but never to the same file.
     let mut project = match args.shard {
         Some(_) => Project::open_or_create(&args.project)?,
@@ -126,7 +129,10 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     if project.has_former_default() {
         noteln!("{}", encoder::newer_default(args.project.display(), &project.encoder_name()));
     }
-    let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
+    let mut encoder = match loaded {
+        Some(encoder) => encoder,
+        None => encoder::load(&project.encoder_name(), args.device)?,
+    };
     let recipe = project.recipe(encoder.spec());
     if matches!(args.stain, Some(StainArg::Lab)) && recipe.stain == StainSetting::None {
         noteln!(
@@ -178,6 +184,20 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         bail!("{failures} of {} not embedded completely", counted(paths.len() as u64, "slide"));
     }
     Ok(())
+}
+
+/// Returns the encoder of a project that is about to be created for `slides`.
+fn encoder_of_new_project(args: &EmbedArgs, slides: &[PathBuf]) -> anyhow::Result<Box<dyn Encoder>> {
+    settings(args, &ProjectSettings::default())?;
+    let mut reasons = Vec::new();
+    let can_be_opened = |path: &PathBuf| {
+        slide::open(path, args.slide_mpp).map_err(|error| reasons.push(error.to_string())).is_ok()
+    };
+    if !slides.iter().any(can_be_opened) {
+        reasons.iter().for_each(|reason| noteln!("{reason}"));
+        bail!("none of the slides can be opened, so {} was not created", args.project.display());
+    }
+    Ok(encoder::load(args.encoder.as_deref().unwrap_or(encoder::DEFAULT), args.device)?)
 }
 
 fn settings(args: &EmbedArgs, kept: &ProjectSettings) -> anyhow::Result<ProjectSettings> {

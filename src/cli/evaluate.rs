@@ -226,7 +226,7 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
     }
     let mut gathered = Gathered::default();
     let mut loaded: Vec<Box<dyn Encoder>> = Vec::new();
-    if let Some(project) = &project {
+    if let Some(project) = &mut project {
         let (slides, problems) = gather::usable_slides_of(project);
         problems.iter().for_each(|problem| noteln!("{problem}; it is left out"));
         left_out += problems.len();
@@ -235,7 +235,7 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
             bail!("the project has no slides that can be read; embed some first");
         }
         // Read labels first: their errors are reported before slides are embedded, which may take hours.
-        read_labels(args, Some(project), &mut labels)?;
+        read_labels(args, Some(&*project), &mut labels)?;
         let mut specs = Vec::new();
         for requested in encoders(args, project)? {
             specs.push(match requested {
@@ -341,12 +341,23 @@ fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Reques
 /// Embeds the slides that have no descriptors of this encoder yet, and stores the colour histogram as well if
 /// `baseline`. Slides that cannot be embedded are reported and removed from `gathered`; returns their number.
 fn embed_missing(
-    project: &Project,
+    project: &mut Project,
     encoder: &mut dyn Encoder,
     baseline: bool,
     gathered: &mut Gathered,
 ) -> anyhow::Result<usize> {
     let before = gathered.slides.len();
+    let recipe = project.recipe(encoder.spec());
+    let store = project.descriptors();
+    let is_missing = |slide: &SampleSlide| -> anyhow::Result<bool> {
+        Ok(store.open(&project.find_slide(&slide.id)?.id, &recipe)?.is_none())
+    };
+    // What cannot be looked up is reported below.
+    if gathered.slides.iter().any(|slide| is_missing(slide).unwrap_or(false)) {
+        // A project in which nothing has to be embedded can be evaluated while another program writes to it.
+        *project = project.clone().claim()?;
+        project.require_writable()?;
+    }
     let mut usable = Vec::new();
     for slide in std::mem::take(&mut gathered.slides) {
         match embed_if_missing(project, encoder, baseline, &slide) {

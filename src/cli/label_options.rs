@@ -16,7 +16,13 @@ pub struct LabelOptions {
     pub some_slides: bool,
     /// Patients of the slides: a table with the columns slide and patient, or a regular expression for slide
     /// names, such as 'patient_\d+'.
-    #[arg(long, value_name = "CSV or REGEX")]
+    // Named as in `query`, whose --patients says which patients are searched. It had that name here before.
+    #[arg(
+        long = "patient-list",
+        visible_alias = "patient-pattern",
+        alias = "patients",
+        value_name = "CSV or REGEX"
+    )]
     pub patients: Option<Patients>,
 }
 

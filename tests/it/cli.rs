@@ -319,6 +319,23 @@ fn what_cannot_be_done_is_said_with_the_file_and_a_way_out() {
 
 #[cfg(unix)]
 #[test]
+fn no_project_is_made_where_nothing_can_be_embedded() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("new");
+    let (nowhere, no_slide) = (folder.path().join("nosuch.svs"), folder.path().join("text.svs"));
+    std::fs::write(&no_slide, "no slide").unwrap();
+    let words = refused(&["embed", text(&project), text(&nowhere), text(&no_slide), "--device", "cpu"]);
+    for part in ["nosuch.svs", "text.svs", "was not created"] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let slide = asset("slides/CMU-1-Small-Region.svs");
+    for wrong in [["--encoder", "no-such-encoder"], ["--mpp", "-3"]] {
+        refused(&[&["embed", text(&project), text(&slide)][..], &wrong].concat());
+    }
+    assert!(!project.exists());
+}
+
+#[test]
 fn numbers_that_mean_nothing_are_refused() {
     let wrong = [
         "-k=0",

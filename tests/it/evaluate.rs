@@ -280,7 +280,7 @@ fn a_class_that_is_found_at_chance_level_is_named() {
 fn slides_named_after_patients_get_numbers_in_pseudonymous_reports() {
     let study = Study::new();
     study.write("patients.csv", "slide,patient\nalpha,ALPHA\nbeta,bet\ngamma,P3\n");
-    let arguments = ["--labels", "labels.csv", "--patients", "patients.csv", "--pseudonymise"];
+    let arguments = ["--labels", "labels.csv", "--patient-list", "patients.csv", "--pseudonymise"];
     let found = study.json(&[&arguments[..], &["--report", "out"]].concat());
     let names: Vec<&str> = found["data"]["slides"]
         .as_array()
@@ -293,6 +293,30 @@ fn slides_named_after_patients_get_numbers_in_pseudonymous_reports() {
         let text = std::fs::read_to_string(study.path("out").join(file)).unwrap();
         assert!(!text.contains("alpha") && !text.contains("ALPHA") && !text.contains("beta"), "{file}");
     }
+}
+
+#[test]
+fn patients_are_given_as_in_queries_and_by_the_former_name_of_the_option() {
+    let study = Study::new();
+    let [found, former] = ["--patient-pattern", "--patients"].map(|option| {
+        study.json(&["--labels", "labels.csv", option, "^(al|be|ga)"])["data"]["slides"].clone()
+    });
+    let patients: Vec<&str> =
+        found.as_array().unwrap().iter().map(|slide| slide["patient"].as_str().unwrap()).collect();
+    assert_eq!(patients, ["al", "be", "ga"]);
+    assert_eq!(former, found);
+}
+
+#[test]
+fn a_project_that_another_program_writes_to_is_evaluated_unless_something_has_to_be_embedded() {
+    let study = Study::new();
+    let held = Project::open_to_write(&study.project()).unwrap();
+    let words = study.refused(&["--labels", "labels.csv"]);
+    assert!(words.contains("read-only") && words.contains("in use"), "{words}");
+    drop(held);
+    study.json(&["--labels", "labels.csv"]);
+    let _held = Project::open_to_write(&study.project()).unwrap();
+    study.json(&["--labels", "labels.csv"]);
 }
 
 #[test]

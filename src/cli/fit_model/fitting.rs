@@ -42,7 +42,7 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness must be a number above 0");
     ensure!(
         args.labels.is_some() || args.labelling.patients.is_none() && !args.labelling.some_slides,
-        "--patients and --some-slides say what --labels mean; give these, or leave them out"
+        "--patient-list and --some-slides say what --labels mean; give these, or leave them out"
     );
     let args = &FitModelArgs { weights: weights_of(args)?, ..args.clone() };
     let folder = args.models.join(&args.name);
