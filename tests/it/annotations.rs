@@ -13,7 +13,7 @@ use histokin::annotation::{
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
-use histokin::session::{AnnotationCommand, Command, Session, Severity, SlideCommand};
+use histokin::session::{AnnotationCommand, Command, Job, Session, Severity, SlideCommand};
 use histokin::slide::{self, SlideId};
 use histokin::workers::Workers;
 use serde_json::Value;
@@ -49,7 +49,13 @@ impl Running {
     }
 
     fn handle(&mut self, command: impl Into<Command>) {
-        self.session.handle(command).into_iter().for_each(|job| self.workers.dispatch(job));
+        let jobs = self.session.handle(command);
+        self.issue(jobs);
+    }
+
+    fn issue(&self, jobs: Vec<Job>) {
+        let project = self.session.opened();
+        jobs.into_iter().for_each(|job| self.workers.dispatch(&project, job));
     }
 
     fn annotate(&mut self, command: impl FnOnce(SlideId) -> AnnotationCommand) {
@@ -65,8 +71,9 @@ impl Running {
     fn until(&mut self, what: &str, done: impl Fn(&Session) -> bool) {
         let started = Instant::now();
         loop {
-            while let Ok(event) = self.workers.events().try_recv() {
-                self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
+            while let Ok(report) = self.workers.reports().try_recv() {
+                let jobs = self.session.receive(report);
+                self.issue(jobs);
             }
             if done(&self.session) {
                 return;
@@ -79,9 +86,10 @@ impl Running {
     /// Takes in one event after the other, and calls `seen` after each, until it returns true.
     fn step_until(&mut self, what: &str, mut seen: impl FnMut(&Session) -> bool) {
         loop {
-            let event = self.workers.events().recv_timeout(Duration::from_secs(60));
-            let event = event.unwrap_or_else(|_| panic!("waited in vain until {what}"));
-            self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
+            let report = self.workers.reports().recv_timeout(Duration::from_secs(60));
+            let report = report.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+            let jobs = self.session.receive(report);
+            self.issue(jobs);
             if seen(&self.session) {
                 return;
             }

@@ -54,12 +54,16 @@ fn run(session: &mut Session, workers: &Workers, jobs: Vec<Job>, is_done: impl F
             Job::Search(_) | Job::Archive(ArchiveJob::Search(_)) | Job::Open(OpenJob::OpenSlide { .. })
         )
     };
-    jobs.into_iter().filter(wanted).for_each(|job| workers.dispatch(job));
+    let project = session.opened();
+    let issue = |jobs: Vec<Job>| {
+        jobs.into_iter().filter(wanted).for_each(|job| workers.dispatch(&project, job));
+    };
+    issue(jobs);
     let started = Instant::now();
     while !is_done(session) {
         assert!(started.elapsed() < Duration::from_secs(120), "{:?}", session.archive_progress());
-        if let Ok(event) = workers.events().recv_timeout(Duration::from_millis(100)) {
-            session.absorb(event).into_iter().filter(wanted).for_each(|job| workers.dispatch(job));
+        if let Ok(report) = workers.reports().recv_timeout(Duration::from_millis(100)) {
+            issue(session.receive(report));
         }
     }
 }
@@ -255,13 +259,14 @@ fn a_newer_question_ends_the_one_before_on_the_server() {
         });
         let request = asked.next().unwrap();
         let generation = request.search.generation;
-        workers.dispatch(Job::Archive(ArchiveJob::Search(request)));
+        workers.dispatch(&session.opened(), Job::Archive(ArchiveJob::Search(request)));
         generation
     };
     ask(&mut session, 100.0);
     waiting("");
     // Nobody waits for the answer any more, and the server is told to stop.
-    session.handle(QueryCommand::Clear).into_iter().for_each(|job| workers.dispatch(job));
+    let project = session.opened();
+    session.handle(QueryCommand::Clear).into_iter().for_each(|job| workers.dispatch(&project, job));
     let started = Instant::now();
     while !waits().is_empty() {
         assert!(
@@ -281,9 +286,9 @@ fn a_newer_question_ends_the_one_before_on_the_server() {
     let started = Instant::now();
     loop {
         assert!(started.elapsed() < Duration::from_secs(60));
-        if let Ok(Event::Query(QueryEvent::ArchiveAnswered { generation, answer })) =
-            workers.events().recv_timeout(Duration::from_millis(100))
-        {
+        let report = workers.reports().recv_timeout(Duration::from_millis(100));
+        let event = report.map(|report| report.event);
+        if let Ok(Event::Query(QueryEvent::ArchiveAnswered { generation, answer })) = event {
             assert_eq!(generation, newest, "the question before is not answered");
             assert_eq!(answer.map(|found| found.answer.searched).ok(), Some(24));
             break;

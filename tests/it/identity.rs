@@ -183,7 +183,7 @@ fn a_project_that_is_only_read_shows_what_an_earlier_version_kept() {
     assert!(project.read_only().is_some());
     let mut session = Session::new(project.clone());
     let query_history = Box::new(QueryHistory::load(project.root()).unwrap());
-    session.absorb(QueryEvent::HistoryLoaded { root: project.root().to_owned(), query_history });
+    session.absorb(QueryEvent::HistoryLoaded { query_history });
     session.absorb(SlideEvent::Opened(opened(&slide)));
     let id = info(&slide).id;
     assert_eq!(kept(session.project(), &id), (true, 1, 1));

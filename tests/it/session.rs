@@ -5,11 +5,11 @@ use std::sync::Arc;
 use histokin::annotation::{Annotation, AnnotationSet, Edit, Shape, read_bytes};
 use histokin::descriptors::DescriptorSet;
 use histokin::encoder::{Encoder, EncoderSpec};
-use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
+use histokin::geometry::{Level0Point, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::pipeline;
 use histokin::project::Project;
-use histokin::query::{JudgedMatch, Judgement, QueryHistory, TilePosition};
+use histokin::query::QueryHistory;
 use histokin::session::{
     AnnotationCommand, AnnotationEvent, AnnotationJob, EmbeddingCommand, EmbeddingEvent, EmbeddingJob,
     EncoderState, Event, FileTrouble, IndexBuild, IndexEvent, Job, LoadJob, Message, MessageCommand, OpenJob,
@@ -79,8 +79,7 @@ impl TestSession {
 
     /// The event that the project's query history was read.
     pub fn history(&self, query_history: QueryHistory) -> QueryEvent {
-        let root = self.session.project().root().to_owned();
-        QueryEvent::HistoryLoaded { root, query_history: Box::new(query_history) }
+        QueryEvent::HistoryLoaded { query_history: Box::new(query_history) }
     }
 
     fn status(&self, number: usize) -> &SlideStatus {
@@ -126,9 +125,10 @@ fn a_slide_without_pixel_size_waits_for_the_user_and_keeps_what_was_given() {
     assert_eq!(test.session.slide(&id).unwrap().status, SlideStatus::NeedsMpp);
     let mpp = MicronsPerPixel::square(0.5).unwrap();
     let jobs = test.session.handle(SlideCommand::SetMpp { slide: id.clone(), mpp });
-    assert!(
-        matches!(&jobs[..], [Job::Open(OpenJob::OpenSlide { user_mpp: Some(given), .. })] if *given == mpp)
-    );
+    let [Job::SaveProject(_), Job::Open(OpenJob::OpenSlide { user_mpp, .. })] = &jobs[..] else {
+        panic!("it is kept, and the slide is opened with it")
+    };
+    assert_eq!(*user_mpp, Some(mpp));
     // From now on, wherever the slide is opened from, it has that pixel size.
     let jobs = test.session.absorb(SlideEvent::Opened(source));
     assert!(
@@ -233,37 +233,6 @@ fn what_arrives_late_of_an_encoder_that_is_no_longer_used_changes_nothing() {
     let which = test.session.project().encoder_name();
     test.session.absorb(EmbeddingEvent::EncoderFailed { which, reason: "its weights are damaged".into() });
     assert!(matches!(test.session.encoder(), EncoderState::Failed(_)));
-}
-
-/// Two readers may have a project each of the same slides.
-#[test]
-fn what_arrives_late_of_a_project_that_was_open_before_is_not_taken_for_this_ones() {
-    let mut test = TestSession::with_slides(1);
-    let (slide, source) = (test.id(0), test.slides[0].clone());
-    let mut query_history = QueryHistory::default();
-    let tile = TilePosition { slide: slide.clone(), rect: Level0Rect::new(0, 0, 224, 224) };
-    query_history.judge(JudgedMatch {
-        query: tile.clone(),
-        found: tile,
-        judgement: Judgement::Same,
-        distance: 0.5,
-        encoder: "e".to_owned(),
-    });
-    let former_history = test.history(query_history);
-    let other = Project::open_or_create(&test.folder.path().join("other")).unwrap();
-    test.session.absorb(Event::ProjectOpened(Box::new(other)));
-    test.session.absorb(SlideEvent::Opened(source));
-
-    assert!(test.session.absorb(former_history).is_empty());
-    assert!(test.session.query_history().judgements().is_empty());
-    let drawn = Annotation::new(Shape::Points(vec![Level0Point::new(5.0, 5.0)]), None);
-    let former = Ok(AnnotationSet::new([drawn]));
-    test.session.absorb(AnnotationEvent::Loaded { slide: slide.clone(), loaded: former });
-    let annotations = test.session.annotations(&slide).unwrap();
-    assert!(!annotations.is_loaded() && annotations.set().is_empty());
-    test.session
-        .absorb(AnnotationEvent::Loaded { slide: slide.clone(), loaded: Ok(AnnotationSet::default()) });
-    assert!(test.session.annotations(&slide).unwrap().is_loaded());
 }
 
 #[test]
@@ -389,7 +358,7 @@ fn an_import_is_stopped_also_after_its_file_was_read_if_it_has_to_wait_once_more
         // It was read for the annotations as they were before.
         let cells = r#"[{"type":"Feature","geometry":{"type":"Point","coordinates":[5,6]},"properties":{}}]"#;
         let file = read_bytes(cells.as_bytes(), &path).unwrap();
-        let read = ReadFile { file, edit: Some((set, Edit::Add(vec![drawn()]))), stop };
+        let read = ReadFile { file, edit: Some((set, Edit::Add(vec![drawn()]))), is_saved: false, stop };
         let file = Ok(Box::new(read));
         let jobs = test.session.absorb(AnnotationEvent::Imported { slide: slide.clone(), path, file });
         let waits = matches!(&jobs[..], [Job::Annotations(AnnotationJob::Import { read: Some(_), .. })]);

@@ -11,7 +11,7 @@ use histokin::annotation::{Annotation, Bounds, Edit, Shape};
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::{LOCK_FILE, Project};
-use histokin::session::{AnnotationCommand, SlideAnnotations};
+use histokin::session::{AnnotationCommand, SlideAnnotations, SlideCommand};
 use histokin::ui::{App, WindowOptions};
 
 use crate::support::asset;
@@ -129,6 +129,35 @@ fn the_window_does_not_close_over_unsaved_annotations_until_they_are_saved() {
     wait(&mut harness, "they are saved", |app| app.session().unsaved_annotations().next().is_none());
     assert_eq!(fs::read_dir(root.join("annotations")).unwrap().count(), 1);
     assert!(closes(&mut harness));
+}
+
+#[test]
+fn the_window_does_not_close_over_unsaved_annotations_of_a_project_that_was_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, next) = (folder.path().join("project"), folder.path().join("next"));
+    drop(Project::open_or_create(&next).unwrap());
+    let mut harness = with_unsaved(&root);
+    harness.state_mut().command(SlideCommand::Open(vec![next]));
+    wait(&mut harness, "the next project is open", |app| app.session().project().root().ends_with("next"));
+    harness.get_by_label("Open project");
+    assert!(!closes(&mut harness));
+    harness.get_by_label(DIALOG);
+    assert!(harness.query_all_by_label_contains("CMU-1-Small-Region.svs in ").count() >= 1);
+
+    // Opened again, it has the annotation that the disk does not take.
+    harness.query_all_by_label("Open project").last().unwrap().click();
+    wait(&mut harness, "what is not saved is there again", |app| {
+        let slide = app.session().active();
+        slide
+            .and_then(|slide| app.session().annotations(slide.id()))
+            .is_some_and(|known| known.set().len() == 1)
+    });
+    assert!(!closes(&mut harness));
+    fs::remove_file(root.join("annotations")).unwrap();
+    wait(&mut harness, "it is saved", |app| {
+        app.session().unsaved_annotations().next().is_none() && app.session().unsaved_elsewhere().is_empty()
+    });
+    assert_eq!(fs::read_dir(root.join("annotations")).unwrap().count(), 1);
 }
 
 #[test]

@@ -39,7 +39,7 @@ use crate::encoder::{DeviceChoice, engine};
 use crate::geometry::Level0Rect;
 use crate::memory::Budget;
 use crate::project::Project;
-use crate::session::{Command, Session, SlideCommand};
+use crate::session::{Command, Job, Session, SlideCommand};
 use crate::slide::SlideId;
 use crate::workers::Workers;
 use crate::workers::similarity_maps::SimilarityMaps;
@@ -122,7 +122,8 @@ impl App {
             window_state,
         };
         let mut app = Self::with(creation, &options, begin)?;
-        app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
+        let jobs = app.session.start();
+        app.issue(jobs);
         // The session's own project is open already.
         let root = app.session.project().root().to_owned();
         let is_own = |path: &PathBuf| std::path::absolute(path).is_ok_and(|path| path == root);
@@ -225,9 +226,14 @@ impl App {
         if let Command::Slides(SlideCommand::Open(paths)) = &command {
             self.opened.expect(paths);
         }
-        for job in self.session.handle(command) {
-            self.workers.dispatch(job);
-        }
+        let jobs = self.session.handle(command);
+        self.issue(jobs);
+    }
+
+    /// Gives the workers jobs of the project that is open.
+    fn issue(&self, jobs: Vec<Job>) {
+        let project = self.session.opened();
+        jobs.into_iter().for_each(|job| self.workers.dispatch(&project, job));
     }
 }
 

@@ -42,7 +42,12 @@ impl App {
     pub(super) fn note_opened(&mut self, event: &Event) {
         let (path, id) = match event {
             Event::Slides(SlideEvent::Opened(source)) => (&source.info().path, &source.info().id),
-            Event::ProjectOpened(project) => return self.window_state.opened(project.root()),
+            Event::Found(found) => {
+                if let Some(project) = &found.project {
+                    self.window_state.opened(project.root());
+                }
+                return;
+            }
             _ => return,
         };
         // A folder is listed as a folder, not as all of its slides.

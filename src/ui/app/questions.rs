@@ -22,7 +22,8 @@ impl App {
     /// Cancels a close request while annotations are unsaved, and asks the user.
     pub(super) fn confirm_closing(&mut self, context: &Context) {
         let may_leave = matches!(self.chrome.dialog, Some(Dialog::Unsaved { leave: true }))
-            || self.session.unsaved_annotations().next().is_none();
+            || (self.session.unsaved_annotations().next().is_none()
+                && self.session.unsaved_elsewhere().is_empty());
         if context.input(|input| input.viewport().close_requested()) && !may_leave {
             context.send_viewport_cmd(ViewportCommand::CancelClose);
             self.chrome.dialog = Some(Dialog::Unsaved { leave: false });

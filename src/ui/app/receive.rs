@@ -6,7 +6,7 @@ use egui::{Context, UserAttentionType, ViewportCommand};
 
 use super::App;
 use crate::session::{
-    AnnotationCommand, EmbeddingCommand, EmbeddingEvent, Event, MessageCommand, PictureQuery, QueryCommand,
+    AnnotationCommand, EmbeddingCommand, Event, MessageCommand, PictureQuery, QueryCommand, Report,
     SlideCommand, SlideEvent, TrainingCommand, ViewTarget,
 };
 use crate::ui::actions::SlideAction;
@@ -23,23 +23,28 @@ const EVENTS_BUDGET: Duration = Duration::from_millis(3);
 const TILES_PER_FRAME: usize = 16;
 
 impl App {
-    /// Handles one event.
+    /// Handles an event of the project that is open.
     pub fn absorb(&mut self, event: impl Into<Event>) {
-        let event = event.into();
-        self.note_opened(&event);
-        if matches!(event, Event::Embedding(EmbeddingEvent::EncoderGiven(_))) {
-            self.show_encoders(true);
+        self.receive(Report { of: self.session.opened().number, event: event.into() });
+    }
+
+    /// Handles what a worker reports.
+    fn receive(&mut self, report: Report) {
+        if self.session.accepts(&report) {
+            self.note_opened(&report.event);
+            if matches!(&report.event, Event::Found(found) if found.encoder.is_some()) {
+                self.show_encoders(true);
+            }
         }
-        for job in self.session.absorb(event) {
-            self.workers.dispatch(job);
-        }
+        let jobs = self.session.receive(report);
+        self.issue(jobs);
     }
 
     /// Handles the workers' events, within the time budget of a frame.
     pub(super) fn absorb_events(&mut self, context: &Context) {
         let started = Instant::now();
-        while let Ok(event) = self.workers.events().try_recv() {
-            self.absorb(event);
+        while let Ok(report) = self.workers.reports().try_recv() {
+            self.receive(report);
             if started.elapsed() > EVENTS_BUDGET {
                 context.request_repaint();
                 break;

@@ -136,6 +136,11 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, requests: &mut Requests) {
                 requests.action(SlideAction::OpenFiles);
             }
         }
+        Remedy::OpenProject(root) => {
+            if button("Open project", "Open that project in this window") {
+                requests.command(SlideCommand::Open(vec![root.clone()]));
+            }
+        }
         Remedy::SaveAnnotations(slide) => {
             if button("Try again", "Try again to save them in the project") {
                 requests.command(AnnotationCommand::SaveAgain(slide.clone()));

@@ -192,12 +192,12 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
 
     // The watcher finds it by itself.
     let workers = Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap();
-    workers.dispatch(jobs.remove(0));
-    assert!(workers.events().recv_timeout(Duration::from_millis(1500)).is_err(), "it is not back yet");
+    workers.dispatch(&session.opened(), jobs.remove(0));
+    assert!(workers.reports().recv_timeout(Duration::from_millis(1500)).is_err(), "it is not back yet");
     drive.reads_left.store(usize::MAX, Ordering::SeqCst);
-    let back = workers.events().recv_timeout(Duration::from_secs(60)).unwrap();
-    assert!(matches!(&back, Event::Slides(SlideEvent::Available { slide }) if *slide == id));
-    let jobs = session.absorb(back);
+    let back = workers.reports().recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(matches!(&back.event, Event::Slides(SlideEvent::Available { slide }) if *slide == id));
+    let jobs = session.receive(back);
     assert_eq!(planned(&jobs), Some(1));
     assert!(jobs.iter().any(|job| matches!(job, Job::Scan(ScanJob::FindTissue { .. }))));
     assert!(session.slide(&id).unwrap().unavailable.is_none());

@@ -10,7 +10,7 @@ use histokin::annotation::{Annotation, Bounds, Edit, Shape, read_file};
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
-use histokin::session::{AnnotationCommand, Command, Remedy, Session, SlideCommand};
+use histokin::session::{AnnotationCommand, Command, Job, Remedy, Session, SlideCommand};
 use histokin::workers::Workers;
 use serde_json::json;
 
@@ -165,14 +165,21 @@ impl Running {
     }
 
     fn handle(&mut self, command: impl Into<Command>) {
-        self.session.handle(command).into_iter().for_each(|job| self.workers.dispatch(job));
+        let jobs = self.session.handle(command);
+        self.issue(jobs);
+    }
+
+    fn issue(&self, jobs: Vec<Job>) {
+        let project = self.session.opened();
+        jobs.into_iter().for_each(|job| self.workers.dispatch(&project, job));
     }
 
     fn until(&mut self, what: &str, done: impl Fn(&Session) -> bool) {
         let timeout = Instant::now();
         loop {
-            while let Ok(event) = self.workers.events().try_recv() {
-                self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
+            while let Ok(report) = self.workers.reports().try_recv() {
+                let jobs = self.session.receive(report);
+                self.issue(jobs);
             }
             if done(&self.session) {
                 return;

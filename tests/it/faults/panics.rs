@@ -35,7 +35,8 @@ impl SlideSource for Panicking {
 
 fn wait(workers: &Workers, wanted: impl Fn(&Event) -> bool) -> Event {
     loop {
-        let event = workers.events().recv_timeout(Duration::from_secs(60)).expect("the worker answers");
+        let report = workers.reports().recv_timeout(Duration::from_secs(60)).expect("the worker answers");
+        let event = report.event;
         if wanted(&event) {
             return event;
         }
@@ -53,8 +54,9 @@ fn a_panic_becomes_a_report_and_the_worker_goes_on() {
     let find = |slide: &Arc<dyn SlideSource>| {
         Job::Scan(ScanJob::FindTissue { slide: slide.clone(), settings: TissueSettings::default() })
     };
-    workers.dispatch(find(&bad));
-    workers.dispatch(find(&sound));
+    let project = session.opened();
+    workers.dispatch(&project, find(&bad));
+    workers.dispatch(&project, find(&sound));
     let Event::Messages(MessageEvent::Crashed(crash)) =
         wait(&workers, |event| matches!(event, Event::Messages(MessageEvent::Crashed(_))))
     else {
@@ -70,14 +72,14 @@ fn a_panic_becomes_a_report_and_the_worker_goes_on() {
 
     // What the session waits for is answered, too.
     let name = "label".to_owned();
-    workers.dispatch(Job::Scan(ScanJob::ReadAssociated { slide: bad.clone(), name }));
+    workers.dispatch(&project, Job::Scan(ScanJob::ReadAssociated { slide: bad.clone(), name }));
     let answered = wait(&workers, |event| matches!(event, Event::Slides(SlideEvent::AssociatedRead { .. })));
     assert!(matches!(answered, Event::Slides(SlideEvent::AssociatedRead { picture: Err(_), .. })));
     let rect = sound.info().extent();
-    workers.dispatch(Job::Picture(PictureJob::ReadTilePicture { slide: bad, rect }));
+    workers.dispatch(&project, Job::Picture(PictureJob::ReadTilePicture { slide: bad, rect }));
     let answered = wait(&workers, |event| matches!(event, Event::Slides(SlideEvent::TileRead { .. })));
     assert!(matches!(answered, Event::Slides(SlideEvent::TileRead { picture: Err(_), .. })));
-    workers.dispatch(Job::Picture(PictureJob::ReadTilePicture { slide: sound, rect }));
+    workers.dispatch(&project, Job::Picture(PictureJob::ReadTilePicture { slide: sound, rect }));
     let answered = wait(&workers, |event| matches!(event, Event::Slides(SlideEvent::TileRead { .. })));
     assert!(matches!(answered, Event::Slides(SlideEvent::TileRead { picture: Ok(_), .. })));
 }

@@ -36,11 +36,12 @@ fn drawing_process() {
     let store = project.annotations();
     let mut session = Session::new(project);
     let workers = Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap();
-    let issue = |jobs: Vec<session::Job>| jobs.into_iter().for_each(|job| workers.dispatch(job));
+    let opened = session.opened();
+    let issue = |jobs: Vec<session::Job>| jobs.into_iter().for_each(|job| workers.dispatch(&opened, job));
     issue(session.handle(session::SlideCommand::Open(vec![asset("slides/CMU-1-Small-Region.svs")])));
     let pump = |session: &mut Session| {
-        while let Ok(event) = workers.events().try_recv() {
-            session.absorb(event).into_iter().for_each(|job| workers.dispatch(job));
+        while let Ok(report) = workers.reports().try_recv() {
+            issue(session.receive(report));
         }
     };
     until("the slide is open", || {

@@ -46,8 +46,6 @@ pub struct EmbedPlan {
     pub focus: Option<Level0Rect>,
     /// Whether embedding is paused.
     pub paused: bool,
-    /// Keeps the project claimed by this process while descriptors may be written to it.
-    pub claim: Claim,
 }
 
 /// A query to the index.
@@ -178,8 +176,13 @@ pub enum ArchiveJob {
 
 /// Jobs of the worker that opens slides and encoders.
 pub enum OpenJob {
-    /// Finds slides in files and folders.
-    FindPaths(Vec<PathBuf>),
+    /// Finds slides, a project and an encoder in files and folders.
+    FindPaths {
+        /// Number of the request; later ones have larger numbers.
+        request: u64,
+        /// The files and folders.
+        paths: Vec<PathBuf>,
+    },
     /// Opens a slide.
     OpenSlide {
         /// Path of the slide.
@@ -350,6 +353,15 @@ pub enum HistoryJob {
         root: PathBuf,
         /// History to save.
         query_history: Box<QueryHistory>,
+    },
+    /// Adds queries and judgements to the saved history, which the session had not read yet.
+    AddToHistory {
+        /// Folder of the project.
+        root: PathBuf,
+        /// What is added.
+        added: Box<QueryHistory>,
+        /// Keeps the project claimed, which has been left.
+        claim: Claim,
     },
     /// Writes an answer with its judgements to a new folder below `reports`.
     ExportAnswer {

@@ -52,6 +52,8 @@ pub struct Message {
 pub enum Remedy {
     /// Open the file again, or choose its new path.
     OpenAgain(PathBuf),
+    /// Open another project, in this folder.
+    OpenProject(PathBuf),
     /// Retry saving a slide's annotations, or export them.
     SaveAnnotations(SlideId),
     /// Embed a slide again.
@@ -105,6 +107,20 @@ impl Messages {
         }
         self.list.push(Message { id: self.next_id, severity, text, remedy });
         self.next_id += 1;
+    }
+
+    /// Removes messages of a project that is left: what can be done about them would be done to the next one, and they
+    /// come again when the project is opened again.
+    pub(super) fn leave_project(&mut self) {
+        self.list.retain(|message| match message.remedy {
+            None | Some(Remedy::OpenProject(_) | Remedy::Report(_)) => true,
+            Some(
+                Remedy::OpenAgain(_)
+                | Remedy::SaveAnnotations(_)
+                | Remedy::EmbedAgain(_)
+                | Remedy::NewerEncoder(_),
+            ) => false,
+        });
     }
 
     /// Removes the messages about a problem that has been solved.

@@ -30,10 +30,13 @@ mod concepts;
 mod embedding;
 mod evaluation;
 mod event;
+mod former;
 mod index;
 mod job;
+mod lasting;
 mod messages;
-mod query;
+mod opened;
+pub(crate) mod query;
 mod read_only;
 mod slides;
 mod training;
@@ -51,13 +54,15 @@ pub use embedding::{
     EncoderState, PreviewRequest, PreviewState, SlideProgress, SlideStatus,
 };
 pub use evaluation::{EvaluateRequest, EvaluationCommand, EvaluationEvent, EvaluationState};
-pub use event::Event;
+pub use event::{Event, Found};
+pub use former::UnsavedElsewhere;
 pub use index::IndexEvent;
 pub use job::{
     ArchiveJob, ArchiveRequest, EmbedPlan, EmbedTarget, EmbeddingJob, EncoderJob, EvaluationJob, HistoryJob,
     IndexBuild, Job, LoadJob, OpenJob, PictureJob, PictureRequest, ScanJob, SearchRequest, TileRequest,
 };
 pub use messages::{Message, MessageCommand, MessageEvent, Remedy, Severity};
+pub use opened::{Issued, OpenedProject, ProjectJob, ProjectNumber, Report};
 pub use query::{
     HeatReference, MarkedTissue, MatchCommand, PictureQuery, QueryCommand, QueryEvent, QueryState,
     SecondEncoder,
@@ -69,10 +74,13 @@ pub use training::{
 };
 pub use view::{ViewCommand, ViewTarget};
 
+use std::path::PathBuf;
+
 use annotations::Annotations;
 use archive::Archive;
 use concepts::Concepts;
 use evaluation::Evaluation;
+use former::{FormerProject, FormerProjects, UnsavedElsewhere as Unsaved};
 use histokin_project::project::Project;
 use index::SearchIndex;
 use messages::Messages;
@@ -95,6 +103,18 @@ pub struct Session {
     evaluation: Evaluation,
     training: TrainingState,
     messages: Messages,
+    /// Number of the project.
+    number: ProjectNumber,
+    formers: FormerProjects,
+    requests: Requests,
+}
+
+/// Numbers of the user's requests to open paths. A later request for another project outdates earlier ones.
+#[derive(Default)]
+struct Requests {
+    newest: u64,
+    /// The one by which the project was opened.
+    of_project: u64,
 }
 
 impl Session {
@@ -113,7 +133,15 @@ impl Session {
             evaluation: Evaluation::default(),
             training: TrainingState::default(),
             messages: Messages::default(),
+            number: ProjectNumber::default(),
+            formers: FormerProjects::default(),
+            requests: Requests::default(),
         }
+    }
+
+    /// The project that is open, as jobs are issued for it.
+    pub fn opened(&self) -> OpenedProject {
+        OpenedProject { number: self.number, claim: self.project.shared_claim() }
     }
 
     /// The project that is open.
@@ -153,10 +181,35 @@ impl Session {
         self.issue(jobs)
     }
 
-    /// Takes in a worker's event and returns the resulting jobs.
+    /// Whether a report is taken for the project that is open: one of its jobs, or what was found at paths that the user
+    /// has opened, unless another project was asked for after them.
+    pub fn accepts(&self, report: &Report) -> bool {
+        match &report.event {
+            Event::Found(found) => found.request >= self.requests.of_project,
+            _ => report.of == self.number,
+        }
+    }
+
+    /// Takes in the report of a worker and returns the resulting jobs. What is reported of a project that was open before
+    /// changes nothing of this one.
+    pub fn receive(&mut self, Report { of, event }: Report) -> Vec<Job> {
+        let jobs = match of == self.number {
+            true => self.take_in(event),
+            false => self.late_event(of, event),
+        };
+        let mut jobs = self.issue(jobs);
+        jobs.extend(self.build_settled_index());
+        jobs
+    }
+
+    /// Takes in an event of the project that is open, and returns the resulting jobs.
     pub fn absorb(&mut self, event: impl Into<Event>) -> Vec<Job> {
-        let jobs = match event.into() {
-            Event::ProjectOpened(project) => self.change_project(*project),
+        self.receive(Report { of: self.number, event: event.into() })
+    }
+
+    fn take_in(&mut self, event: Event) -> Vec<Job> {
+        match event {
+            Event::Found(found) => self.found(*found),
             Event::Slides(event) => self.slide_event(event),
             Event::Embedding(event) => self.embedding_event(event),
             Event::Index(event) => self.index_event(event),
@@ -175,10 +228,7 @@ impl Session {
                 self.messages.absorb(event);
                 Vec::new()
             }
-        };
-        let mut jobs = self.issue(jobs);
-        jobs.extend(self.build_settled_index());
-        jobs
+        }
     }
 
     /// Filters and counts jobs before they go to the workers.
@@ -208,17 +258,63 @@ impl Session {
         jobs
     }
 
+    /// Opens what was found at paths that the user has opened.
+    fn found(&mut self, Found { request, project, slides, encoder }: Found) -> Vec<Job> {
+        if request < self.requests.of_project {
+            let root = project.map(|project| project.root().to_owned());
+            for path in root.into_iter().chain(encoder).chain(slides.first().cloned()) {
+                let text = format!(
+                    "{}: was not opened, because another project was opened after it was asked for. Open it again if it \
+                     belongs here",
+                    path.display()
+                );
+                self.messages.note(text);
+            }
+            return Vec::new();
+        }
+        let mut jobs = Vec::new();
+        if let Some(project) = project {
+            self.requests.of_project = request;
+            jobs = self.change_project(project);
+        }
+        if let Some(encoder) = encoder {
+            jobs.extend(self.offer_encoder(encoder.to_string_lossy().into_owned()));
+        }
+        self.slides.add_later(&slides);
+        jobs.extend(slides.into_iter().map(|path| Job::Open(OpenJob::OpenSlide { path, user_mpp: None })));
+        jobs
+    }
+
+    /// Returns the job that finds what is at paths that the user has opened.
+    fn find_paths(&mut self, paths: Vec<PathBuf>) -> Job {
+        self.requests.newest += 1;
+        Job::Open(OpenJob::FindPaths { request: self.requests.newest, paths })
+    }
+
     /// Continues with another project; messages stay.
     fn change_project(&mut self, project: Project) -> Vec<Job> {
-        let left = self.stop_training();
+        let mut last = self.stop_training();
+        last.extend(self.keep_unread_history());
         self.evaluation.stop();
         self.forget_trials();
+        self.tell_what_is_not_added();
+        let unsaved: Vec<Unsaved> = self.unsaved_of_this_project().collect();
+        let slides = self.slides.list.iter();
+        let left = FormerProject {
+            number: self.number,
+            root: self.project.root().to_owned(),
+            names: slides.map(|state| (state.id().clone(), state.source.info().name())).collect(),
+            importing: self.annotations.leave(),
+        };
         let former = std::mem::replace(self, Session::new(project));
-        self.messages = former.messages;
+        self.number = former.number.next();
+        (self.messages, self.formers, self.requests) = (former.messages, former.formers, former.requests);
+        self.messages.leave_project();
+        self.formers.add(left);
+        unsaved.into_iter().for_each(|entry| self.unsaved_in_former(entry));
         self.query.continue_after(&former.query);
-        self.annotations.continue_after(former.annotations);
         let mut jobs = self.first_jobs();
-        jobs.extend(left);
+        jobs.extend(last);
         jobs
     }
 

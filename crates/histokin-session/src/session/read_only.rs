@@ -1,8 +1,8 @@
 //! Read-only projects: which commands are refused and which jobs are dropped.
 
+use super::opened::ProjectJob;
 use super::{
-    AnnotationJob, Command, ConceptCommand, EmbeddingCommand, EvaluationCommand, EvaluationJob, HistoryJob,
-    Job, LoadJob, MatchCommand, Session, TrainingCommand, TrainingJob,
+    Command, ConceptCommand, EmbeddingCommand, EvaluationCommand, Job, MatchCommand, Session, TrainingCommand,
 };
 
 impl Session {
@@ -63,20 +63,23 @@ impl Session {
 }
 
 fn writes_into_project(job: &Job) -> bool {
-    if let Job::History(HistoryJob::Concepts { job, .. }) = job {
-        return job.writes();
+    match job {
+        Job::SaveProject(_) => true,
+        Job::Load(job) => job.writes(),
+        Job::History(job) => job.writes(),
+        Job::Evaluation(job) => job.writes(),
+        Job::Annotations(job) => job.writes(),
+        Job::Training(job) => job.writes(),
+        // The plan of a read-only project is empty.
+        Job::Embedding(_)
+        | Job::Open(_)
+        | Job::Encoders(_)
+        | Job::Scan(_)
+        | Job::Picture(_)
+        | Job::AwaitSlide(_)
+        | Job::WatchSlide(_)
+        | Job::BuildIndex(_)
+        | Job::Search(_)
+        | Job::Archive(_) => false,
     }
-    matches!(
-        job,
-        Job::SaveProject(_)
-            | Job::History(
-                HistoryJob::SaveHistory { .. }
-                    | HistoryJob::ExportAnswer { .. }
-                    | HistoryJob::ExportHeatMap { .. }
-            )
-            | Job::Load(LoadJob::DiscardDescriptors { .. })
-            | Job::Evaluation(EvaluationJob::WriteReport { .. })
-            | Job::Annotations(AnnotationJob::Save { .. })
-            | Job::Training(TrainingJob::Train(_) | TrainingJob::Export { .. } | TrainingJob::Delete { .. })
-    )
 }

@@ -8,9 +8,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::EventSender;
+use super::{EventChannel, EventSender};
+use crate::crash;
 use crate::session::{
-    AnnotationEvent, AnnotationJob, Counts, Event, FileTrouble, FileWork, MessageEvent, ReadFile,
+    AnnotationEvent, AnnotationJob, Counts, Event, FileTrouble, FileWork, Issued, MessageEvent,
+    ProjectNumber, ReadFile,
 };
 use histokin_core::annotation::{
     AnnotationError, AnnotationFile, AnnotationSet, AnnotationStore, DensityScale, Edit, Part, Saved,
@@ -37,15 +39,15 @@ pub struct AnnotationQueue {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<AnnotationJob>,
+    jobs: VecDeque<Issued<AnnotationJob>>,
     /// Sets to save: path, due time and job.
-    saves: Vec<(PathBuf, Instant, AnnotationJob)>,
+    saves: Vec<(PathBuf, Instant, Issued<AnnotationJob>)>,
     closed: bool,
 }
 
 impl State {
     /// Adds a set to save, or replaces a waiting one for the same file, which keeps its due time.
-    fn save(&mut self, path: PathBuf, due: Instant, job: AnnotationJob) {
+    fn save(&mut self, path: PathBuf, due: Instant, job: Issued<AnnotationJob>) {
         match self.saves.iter_mut().find(|(known, ..)| *known == path) {
             Some((_, _, waiting)) => *waiting = job,
             None => self.saves.push((path, due, job)),
@@ -55,9 +57,9 @@ impl State {
 
 impl AnnotationQueue {
     /// Adds a job. Never waits.
-    pub fn push(&self, job: AnnotationJob) {
+    pub fn push(&self, job: Issued<AnnotationJob>) {
         let mut state = self.lock();
-        match &job {
+        match &job.job {
             AnnotationJob::Save { store, slide, .. } => {
                 let path = store.path(slide);
                 state.save(path, Instant::now() + DELAY, job);
@@ -69,9 +71,9 @@ impl AnnotationQueue {
     }
 
     /// Queues a set that could not be written for a retry, unless a newer one is waiting.
-    fn put_back(&self, job: AnnotationJob) {
+    fn put_back(&self, job: Issued<AnnotationJob>) {
         let mut state = self.lock();
-        if let AnnotationJob::Save { store, slide, .. } = &job {
+        if let AnnotationJob::Save { store, slide, .. } = &job.job {
             let path = store.path(slide);
             if state.closed {
                 tracing::error!("{}: the last annotations were not saved", path.display());
@@ -79,6 +81,28 @@ impl AnnotationQueue {
                 state.saves.push((path, Instant::now() + RETRY, job));
             }
         }
+    }
+
+    /// Returns the set that waits to be saved to the file at `path`.
+    fn unsaved(&self, path: &Path) -> Option<Arc<AnnotationSet>> {
+        self.lock().saves.iter().find(|(known, ..)| known == path).and_then(|(_, _, issued)| {
+            match &issued.job {
+                AnnotationJob::Save { set, .. } => Some(set.clone()),
+                _ => None,
+            }
+        })
+    }
+
+    /// Drops what is to be read or counted for projects that were left; `open` is the number of the project that is open.
+    pub fn leave_for(&self, open: ProjectNumber) {
+        self.lock().jobs.retain(|issued| issued.is_wanted_in(open));
+    }
+
+    /// Number of jobs and of sets to save that wait.
+    #[cfg(test)]
+    pub fn waiting(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.jobs.len(), state.saves.len())
     }
 
     /// Ends the thread once everything has been saved.
@@ -100,7 +124,7 @@ impl AnnotationQueue {
 
     /// Waits for jobs. All waiting sets are saved before anything else is read or written. Returns no job if
     /// there was none for as long as `rest`, and `None` at the end.
-    fn take(&self, rest: Option<Duration>) -> Option<Vec<AnnotationJob>> {
+    fn take(&self, rest: Option<Duration>) -> Option<Vec<Issued<AnnotationJob>>> {
         let mut state = self.lock();
         let begin = Instant::now();
         loop {
@@ -108,7 +132,8 @@ impl AnnotationQueue {
             let write_now = state.closed || !state.jobs.is_empty();
             let wait = state.saves.iter().map(|(_, due, _)| due.saturating_duration_since(now)).min();
             if write_now || wait.is_some_and(|wait| wait.is_zero()) {
-                let mut work: Vec<AnnotationJob> = state.saves.drain(..).map(|(.., job)| job).collect();
+                let mut work: Vec<Issued<AnnotationJob>> =
+                    state.saves.drain(..).map(|(.., job)| job).collect();
                 if state.closed {
                     // Nobody waits for the results of other jobs any more.
                     state.jobs.clear();
@@ -163,32 +188,33 @@ impl Disk {
 
     /// Saves the set that `known` is going to be replaced by, if `known` is what is on the disk. This takes long for many
     /// annotations; done in advance, the window can be closed at once after they have been added. Trouble other than
-    /// a stop is left to saving them later.
+    /// a stop is left to saving them later. Returns whether the set is on the disk.
     fn save_in_advance(
         &mut self,
         (store, slide): (&AnnotationStore, &SlideId),
         known: &AnnotationSet,
         set: &AnnotationSet,
         go_on: &(dyn Fn(f32) -> bool + Sync),
-    ) -> Result<(), AnnotationError> {
+    ) -> Result<bool, AnnotationError> {
         let path = store.path(slide);
         if !self.saved.get(&path).is_some_and(|saved| saved.holds(known)) {
-            return Ok(());
+            return Ok(false);
         }
         let set = Arc::new(set.clone());
         match store.fold(slide, &set, go_on) {
             Ok(saved) => {
                 self.long.remove(&path);
                 self.saved.insert(path, saved);
+                Ok(true)
             }
-            Err(stopped @ AnnotationError::Stopped { .. }) => return Err(stopped),
+            Err(stopped @ AnnotationError::Stopped { .. }) => Err(stopped),
             Err(error) => {
                 tracing::info!("{error}");
                 // It is not certain any more what is on the disk.
                 self.saved.remove(&path);
+                Ok(false)
             }
         }
-        Ok(())
     }
 
     /// Folds long journals until there is something else to do.
@@ -209,19 +235,29 @@ impl Disk {
 }
 
 /// Runs jobs until the queue is closed.
-pub fn run(queue: &AnnotationQueue, events: &EventSender) {
+pub fn run(queue: &AnnotationQueue, channel: &EventChannel) {
     let mut disk = Disk::default();
     while let Some(work) = queue.take((!disk.long.is_empty()).then_some(REST)) {
-        if work.is_empty() {
-            disk.fold(queue);
+        if work.is_empty()
+            && let Err(crash) = crash::catch("Tidying up annotations", || disk.fold(queue))
+        {
+            // The journals hold everything.
+            tracing::error!("{}", crash.report);
         }
-        work.into_iter().for_each(|job| perform(job, &mut disk, queue, events));
+        work.into_iter().for_each(|job| perform(job, &mut disk, queue, channel));
     }
 }
 
-fn perform(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events: &EventSender) {
-    let failed = on_crash(&job);
-    events.attempt(failed.0, || work_on(job, disk, queue, events), failed.1);
+fn perform(issued: Issued<AnnotationJob>, disk: &mut Disk, queue: &AnnotationQueue, channel: &EventChannel) {
+    let events = channel.of(issued.of);
+    let (doing, failed) = on_crash(&issued.job);
+    // Nothing else has the annotations of a project that was left.
+    let save = matches!(issued.job, AnnotationJob::Save { .. }).then(|| issued.with(issued.job.clone()));
+    let failed = |reason| {
+        save.into_iter().for_each(|save| queue.put_back(save));
+        failed(reason)
+    };
+    events.attempt(doing, || work_on(issued, disk, queue, &events), failed);
 }
 
 /// Returns the description of a job, and the function that makes its event after a crash.
@@ -255,16 +291,22 @@ fn on_crash(job: &AnnotationJob) -> (&'static str, impl FnOnce(String) -> Option
     (doing, |reason| Some(Event::Annotations(failed(reason))))
 }
 
-fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events: &EventSender) {
+fn work_on(issued: Issued<AnnotationJob>, disk: &mut Disk, queue: &AnnotationQueue, events: &EventSender) {
+    let project = issued.with(());
+    let (job, claim) = issued.into_parts();
     let event = match job {
-        AnnotationJob::Save { store, slide, set, claim } => match disk.save(&store, &slide, &set, &claim) {
+        AnnotationJob::Save { store, slide, set } => match disk.save(&store, &slide, &set, &claim) {
             Ok(()) => Event::Annotations(AnnotationEvent::Saved { slide }),
             Err(error) => {
                 let (reason, again) = (error.to_string(), slide.clone());
-                queue.put_back(AnnotationJob::Save { store, slide: again, set, claim });
+                queue.put_back(project.with(AnnotationJob::Save { store, slide: again, set }));
                 Event::Annotations(AnnotationEvent::NotSaved { slide, reason })
             }
         },
+        AnnotationJob::Load { store, slide } if let Some(unsaved) = queue.unsaved(&store.path(&slide)) => {
+            // The project was open before, and what is on the disk lacks the last changes.
+            Event::Annotations(AnnotationEvent::Loaded { slide, loaded: Ok(AnnotationSet::clone(&unsaved)) })
+        }
         AnnotationJob::Load { store, slide } => {
             let progress = Progress::of(&slide, FileWork::Reading, events);
             let go_on = |share| {
@@ -289,7 +331,7 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             });
             Event::Annotations(AnnotationEvent::Loaded { slide, loaded })
         }
-        AnnotationJob::Import { info, path, read, set, store, claim, stop } => {
+        AnnotationJob::Import { info, path, read, set, store, stop } => {
             let progress = Progress::of(&info.id, FileWork::Reading, events);
             let go_on = |share| {
                 progress.tell(share);
@@ -303,18 +345,18 @@ fn work_on(job: AnnotationJob, disk: &mut Disk, queue: &AnnotationQueue, events:
             let file = read.and_then(|mut file| {
                 let has_many = [&file.set, &*set].iter().any(|set| !set.detections().is_empty());
                 let edit = has_many.then(|| file.edit_for(&set)).map(|edit| (set, edit));
+                let mut is_saved = false;
                 if let Some((set, Edit::Import(whole))) = &edit {
                     let progress = Progress::of(&info.id, FileWork::Saving, events);
                     let go_on = |share| {
                         progress.tell(share);
                         !stop.load(Ordering::Relaxed)
                     };
-                    disk.save_in_advance((&store, &info.id), set, whole, &go_on)?;
+                    is_saved = disk.save_in_advance((&store, &info.id), set, whole, &go_on)?;
                 }
-                Ok(Box::new(ReadFile { file, edit, stop: stop.clone() }))
+                Ok(Box::new(ReadFile { file, edit, is_saved, stop: stop.clone() }))
             });
             let file = file.map_err(FileTrouble::from);
-            drop(claim);
             Event::Annotations(AnnotationEvent::Imported { slide: info.id.clone(), path, file })
         }
         AnnotationJob::Count { slide, set, size_px, mpp } => {
@@ -389,15 +431,17 @@ mod tests {
     use histokin_core::slide::test_slide::TestSlide;
 
     use super::*;
-    use crate::session::FileTrouble;
+    use crate::session::Session;
+    use crate::workers::events::tests::channel;
+    use histokin_project::project::Project;
 
     #[test]
     fn an_import_that_was_stopped_while_it_waited_adds_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cells.geojson");
         let cells = r#"[{"type":"Feature","geometry":{"type":"Point","coordinates":[5,6]},"properties":{}}]"#;
-        let (sender, received) = crossbeam_channel::unbounded();
-        let events = EventSender { events: sender, waker: Arc::new(|| {}) };
+        let (channel, received) = channel();
+        let project = Session::new(Project::open_or_create(&folder.path().join("project")).unwrap()).opened();
         let info = TestSlide::new(100, 100).info().clone();
         for is_stopped in [false, true] {
             let job = AnnotationJob::Import {
@@ -406,16 +450,43 @@ mod tests {
                 read: Some(Box::new(read_bytes(cells.as_bytes(), &path).unwrap())),
                 set: Arc::default(),
                 store: AnnotationStore::new(folder.path().to_owned()),
-                claim: None,
                 stop: Arc::new(is_stopped.into()),
             };
-            perform(job, &mut Disk::default(), &AnnotationQueue::default(), &events);
-            let Event::Annotations(AnnotationEvent::Imported { file, .. }) = received.try_recv().unwrap()
+            let queue = AnnotationQueue::default();
+            perform(Issued::new(job, &project), &mut Disk::default(), &queue, &channel);
+            let Event::Annotations(AnnotationEvent::Imported { file, .. }) =
+                received.try_recv().unwrap().event
             else {
                 panic!("another event")
             };
             assert_eq!(matches!(file, Err(FileTrouble::Stopped)), is_stopped);
             assert_eq!(file.is_ok(), !is_stopped);
         }
+    }
+
+    /// The project was left and is opened again while the disk is full.
+    #[test]
+    fn annotations_that_wait_to_be_saved_are_read_in_place_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Session::new(Project::open_or_create(&folder.path().join("project")).unwrap()).opened();
+        let in_the_way = folder.path().join("annotations");
+        std::fs::write(&in_the_way, "no folder").unwrap();
+        let store = AnnotationStore::new(in_the_way);
+        let slide = TestSlide::new(100, 100).info().id.clone();
+        let cells = r#"[{"type":"Feature","geometry":{"type":"Point","coordinates":[5,6]},"properties":{}}]"#;
+        let set = Arc::new(read_bytes(cells.as_bytes(), Path::new("cells.geojson")).unwrap().set);
+        let (channel, received) = channel();
+        let (mut disk, queue) = (Disk::default(), AnnotationQueue::default());
+        let save = AnnotationJob::Save { store: store.clone(), slide: slide.clone(), set: set.clone() };
+        perform(Issued::new(save, &project), &mut disk, &queue, &channel);
+        let failed = received.try_recv().unwrap().event;
+        assert!(matches!(failed, Event::Annotations(AnnotationEvent::NotSaved { .. })));
+        assert_eq!(queue.waiting(), (0, 1));
+        perform(Issued::new(AnnotationJob::Load { store, slide }, &project), &mut disk, &queue, &channel);
+        let Event::Annotations(AnnotationEvent::Loaded { loaded, .. }) = received.try_recv().unwrap().event
+        else {
+            panic!("another event")
+        };
+        assert_eq!(loaded.unwrap(), *set);
     }
 }

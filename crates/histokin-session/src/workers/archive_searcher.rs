@@ -1,20 +1,20 @@
 //! The thread that searches the department's archive. It keeps the connection between queries and opens a new
 //! one when it was lost. A query that was replaced or cleared is cancelled on the server.
 
-use super::EventSender;
+use super::EventChannel;
 use super::job_queue::JobQueue;
-use crate::session::ArchiveRequest;
+use crate::session::{ArchiveRequest, Issued};
 
 /// The newest query; `None` cancels the previous one.
-type Requests = JobQueue<Option<ArchiveRequest>>;
+type Requests = JobQueue<Issued<Option<ArchiveRequest>>>;
 
 #[cfg(not(feature = "archive"))]
-pub fn run(requests: &Requests, events: &EventSender) {
+pub fn run(requests: &Requests, channel: &EventChannel) {
     use crate::session::QueryEvent;
-    while let Some(request) = requests.take() {
-        let Some(request) = request else { continue };
+    while let Some(Issued { job, of, .. }) = requests.take() {
+        let Some(request) = job else { continue };
         let answer = Err("this build of histokin has no support for archives".to_owned());
-        events.send(QueryEvent::ArchiveAnswered { generation: request.search.generation, answer });
+        channel.of(of).send(QueryEvent::ArchiveAnswered { generation: request.search.generation, answer });
     }
 }
 
@@ -26,7 +26,7 @@ mod with_archive {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use super::{ArchiveRequest, EventSender, Requests};
+    use super::{ArchiveRequest, EventChannel, Issued, Requests};
     use crate::session::{ArchiveAnswer, Event, QueryEvent};
     use histokin_archive::credentials::Credentials;
     use histokin_archive::search::{SearchSettings, ask};
@@ -47,10 +47,11 @@ mod with_archive {
         password: Option<Password>,
     }
 
-    pub fn run(requests: &Requests, events: &EventSender) {
+    pub fn run(requests: &Requests, channel: &EventChannel) {
         let mut connection = None;
-        while let Some(request) = requests.take() {
-            let Some(request) = request else { continue };
+        while let Some(Issued { job, of, .. }) = requests.take() {
+            let Some(request) = job else { continue };
+            let events = channel.of(of);
             let generation = request.search.generation;
             let search = || {
                 let found = answer(&mut connection, &request, requests);

@@ -7,7 +7,7 @@ use image::RgbaImage;
 
 use super::EventSender;
 use crate::session::{
-    EmbeddingEvent, Event, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob, SlideEvent,
+    EmbeddingEvent, Event, Found, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob, SlideEvent,
 };
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
@@ -31,7 +31,7 @@ const ASSOCIATED_PX: u32 = 1024;
 
 pub(super) fn open(job: OpenJob, events: &EventSender) {
     match job {
-        OpenJob::FindPaths(paths) => find(paths, events),
+        OpenJob::FindPaths { request, paths } => find(request, paths, events),
         OpenJob::OpenSlide { path, user_mpp } => match slide::open(&path, user_mpp) {
             Ok(source) => events.send(SlideEvent::Opened(source)),
             Err(error @ SlideError::Missing { .. }) => {
@@ -93,7 +93,8 @@ fn learn_encoder(which: &str, events: &EventSender) {
     });
 }
 
-fn find(paths: Vec<PathBuf>, events: &EventSender) {
+fn find(request: u64, paths: Vec<PathBuf>, events: &EventSender) {
+    let mut found = Found { request, ..Found::default() };
     let (projects, others): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.into_iter().partition(|path| Project::is_project(path));
     // Paths are shown and saved, so they must not depend on the current folder.
@@ -104,7 +105,7 @@ fn find(paths: Vec<PathBuf>, events: &EventSender) {
         match Project::open(root).and_then(Project::claim) {
             Ok(project) => {
                 project.store_computed_levels();
-                events.send(Event::ProjectOpened(Box::new(project)));
+                found.project = Some(project);
             }
             Err(error) => events.send(MessageEvent::Error(error.to_string())),
         }
@@ -112,21 +113,19 @@ fn find(paths: Vec<PathBuf>, events: &EventSender) {
     // A model's folder or file of weights. The window shows one encoder: the last one in the list.
     let (encoders, others): (Vec<PathBuf>, Vec<PathBuf>) =
         others.into_iter().partition(|path| encoder::is_encoder(path));
-    if let Some(path) = encoders.into_iter().next_back() {
-        events.send(EmbeddingEvent::EncoderGiven(path));
+    found.encoder = encoders.into_iter().next_back();
+    if !others.is_empty() {
+        found.slides = find_slides(&others);
+        if found.slides.is_empty() {
+            let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
+            events.send(MessageEvent::Error(format!("{}: no slides or images found", named.join(", "))));
+        }
     }
-    if others.is_empty() {
-        return;
-    }
-    let found = find_slides(&others);
-    if found.is_empty() {
-        let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
-        events.send(MessageEvent::Error(format!("{}: no slides or images found", named.join(", "))));
-    }
-    events.send(SlideEvent::PathsFound(found));
+    events.send(Box::new(found));
 }
 
-pub(super) fn scan(job: ScanJob, events: &EventSender) {
+/// Runs a job of the scanner; `step` is called from time to time while tissue is searched.
+pub(super) fn scan(job: ScanJob, events: &EventSender, step: &dyn Fn()) {
     match job {
         ScanJob::MakeThumbnail { slide: source, cache } => {
             let slide = source.info().id.clone();
@@ -144,6 +143,7 @@ pub(super) fn scan(job: ScanJob, events: &EventSender) {
             let slide = source.info().id.clone();
             // A slide that was closed in the meantime is used by nobody else.
             let mut goes_on = |share| {
+                step();
                 events.send(SlideEvent::FindingTissue { slide: slide.clone(), share });
                 Arc::strong_count(&source) > 1
             };

@@ -1,13 +1,16 @@
 //! A queue through which jobs reach a worker; the sender never waits.
 //!
-//! Its length is limited by its use: the session adds one job for each slide or listed tile, and a job of
-//! which only the newest counts (a search, a plan, a project to save) replaces those that wait.
+//! Its length is limited by its use: the session adds one job for each slide or listed tile, a job of which only
+//! the newest counts (a search, a plan, a project to save) replaces those that wait, and jobs of a project that was
+//! left are dropped.
 
 use std::collections::VecDeque;
 #[cfg(feature = "archive")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::session::{Issued, ProjectJob, ProjectNumber};
 
 /// Jobs that wait for one or several threads.
 pub struct JobQueue<T> {
@@ -128,8 +131,22 @@ impl<T> JobQueue<T> {
         self.filled.notify_all();
     }
 
+    /// Number of waiting jobs.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: ProjectJob> JobQueue<Issued<T>> {
+    /// Drops the waiting jobs of projects that were left, except those that are done all the same; `open` is the number of
+    /// the project that is open.
+    pub fn leave_for(&self, open: ProjectNumber) {
+        self.lock().waiting.retain(|issued| issued.is_wanted_in(open));
     }
 }
 

@@ -21,7 +21,14 @@ pub(super) fn open(job: &OpenJob) -> Answer {
             let which = which.clone();
             Box::new(|reason| Some(Event::Embedding(EmbeddingEvent::EncoderFailed { which, reason })))
         }
-        OpenJob::FindPaths(_) | OpenJob::ApplyChannels { .. } => Box::new(|_| None),
+        OpenJob::ApplyChannels { slide, channels } => {
+            let (slide, channels) = (slide.info().id.clone(), channels.clone());
+            Box::new(|reason| {
+                let source = Err(reason);
+                Some(Event::Slides(SlideEvent::ChannelsApplied { slide, channels, source }))
+            })
+        }
+        OpenJob::FindPaths { .. } => Box::new(|_| None),
     }
 }
 
@@ -77,4 +84,23 @@ pub(super) fn picture(job: &PictureJob) -> Answer {
         PictureJob::ReadQueryPicture { position, .. } => (position.slide.clone(), position.rect),
     };
     Box::new(move |reason| Some(Event::Slides(SlideEvent::TileRead { slide, rect, picture: Err(reason) })))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use histokin_core::slide::test_slide::TestSlide;
+
+    /// A slide waits for its channels with its thumbnail.
+    #[test]
+    fn channels_that_were_not_applied_because_of_a_crash_are_answered_for() {
+        let slide = Arc::new(TestSlide::new(100, 100));
+        let failed = open(&OpenJob::ApplyChannels { slide, channels: Vec::new() })("a crash".to_owned());
+        let Some(Event::Slides(SlideEvent::ChannelsApplied { source, .. })) = failed else {
+            panic!("the session waits for it")
+        };
+        assert_eq!(source.err().as_deref(), Some("a crash"));
+    }
 }

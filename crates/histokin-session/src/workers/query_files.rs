@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::EventSender;
 use super::concept_files;
+use crate::session::query::history::add_newer;
 use crate::session::{HistoryJob, MessageEvent, QueryEvent};
 use histokin_core::query::similarity_map::{MapRequest, Reference, typical_distance};
 use histokin_core::query::{Answer, QueryHistory};
@@ -14,15 +15,25 @@ use histokin_project::interchange::write_maps;
 use histokin_project::pipeline::{self, Slides};
 
 pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
-    let done = match job {
+    let (done, root) = match job {
         HistoryJob::Concepts { store, job } => {
             return concept_files::keep_concepts(&store, *job, events);
         }
-        HistoryJob::LoadHistory(root) => QueryHistory::load(&root).map(|query_history| {
-            let query_history = Box::new(query_history);
-            events.send(QueryEvent::HistoryLoaded { root, query_history });
-        }),
-        HistoryJob::SaveHistory { root, query_history } => query_history.save(&root),
+        HistoryJob::LoadHistory(root) => {
+            let loaded = QueryHistory::load(&root).map(|query_history| {
+                events.send(QueryEvent::HistoryLoaded { query_history: Box::new(query_history) });
+            });
+            (loaded, root)
+        }
+        HistoryJob::SaveHistory { root, query_history } => (query_history.save(&root), root),
+        HistoryJob::AddToHistory { root, added, claim } => {
+            let saved = QueryHistory::load(&root).and_then(|mut query_history| {
+                add_newer(&mut query_history, &added);
+                query_history.save(&root)
+            });
+            drop(claim);
+            (saved, root)
+        }
         HistoryJob::ExportAnswer { answer, query_history, slides, reports } => {
             return export(&answer, &query_history, &slides, &reports, events);
         }
@@ -32,8 +43,10 @@ pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
         }
     };
     if let Err(error) = done {
-        let text =
-            format!("{error}; queries and judgements are not saved in this project until this is fixed");
+        let text = format!(
+            "{error}; queries and judgements are not saved in the project {} until this is fixed",
+            root.display()
+        );
         events.send(MessageEvent::Error(text));
     }
 }

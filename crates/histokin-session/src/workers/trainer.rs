@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::EventSender;
 use super::job_queue::JobQueue;
+use super::{EventChannel, EventSender};
 use crate::crash;
 use crate::session::{
-    Event, MessageEvent, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan,
-    TrainingTarget,
+    Event, Issued, MessageEvent, PlannedRun, ProjectNumber, RunView, TrainingEnd, TrainingEvent, TrainingJob,
+    TrainingPlan, TrainingTarget,
 };
 use histokin_core::durable;
 use histokin_core::memory;
 use histokin_core::number_format::{counted, decimal};
+use histokin_encoder::DeviceChoice;
 use histokin_encoder::model::Preprocessing;
 use histokin_training::config::TrainingConfig;
 use histokin_training::run::{Run, RunSlide};
@@ -25,24 +26,35 @@ use histokin_training::{
 /// Job queues of the training threads.
 #[derive(Default)]
 pub struct TrainerQueue {
-    plans: JobQueue<TrainingPlan>,
-    io_jobs: JobQueue<TrainingJob>,
+    /// Plans, each with its control.
+    plans: JobQueue<Issued<(TrainingPlan, Arc<Control>)>>,
+    io_jobs: JobQueue<Issued<TrainingJob>>,
     /// Controls the training that is running or about to start.
     control: Mutex<Arc<Control>>,
 }
 
 impl TrainerQueue {
     /// Adds a job; pause and stop take effect on a running training at once.
-    pub fn submit(&self, job: TrainingJob) {
-        match job {
+    pub fn submit(&self, issued: Issued<TrainingJob>) {
+        let project = issued.with(());
+        match issued.job {
             TrainingJob::Train(plan) => {
-                *self.lock() = Arc::default();
-                self.plans.push(*plan);
+                let control = Arc::<Control>::default();
+                *self.lock() = control.clone();
+                self.plans.push(project.with((*plan, control)));
             }
             TrainingJob::Pause(paused) => self.lock().set_paused(paused),
             TrainingJob::Stop => self.lock().stop(),
-            io_job => self.io_jobs.push(io_job),
+            io_job => self.io_jobs.push(project.with(io_job)),
         }
+    }
+
+    /// Drops the plans of projects that were left, and stops training for them; `open` is the number of the project that is
+    /// open.
+    pub fn leave_for(&self, open: ProjectNumber) {
+        self.plans.leave_for(open);
+        self.io_jobs.leave_for(open);
+        self.lock().stop();
     }
 
     /// Closes the queues and stops a running training.
@@ -52,17 +64,24 @@ impl TrainerQueue {
         self.lock().stop();
     }
 
+    /// Number of jobs other than plans that wait.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.io_jobs.waiting()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Control>> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Runs training jobs until the queue is closed.
-pub fn run(queue: &TrainerQueue, events: &EventSender) {
-    while let Some(plan) = queue.plans.take() {
-        let control = queue.lock().clone();
+pub fn run(queue: &TrainerQueue, channel: &EventChannel) {
+    while let Some(issued) = queue.plans.take() {
+        let events = channel.of(issued.of);
+        let ((plan, control), _claim) = issued.into_parts();
         let project = plan.project.clone();
-        let trained = crash::catch("Training", || carry_out(plan, &control, events));
+        let trained = crash::catch("Training", || carry_out(plan, &control, &events));
         let end = match trained {
             Ok(Ok(end)) => Ok(end),
             Ok(Err(error)) => Err(error.to_string()),
@@ -73,16 +92,18 @@ pub fn run(queue: &TrainerQueue, events: &EventSender) {
         };
         memory::release_freed();
         events.send(TrainingEvent::Ended(end));
-        list(&project, events);
+        events.attempt("Listing training runs", || list(&project, &events), |_| None);
     }
 }
 
 /// Runs all other training jobs until the queue is closed.
-pub fn run_io_jobs(queue: &TrainerQueue, events: &EventSender) {
-    while let Some(io_job) = queue.io_jobs.take() {
+pub fn run_io_jobs(queue: &TrainerQueue, channel: &EventChannel) {
+    while let Some(issued) = queue.io_jobs.take() {
+        let events = channel.of(issued.of);
+        let (io_job, _claim) = issued.into_parts();
         let is_preview = matches!(io_job, TrainingJob::Preview { .. });
         let failed = move |reason| is_preview.then(|| Event::Training(TrainingEvent::Previewed(Err(reason))));
-        events.attempt("Managing training runs", || run_io_job(io_job, events), failed);
+        events.attempt("Managing training runs", || run_io_job(io_job, &events), failed);
     }
 }
 
@@ -156,40 +177,21 @@ fn carry_out(
     events: &EventSender,
 ) -> Result<TrainingEnd, TrainingError> {
     training::check_available()?;
-    let project = &plan.project;
-    let (run, slides, validation, resume) = match plan.what {
-        PlannedRun::New { targets, mut config, seconds } => {
-            config.check()?;
-            config.settle()?;
-            let known = targets.iter().map(used).collect();
-            // The run is created last, so that one that could not be started leaves no folder.
-            let (slides, validation) = prepare(project, targets, &config, events)?;
-            // Steps from kept features take milliseconds, and as many as the settings say are done.
-            if let Some(seconds) = seconds.filter(|_| config.kept_views == 0) {
-                events.send(TrainingEvent::Preparing { what: "Measuring the speed of training".to_owned() });
-                let (slides, device) = (slides.clone(), plan.device);
-                let measured = speed::seconds_per_step(project, &config, slides, device, threads(), control)?;
-                let Some(measured) = measured else {
-                    return Ok(TrainingEnd { step: 0, stopped: true });
-                };
-                config.fit_into(seconds, measured, validation.len());
-                let (steps, minutes) = (config.steps, seconds / 60.0);
-                let text = format!(
-                    "{} fit into {} minutes, at {} s a step",
-                    counted(steps, "step"),
-                    decimal(minutes, 0),
-                    decimal(measured, 2)
-                );
-                notice(text, events);
-            }
-            (Run::create(project, *config, known)?, slides, validation, false)
+    let TrainingPlan { project, device, what } = plan;
+    let resume = matches!(what, PlannedRun::Continued { .. });
+    let begun = match what {
+        PlannedRun::New { targets, config, seconds } => {
+            new_run(&project, targets, *config, (seconds, device), control, events)?
         }
         PlannedRun::Continued { run, targets } => {
-            let run = Run::find(project, &run)?;
+            let run = Run::find(&project, &run)?;
             let targets = targets_of(&run, targets)?;
-            let (slides, validation) = prepare(project, targets, &run.config, events)?;
-            (run, slides, validation, true)
+            let (slides, validation) = prepare(&project, targets, &run.config, events)?;
+            Some(Begun { run, slides, validation })
         }
+    };
+    let Some(Begun { run, slides, validation }) = begun else {
+        return Ok(TrainingEnd { step: 0, stopped: true });
     };
     let judged_pairs = judged_pairs::read(run.folder(), &slides)?;
     if !judged_pairs.is_empty() {
@@ -200,7 +202,7 @@ fn carry_out(
         slides,
         validation,
         judged_pairs,
-        device: plan.device,
+        device,
         threads: threads(),
         resume,
         model: run.model(),
@@ -209,6 +211,45 @@ fn carry_out(
     };
     let outcome = train(setup, control, &mut |progress| events.send(TrainingEvent::Progress(progress)))?;
     Ok(TrainingEnd { step: outcome.steps, stopped: outcome.stopped })
+}
+
+/// A run, and its slides.
+struct Begun {
+    run: Run,
+    slides: Vec<TrainingSlide>,
+    validation: Vec<TrainingSlide>,
+}
+
+/// Begins a new run; `None` if it was stopped while the speed of training was measured, so that it lasts `seconds`.
+fn new_run(
+    project: &Path,
+    targets: Vec<TrainingTarget>,
+    mut config: TrainingConfig,
+    (seconds, device): (Option<f64>, DeviceChoice),
+    control: &Control,
+    events: &EventSender,
+) -> Result<Option<Begun>, TrainingError> {
+    config.check()?;
+    config.settle()?;
+    let known = targets.iter().map(used).collect();
+    // The run is created last, so that one that could not be started leaves no folder.
+    let (slides, validation) = prepare(project, targets, &config, events)?;
+    // Steps from kept features take milliseconds, and as many as the settings say are done.
+    if let Some(seconds) = seconds.filter(|_| config.kept_views == 0) {
+        events.send(TrainingEvent::Preparing { what: "Measuring the speed of training".to_owned() });
+        let measured = speed::seconds_per_step(project, &config, slides.clone(), device, threads(), control)?;
+        let Some(measured) = measured else { return Ok(None) };
+        config.fit_into(seconds, measured, validation.len());
+        let text = format!(
+            "{} fit into {} minutes, at {} s a step",
+            counted(config.steps, "step"),
+            decimal(seconds / 60.0, 0),
+            decimal(measured, 2)
+        );
+        notice(text, events);
+    }
+    let run = Run::create(project, config, known)?;
+    Ok(Some(Begun { run, slides, validation }))
 }
 
 /// Prepares the slides to train on and, with their labels, those to validate on.
@@ -263,4 +304,29 @@ fn targets_of(run: &Run, open: Vec<TrainingTarget>) -> Result<Vec<TrainingTarget
         )
     };
     run.card.slides.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Session;
+    use histokin_project::project::Project;
+
+    #[test]
+    fn a_run_that_waits_is_stopped_by_what_was_meant_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Session::new(Project::open_or_create(folder.path()).unwrap()).opened();
+        let queue = TrainerQueue::default();
+        let submit = |job| queue.submit(Issued::new(job, &project));
+        let train = || {
+            let what = PlannedRun::Continued { run: "r".to_owned(), targets: Vec::new() };
+            let (project, device) = (folder.path().to_owned(), DeviceChoice::Cpu);
+            TrainingJob::Train(Box::new(TrainingPlan { project, device, what }))
+        };
+        submit(train());
+        submit(TrainingJob::Stop);
+        submit(train());
+        let stopped = [(); 2].map(|()| queue.plans.take().unwrap().job.1.is_stopped());
+        assert_eq!(stopped, [true, false]);
+    }
 }

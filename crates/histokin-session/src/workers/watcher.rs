@@ -4,10 +4,10 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::EventSender;
 use super::job_queue::JobQueue;
+use super::{EventChannel, EventSender};
 use crate::crash;
-use crate::session::SlideEvent;
+use crate::session::{Issued, ProjectJob, SlideEvent};
 use histokin_core::slide::SlideSource;
 
 /// How long to wait before the first check of an unavailable slide. The wait doubles with each check.
@@ -27,25 +27,32 @@ pub enum Watch {
     Unavailable(Arc<dyn SlideSource>),
 }
 
+impl ProjectJob for Watch {
+    fn writes(&self) -> bool {
+        false
+    }
+}
+
 /// A slide that is checked until nobody else uses it or, if it is unavailable, until it can be read again.
 struct Watched {
     slide: Weak<dyn SlideSource>,
+    events: EventSender,
     is_open: bool,
     due: Instant,
     wait: Duration,
 }
 
 impl Watched {
-    fn new(watch: &Watch) -> Self {
+    fn new(watch: &Watch, events: EventSender) -> Self {
         let (slide, is_open, wait) = match watch {
             Watch::Open(slide) => (slide, true, LONGEST_WAIT),
             Watch::Unavailable(slide) => (slide, false, FIRST_CHECK),
         };
-        Self { slide: Arc::downgrade(slide), is_open, due: Instant::now() + wait, wait }
+        Self { slide: Arc::downgrade(slide), events, is_open, due: Instant::now() + wait, wait }
     }
 
     /// Checks the slide if it is due; returns whether it is to be checked again.
-    fn check(&mut self, events: &EventSender) -> bool {
+    fn check(&mut self) -> bool {
         let Some(slide) = self.slide.upgrade() else { return false };
         if self.due > Instant::now() {
             return true;
@@ -53,11 +60,12 @@ impl Watched {
         let id = || slide.info().id.clone();
         match crash::catch("Checking a slide", || slide.check()) {
             Ok(Ok(())) if !self.is_open => {
-                events.send(SlideEvent::Available { slide: id() });
+                self.events.send(SlideEvent::Available { slide: id() });
                 return false;
             }
             Ok(Err(error)) if self.is_open => {
-                events.send(SlideEvent::Unavailable { slide: id(), reason: error.to_string() });
+                let reason = error.to_string();
+                self.events.send(SlideEvent::Unavailable { slide: id(), reason });
             }
             _ => {}
         }
@@ -68,15 +76,15 @@ impl Watched {
 }
 
 /// Checks the given slides until the queue is closed.
-pub fn run(slides: &JobQueue<Watch>, events: &EventSender) {
+pub fn run(slides: &JobQueue<Issued<Watch>>, channel: &EventChannel) {
     let mut watched: Vec<Watched> = Vec::new();
     while !slides.is_closed() {
         let now = Instant::now();
         let wait = watched.iter().map(|one| one.due.saturating_duration_since(now)).min().unwrap_or(IDLE);
         if let Some(watch) = slides.take_within(wait) {
-            watched.push(Watched::new(&watch));
+            watched.push(Watched::new(&watch.job, channel.of(watch.of)));
             continue;
         }
-        watched.retain_mut(|one| one.check(events));
+        watched.retain_mut(Watched::check);
     }
 }

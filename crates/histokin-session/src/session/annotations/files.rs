@@ -20,11 +20,11 @@ impl Session {
     ) -> Vec<Job> {
         let Some(state) = self.slide(slide) else { return Vec::new() };
         let info = Box::new(state.source.info().clone());
-        let (store, claim) = (self.project.annotations(), self.project.shared_claim());
+        let store = self.project.annotations();
         let Some(annotations) = self.annotations.slides.get_mut(slide) else { return Vec::new() };
         let stop = annotations.stop_file.get_or_insert_default().clone();
         let set = annotations.set.clone();
-        vec![Job::Annotations(AnnotationJob::Import { info, path, read, set, store, claim, stop })]
+        vec![Job::Annotations(AnnotationJob::Import { info, path, read, set, store, stop })]
     }
 
     /// Writes the annotations of a slide to a file. Those that have not been read are not: the file would replace an earlier
@@ -50,15 +50,21 @@ impl Session {
     }
 
     /// Tells that a file was not read or written; `stopped` is what to say if the user wanted that.
-    pub(super) fn not_done(&mut self, path: &Path, trouble: FileTrouble, stopped: &str) {
+    pub(in crate::session) fn not_done(&mut self, path: &Path, trouble: FileTrouble, stopped: &str) {
         match trouble {
             FileTrouble::Stopped => self.messages.note(format!("{}: {stopped}", path.display())),
             FileTrouble::Failed(reason) => self.messages.error(reason),
         }
     }
 
+    /// Tells that annotations were written to a file.
+    pub(in crate::session) fn exported(&mut self, path: &Path, count: usize, notes: &[String]) {
+        let done = format!("{}: {count} annotations written.", path.display());
+        self.messages.note(with_notes(done, notes));
+    }
+
     pub(super) fn imported(&mut self, slide: SlideId, path: &Path, read: ReadFile) -> Vec<Job> {
-        let ReadFile { mut file, edit, stop } = read;
+        let ReadFile { mut file, edit, stop, .. } = read;
         let is_current = |base: &Arc<AnnotationSet>| {
             self.annotations(&slide).is_some_and(|known| Arc::ptr_eq(&known.set, base))
         };
@@ -129,6 +135,6 @@ fn is_annotation_file(path: &Path) -> bool {
         .any(|ending| name.ends_with(ending))
 }
 
-pub(super) fn with_notes(done: String, notes: &[String]) -> String {
+fn with_notes(done: String, notes: &[String]) -> String {
     std::iter::once(&done).chain(notes).map(String::as_str).collect::<Vec<_>>().join(" ")
 }

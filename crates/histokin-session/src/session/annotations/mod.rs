@@ -15,8 +15,7 @@ use uuid::Uuid;
 pub use commands::AnnotationCommand;
 pub use worker::{AnnotationEvent, AnnotationJob, Counts, FileTrouble, FileWork, ReadFile};
 
-use super::{Job, Remedy, Session, Severity, ViewTarget};
-use files::with_notes;
+use super::{Job, Remedy, Session, Severity, UnsavedElsewhere, ViewTarget};
 use histokin_core::annotation::{
     Annotation, AnnotationClass, AnnotationSet, DetectionColours, Detections, Edit, History, Polygon, Shape,
 };
@@ -29,43 +28,20 @@ use histokin_core::slide::SlideId;
 pub(super) struct Annotations {
     slides: HashMap<SlideId, SlideAnnotations>,
     class: Option<AnnotationClass>,
-    /// For each slide, how often the annotations that a project had of it which was open before are still to be reported
-    /// as read.
-    outdated: HashMap<SlideId, usize>,
 }
 
 impl Annotations {
-    /// Notes what is still being read of the project that was open before: it must not be taken for annotations of this
-    /// one, which may have the same slides. Imports and exports of that project are stopped.
-    pub(super) fn continue_after(&mut self, former: Self) {
-        self.outdated = former.outdated;
-        for (slide, annotations) in former.slides {
-            if matches!(annotations.state, Loading::UnderWay) {
-                *self.outdated.entry(slide).or_default() += 1;
-            }
-            if let Some(stop) = annotations.stop_file {
+    /// Stops imports and exports, since the project is left. Returns the annotations of the slides to which files were
+    /// being added.
+    pub(super) fn leave(&self) -> HashMap<SlideId, Arc<AnnotationSet>> {
+        let mut importing = HashMap::new();
+        for (slide, annotations) in &self.slides {
+            if let Some(stop) = &annotations.stop_file {
                 stop.store(true, Ordering::Relaxed);
+                importing.insert(slide.clone(), annotations.set.clone());
             }
         }
-    }
-
-    /// Returns whether an event reports what was read of a project that was open before. The worker reads in the order in
-    /// which it was asked to, so these come first.
-    fn is_outdated(&mut self, event: &AnnotationEvent) -> bool {
-        let slide = match event {
-            AnnotationEvent::Loaded { slide, .. }
-            | AnnotationEvent::Part { slide, .. }
-            | AnnotationEvent::Progress { slide, .. } => slide,
-            _ => return false,
-        };
-        let Some(left) = self.outdated.get_mut(slide) else { return false };
-        if matches!(event, AnnotationEvent::Loaded { .. }) {
-            *left -= 1;
-            if *left == 0 {
-                self.outdated.remove(slide);
-            }
-        }
-        true
+        importing
     }
 }
 
@@ -306,8 +282,8 @@ impl Session {
     fn save_annotations(&self, slide: SlideId) -> Vec<Job> {
         let Some(annotations) = self.annotations.slides.get(&slide) else { return Vec::new() };
         let set = annotations.set.clone();
-        let (store, claim) = (self.project.annotations(), self.project.shared_claim());
-        vec![Job::Annotations(AnnotationJob::Save { store, slide, set, claim })]
+        let store = self.project.annotations();
+        vec![Job::Annotations(AnnotationJob::Save { store, slide, set })]
     }
 
     /// Adds one annotation of `class` to each slide, around all of its `tiles`.
@@ -336,6 +312,8 @@ impl Session {
     /// Records the result of saving annotations, and reports it if it has changed.
     fn annotations_saved(&mut self, slide: &SlideId, problem: Option<String>) {
         let name = self.slides.name(slide);
+        let root = self.project.root().to_owned();
+        self.saved_in_former(&root, slide);
         let Some(annotations) = self.annotations.slides.get_mut(slide) else { return };
         let before = std::mem::replace(&mut annotations.unsaved, problem.clone());
         if before == problem {
@@ -355,10 +333,19 @@ impl Session {
         }
     }
 
+    /// The annotations of this project that could not be saved.
+    pub(super) fn unsaved_of_this_project(&self) -> impl Iterator<Item = UnsavedElsewhere> {
+        self.annotations.slides.iter().filter_map(|(slide, annotations)| {
+            Some(UnsavedElsewhere {
+                root: self.project.root().to_owned(),
+                slide: slide.clone(),
+                name: self.slides.name(slide),
+                reason: annotations.unsaved.clone()?,
+            })
+        })
+    }
+
     pub(super) fn annotation_event(&mut self, event: AnnotationEvent) -> Vec<Job> {
-        if self.annotations.is_outdated(&event) {
-            return Vec::new();
-        }
         match event {
             AnnotationEvent::Progress { slide, work, share } => {
                 if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
@@ -414,10 +401,7 @@ impl Session {
                     annotations.file_work = None;
                 }
                 match written {
-                    Ok((count, notes)) => {
-                        let done = format!("{}: {count} annotations written.", path.display());
-                        self.messages.note(with_notes(done, &notes));
-                    }
+                    Ok((count, notes)) => self.exported(&path, count, &notes),
                     Err(trouble) => self.not_done(&path, trouble, "Export stopped. Nothing was written."),
                 }
                 Vec::new()

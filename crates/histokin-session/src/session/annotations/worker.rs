@@ -10,7 +10,6 @@ use histokin_core::annotation::{
 };
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::{SlideId, SlideInfo};
-use histokin_project::project::Claim;
 
 /// A job for the annotation worker.
 #[derive(Clone)]
@@ -30,8 +29,6 @@ pub enum AnnotationJob {
         slide: SlideId,
         /// All annotations of the slide.
         set: Arc<AnnotationSet>,
-        /// Keeps the project claimed by this process until the set is saved.
-        claim: Claim,
     },
     /// Reads annotations from a file. If they are many, they are also saved together with those of the slide.
     Import {
@@ -45,8 +42,6 @@ pub enum AnnotationJob {
         set: Arc<AnnotationSet>,
         /// Store to save to.
         store: AnnotationStore,
-        /// Keeps the project claimed by this process until they are saved.
-        claim: Claim,
         /// Stops reading and saving once it is true.
         stop: Arc<AtomicBool>,
     },
@@ -81,6 +76,8 @@ pub struct ReadFile {
     /// If the file or the slide has many detections: the annotations of the slide, and the edit that adds the file
     /// to them.
     pub edit: Option<(Arc<AnnotationSet>, Edit)>,
+    /// Whether the annotations of the slide were saved together with those of the file.
+    pub is_saved: bool,
     /// Whether the user has stopped the import, also after the file was read.
     pub stop: Arc<AtomicBool>,
 }

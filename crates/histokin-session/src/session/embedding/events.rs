@@ -21,8 +21,6 @@ pub enum EmbeddingEvent {
         /// Its specification.
         spec: Box<EncoderSpec>,
     },
-    /// The user has opened or dropped an encoder's file or folder.
-    EncoderGiven(PathBuf),
     /// The encoders that can be chosen were listed.
     EncodersListed(Vec<ListedEncoder>),
     /// The user's encoders were changed, or could not be.

@@ -182,7 +182,6 @@ impl Session {
 
     pub(super) fn embedding_event(&mut self, event: EmbeddingEvent) -> Vec<Job> {
         match event {
-            EmbeddingEvent::EncoderGiven(path) => self.offer_encoder(path.to_string_lossy().into_owned()),
             EmbeddingEvent::EncodersListed(listed) => {
                 self.embedding.listed = Some(listed);
                 Vec::new()
@@ -270,7 +269,6 @@ impl Session {
             recipe,
             encoder,
             store: self.project.descriptors(),
-            claim: self.project.shared_claim(),
             targets: if self.embedding.cancelled || self.project.read_only().is_some() {
                 Vec::new()
             } else {

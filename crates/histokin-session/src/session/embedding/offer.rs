@@ -53,7 +53,7 @@ impl Session {
     }
 
     /// Has an encoder read that the user has given, and shows what it finds alike.
-    pub(super) fn offer_encoder(&mut self, path: String) -> Vec<Job> {
+    pub(in crate::session) fn offer_encoder(&mut self, path: String) -> Vec<Job> {
         let jobs = self.examine_encoder(path);
         self.embedding.is_given = true;
         jobs

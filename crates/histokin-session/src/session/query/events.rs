@@ -59,8 +59,6 @@ pub enum QueryEvent {
     },
     /// The query history of a project was read.
     HistoryLoaded {
-        /// Folder of the project.
-        root: PathBuf,
         /// Its query history.
         query_history: Box<QueryHistory>,
     },

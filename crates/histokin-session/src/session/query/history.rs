@@ -1,10 +1,10 @@
 //! The query history: loaded, extended, saved and repeated.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::super::{HistoryJob, Job, Session};
 use super::PictureQuery;
-use histokin_core::query::{Example, JudgedMatch, PastQuery, QueryHistory, ShownExample};
+use histokin_core::query::{Example, PastQuery, QueryHistory, ShownExample};
 
 impl Session {
     /// Repeats an earlier query.
@@ -43,23 +43,39 @@ impl Session {
         self.query.history_loaded.then_some(Job::History(HistoryJob::SaveHistory { root, query_history }))
     }
 
-    /// Takes in the query history of the project in `root`.
-    pub(super) fn history_loaded(&mut self, root: &Path, query_history: QueryHistory) -> Vec<Job> {
-        // That of the project that was open before would be saved in this one.
-        if root != self.project.root() {
-            return Vec::new();
-        }
+    /// Returns the job that adds queries and judgements to the saved history, if the project is left before that has been
+    /// read.
+    pub(in crate::session) fn keep_unread_history(&mut self) -> Option<Job> {
+        let is_lost = !self.query.history_loaded && self.project.read_only().is_none();
+        let added = Box::new(std::mem::take(&mut self.query.history));
+        let (root, claim) = (self.project.root().to_owned(), self.project.shared_claim());
+        (is_lost && !is_empty(&added)).then_some(Job::History(HistoryJob::AddToHistory {
+            root,
+            added,
+            claim,
+        }))
+    }
+
+    /// Takes in the project's query history.
+    pub(super) fn history_loaded(&mut self, query_history: QueryHistory) -> Vec<Job> {
         // Queries made while it was being read stay the newest.
-        let asked: Vec<PastQuery> = self.query.history.history().to_vec();
-        let judged: Vec<JudgedMatch> = self.query.history.judgements().to_vec();
-        self.query.history = query_history;
+        let added = std::mem::replace(&mut self.query.history, query_history);
         self.query.history.rename_slides(&self.project.former_ids());
         self.query.history_loaded = true;
-        let is_new = !asked.is_empty() || !judged.is_empty();
-        asked.into_iter().rev().for_each(|past| self.query.history.note(past));
-        judged.into_iter().for_each(|judgement| _ = self.query.history.judge(judgement));
+        let is_new = !is_empty(&added);
+        add_newer(&mut self.query.history, &added);
         let mut jobs = self.read_pictures();
         jobs.extend(self.save_history().filter(|_| is_new));
         jobs
     }
+}
+
+fn is_empty(history: &QueryHistory) -> bool {
+    history.history().is_empty() && history.judgements().is_empty()
+}
+
+/// Adds queries and judgements that were made later to a history.
+pub(crate) fn add_newer(history: &mut QueryHistory, newer: &QueryHistory) {
+    newer.history().iter().rev().for_each(|past| history.note(past.clone()));
+    newer.judgements().iter().for_each(|judged| _ = history.judge(judged.clone()));
 }

@@ -3,7 +3,7 @@
 mod commands;
 mod events;
 mod examples;
-mod history;
+pub(crate) mod history;
 mod marks;
 mod matches;
 mod search;
@@ -148,7 +148,7 @@ impl Default for Queries {
 }
 
 impl Queries {
-    /// Continues the numbers of another project's queries, so that late answers to those are ignored.
+    /// Continues the numbers of another project's queries: by its number, a query is known to be another one.
     pub(super) fn continue_after(&mut self, former: &Self) {
         self.generation = former.generation + 1;
     }
@@ -246,7 +246,7 @@ impl Session {
                 Vec::new()
             }
             QueryEvent::SecondEncoderOpened { recipe, index } => self.second_encoder_opened(&recipe, index),
-            QueryEvent::HistoryLoaded { root, query_history } => self.history_loaded(&root, *query_history),
+            QueryEvent::HistoryLoaded { query_history } => self.history_loaded(*query_history),
         }
     }
 }

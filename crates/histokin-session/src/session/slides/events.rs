@@ -14,8 +14,6 @@ use histokin_core::tissue::TissueMask;
 
 /// A report on slides and their pictures.
 pub enum SlideEvent {
-    /// Slide files that were found in the paths given by the user.
-    PathsFound(Vec<PathBuf>),
     /// A slide was opened.
     Opened(Arc<dyn SlideSource>),
     /// The path under which the project lists a slide that was opened from another path was checked.

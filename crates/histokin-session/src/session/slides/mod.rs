@@ -7,7 +7,8 @@ mod opening;
 mod pictures;
 mod stains;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use image::RgbaImage;
@@ -92,6 +93,8 @@ pub(super) struct SlideList {
     pub(super) list: Vec<SlideState>,
     /// Number of slides that are being opened.
     opening: usize,
+    /// Files that the user has opened and that are not in the project yet.
+    adding: BTreeSet<PathBuf>,
     /// Pictures of tiles, as far as they were requested.
     pub(super) tile_pictures: HashMap<(SlideId, Level0Rect), TilePicture>,
     /// Associated images, by slide and name, as far as they were requested.
@@ -134,6 +137,11 @@ impl SlideList {
         self.opening > 0
     }
 
+    /// Notes files that are about to be opened and added to the project.
+    pub(super) fn add_later(&mut self, paths: &[PathBuf]) {
+        self.adding.extend(paths.iter().cloned());
+    }
+
     /// Counts an event that ends the opening of a slide.
     fn count_opened(&mut self, event: &SlideEvent) {
         let ends_opening = matches!(
@@ -145,6 +153,9 @@ impl SlideList {
         );
         if ends_opening {
             self.opening = self.opening.saturating_sub(1);
+        }
+        if let SlideEvent::Failed { path, .. } | SlideEvent::Missing { path, .. } = event {
+            self.adding.remove(path);
         }
     }
 
@@ -196,7 +207,7 @@ impl Session {
             SlideCommand::Open(paths) => self.open(paths),
             SlideCommand::Retry(path) => {
                 self.messages.withdraw(&Remedy::OpenAgain(path.clone()));
-                vec![Job::Open(OpenJob::FindPaths(vec![path]))]
+                vec![self.find_paths(vec![path])]
             }
             SlideCommand::Remove(slide) => self.remove(&slide),
             SlideCommand::SetMpp { slide, mpp } => self.set_mpp(&slide, mpp),
@@ -213,9 +224,6 @@ impl Session {
     pub(super) fn slide_event(&mut self, event: SlideEvent) -> Vec<Job> {
         self.slides.count_opened(&event);
         match event {
-            SlideEvent::PathsFound(paths) => {
-                paths.into_iter().map(|path| Job::Open(OpenJob::OpenSlide { path, user_mpp: None })).collect()
-            }
             SlideEvent::Opened(source) => match self.project.other_listed_path(source.info()) {
                 Some(path) => vec![Job::Open(OpenJob::CheckListedPath { source, path })],
                 None => self.slide_opened(source, None),

@@ -1,18 +1,20 @@
 //! Opening, calibrating and closing slides.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::{Job, OpenJob, Session, SlideStatus};
 use super::{Colours, Profile, SlideState};
 use histokin_core::geometry::MicronsPerPixel;
+use histokin_core::number_format::counted;
 use histokin_core::slide::{SlideId, SlideInfo, SlideSource};
 
 impl Session {
     pub(super) fn open(&mut self, paths: Vec<PathBuf>) -> Vec<Job> {
         let (others, mut jobs) = self.import_dropped(paths);
         if !others.is_empty() {
-            jobs.push(Job::Open(OpenJob::FindPaths(others)));
+            jobs.push(self.find_paths(others));
         }
         jobs
     }
@@ -33,6 +35,7 @@ impl Session {
             return vec![Job::Open(OpenJob::OpenSlide { path: info.path.clone(), user_mpp: Some(mpp) })];
         }
         self.no_longer_missing(&id);
+        self.slides.adding.remove(&info.path);
         let mut jobs = self.list(info, there);
         jobs.push(self.save_project());
         let fresh = SlideState {
@@ -120,6 +123,25 @@ impl Session {
             return Vec::new();
         };
         self.project.set_user_mpp(slide, mpp);
-        vec![Job::Open(OpenJob::OpenSlide { path, user_mpp: Some(mpp) })]
+        vec![self.save_project(), Job::Open(OpenJob::OpenSlide { path, user_mpp: Some(mpp) })]
+    }
+
+    /// Tells which files that the user has opened are not in the project yet, since it is left.
+    pub(in crate::session) fn tell_what_is_not_added(&mut self) {
+        let listed: HashSet<PathBuf> =
+            self.project.slides().iter().map(|entry| self.project.slide_path(entry)).collect();
+        let mut left = self.slides.adding.iter().filter(|path| !listed.contains(*path));
+        let Some(first) = left.next() else { return };
+        let others = match left.count() {
+            0 => String::new(),
+            count => format!(" and {} more", counted(count as u64, "file")),
+        };
+        let text = format!(
+            "{}{others}: not added to {}, because another project was opened before they were read. Open that project \
+             again and add them there.",
+            first.display(),
+            self.project.root().display()
+        );
+        self.messages.note(text);
     }
 }

@@ -236,3 +236,14 @@ impl Session {
         }
     }
 }
+
+/// Returns the message that the training in the project in `root` has ended, which was left meanwhile.
+pub(super) fn stopped_in(root: &str, end: &TrainingEnd) -> String {
+    match end {
+        TrainingEnd { step, stopped: true } => format!(
+            "{root}: training was stopped after step {step}, because another project was opened. Open it again to continue \
+             the run."
+        ),
+        TrainingEnd { step, .. } => format!("{root}: training is done after {step} steps."),
+    }
+}
