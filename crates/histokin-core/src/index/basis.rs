@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, DVectorView, SymmetricEigen};
 
-use super::distance::centre;
+use super::distance::{centre, sum_of_squares};
 use super::moments::Moments;
 use crate::descriptors::DescriptorSet;
 
 /// Number of axes: as many as the two layers of [`super::layers`] hold.
-pub const AXES: usize = 62;
+pub const AXES: usize = 105;
 
 /// Number of descriptors in one matrix product.
 pub const BLOCK: usize = 1024;
@@ -51,13 +51,19 @@ impl Basis {
         Some(Self { mean, axes, spread })
     }
 
-    /// Restores a basis from the output of [`Basis::numbers`]; `None` if the count of numbers is wrong.
-    pub fn from_numbers(numbers: &[f64], width: usize) -> Option<Self> {
-        let (head, axes) = numbers.split_at_checked(1 + width)?;
-        let count = AXES.min(width);
-        (axes.len() == count * width).then(|| Self {
+    /// Leaves only the first `axes` axes.
+    pub fn only(self, axes: usize) -> Self {
+        let count = axes.min(self.axes.nrows());
+        Self { axes: self.axes.rows(0, count).into_owned(), ..self }
+    }
+
+    /// Restores a basis of up to `axes` axes from the output of [`Basis::numbers`]; `None` if the count of numbers is wrong.
+    pub fn from_numbers(numbers: &[f64], width: usize, axes: usize) -> Option<Self> {
+        let (head, numbers) = numbers.split_at_checked(1 + width)?;
+        let count = axes.min(width);
+        (numbers.len() == count * width).then(|| Self {
             mean: DVector::from_column_slice(&head[1..]),
-            axes: DMatrix::from_column_slice(count, width, axes),
+            axes: DMatrix::from_column_slice(count, width, numbers),
             spread: head[0],
         })
     }
@@ -104,7 +110,7 @@ impl Projected {
 
     /// Returns the norm of all but the first `axes` coordinates.
     pub fn residual_after(&self, axes: usize) -> f64 {
-        self.along[axes..].iter().map(|value| value * value).sum::<f64>().sqrt().hypot(self.residual)
+        (sum_of_squares(&self.along[axes..]) + self.residual * self.residual).sqrt()
     }
 
     /// Returns the distance from the mean, which no coordinate and no norm of several exceeds.
@@ -124,8 +130,9 @@ pub fn first_axes(covariance: &DMatrix<f64>, count: usize) -> (DMatrix<f64>, f64
         let index = (row * tried + column) as f64;
         (index * 0.618_033_988_749_895).fract() - 0.5 + f64::from(u8::from(row == column))
     });
+    directions = directions.qr().q();
     for _ in 0..ROUNDS {
-        directions = (covariance * directions.qr().q()).qr().q();
+        directions = (covariance * directions).qr().q();
     }
     let within = SymmetricEigen::new(directions.transpose() * covariance * &directions);
     let mut order: Vec<usize> = (0..tried).collect();
@@ -166,8 +173,11 @@ mod tests {
         let covariance = DMatrix::from_diagonal(&DVector::from_vec(vec![1.0, 4.0, 2.0]));
         let (axes, spread) = first_axes(&covariance, 3);
         let basis = Basis { mean: DVector::from_vec(vec![1.0, 2.0, 3.0]), axes, spread };
-        assert_eq!(Basis::from_numbers(&basis.numbers(), 3), Some(basis.clone()));
-        assert_eq!(Basis::from_numbers(&basis.numbers()[1..], 3), None);
+        assert_eq!(Basis::from_numbers(&basis.numbers(), 3, AXES), Some(basis.clone()));
+        assert_eq!(Basis::from_numbers(&basis.numbers()[1..], 3, AXES), None);
+        let only = basis.clone().only(2);
+        assert_eq!(Basis::from_numbers(&only.numbers(), 3, 2), Some(only.clone()));
+        assert_eq!(only.project(&[2.0, 4.0, 3.0]).along[..2], basis.project(&[2.0, 4.0, 3.0]).along[..2]);
         let projected = basis.project(&[2.0, 4.0, 3.0]);
         assert!((projected.along[0].abs() - 2.0).abs() < 1e-9 && projected.residual < 1e-6);
     }

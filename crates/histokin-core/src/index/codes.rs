@@ -57,7 +57,8 @@ impl CodeProbe {
     pub fn bounds(&self, codes: &[Code], out: &mut [f32]) {
         code_distances(&self.along, codes, out);
         for (bound, code) in out.iter_mut().zip(codes) {
-            let within = (self.step * bound.sqrt() - code.error).max(0.0);
+            // Infinite where tiles are so equal that the query is too many steps away for 32 bits.
+            let within = (self.step * bound.min(f32::MAX).sqrt() - code.error).max(0.0);
             let outside = self.residual - code.residual;
             *bound = within * within + outside * outside;
         }

@@ -153,6 +153,16 @@ fn round_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i16; COD
     (steps, lost.iter().sum::<f64>().sqrt())
 }
 
+/// Returns the sum of the squares of some numbers, several at a time.
+#[inline(always)]
+pub fn sum_of_squares(numbers: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    for numbers in numbers.chunks(sums.len()) {
+        sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number * number);
+    }
+    sums.iter().sum()
+}
+
 /// Returns the pairwise sum over all lanes.
 #[inline(always)]
 fn total(mut sums: [f32; LANES]) -> f32 {

@@ -1,4 +1,4 @@
-//! File format of a segment, little-endian: eight bytes `HKINDEX4`, the length of the header as `u64`, the
+//! File format of a segment, little-endian: eight bytes `HKINDEX5`, the length of the header as `u64`, the
 //! header as JSON, then at multiples of 64 bytes the numbers of the basis (`f64`) and two arrays, and at the end
 //! the CRC-32 of everything before it. The arrays are codes (72 bytes per tile) and points of the tree (8 × `f32`
 //! per tile), or, if the header has a scale, first layers (2,048 bytes per 64 tiles) and second layers (32 bytes per
@@ -16,7 +16,7 @@ use super::layers::Scale;
 use super::segment::Arrays;
 use crate::descriptors::DescriptorSet;
 
-const MAGIC: &[u8; 8] = b"HKINDEX4";
+const MAGIC: &[u8; 8] = b"HKINDEX5";
 
 /// Alignment of the parts, in bytes.
 const ALIGNMENT: usize = 64;
@@ -70,7 +70,7 @@ pub struct Parts<'a> {
 pub fn write(
     sets: &[Arc<DescriptorSet>],
     basis: &Basis,
-    (reach, scale): (f32, Option<Scale>),
+    (reach, scale): (f32, Option<&Scale>),
     arrays: Arrays<'_>,
 ) -> Vec<u8> {
     let numbers = basis.numbers();
@@ -80,7 +80,7 @@ pub fn write(
         width: basis.width(),
         sets: sets.iter().map(|set| HeadSet::of(set)).collect(),
         reach,
-        scale,
+        scale: scale.cloned(),
         basis: basis_bytes.len(),
         first: first.len(),
         second: second.len(),

@@ -18,14 +18,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
-use super::basis::{BLOCK, Basis, Projected};
+use super::basis::{AXES, BLOCK, Basis, Projected};
 use super::best::Best;
 use super::brute_force::{self, compare, in_pieces};
 use super::codes::{self, CodeProbe};
-use super::distance::{Code, prefetch, squared_distance};
+use super::distance::{CODE_AXES, Code, prefetch, squared_distance};
 use super::kd_tree::{self, Candidate, PointTree, TreePoint};
 use super::layer_loops::{BLOCK_TILES, Layer, LayerBlock, PAIRS};
-use super::layers::{self, LayerProbe, Scale};
+use super::layers::{LayerProbe, Scale};
 use super::{Neighbour, TileFilter, TileRef, layout};
 use crate::descriptors::{DescriptorSet, Row};
 use sieve::{Distances, Sieve};
@@ -195,7 +195,7 @@ impl Segment {
         if len == 0 || !(1..=WIDEST).contains(&width) {
             return None;
         }
-        let basis = Basis::fit(sets, width)?;
+        let mut basis = Basis::fit(sets, width)?;
         let sample = flatness::sample(sets, &basis);
         let (reach, storage, scale);
         if is_flat(&sample) {
@@ -210,10 +210,11 @@ impl Segment {
                 encoded.layers.into()
             };
             reach = project_all(sets, &basis, (&mut firsts[..len], &mut seconds), encode)?;
-            layers::arrange(&mut blocks);
-            scale = Some(by_sample.with_lost(lost.map(Most::value)));
+            let by_all = by_sample.with_lost(lost.map(Most::value)).complete(&mut blocks, &mut seconds);
+            scale = Some(by_all);
             storage = Storage::Layers { blocks, seconds };
         } else {
+            basis = basis.only(CODE_AXES);
             let step = codes::step(&basis);
             let mut codes = vec![<Code as bytemuck::Zeroable>::zeroed(); len];
             let mut points = vec![TreePoint::default(); len];
@@ -239,7 +240,12 @@ impl Segment {
         if !fits {
             return Err("it belongs to other slides");
         }
-        let basis = Basis::from_numbers(parts.basis, parts.head.width).ok_or("its axes are incomplete")?;
+        let axes = if parts.head.scale.is_some() { AXES } else { CODE_AXES };
+        let basis =
+            Basis::from_numbers(parts.basis, parts.head.width, axes).ok_or("its axes are incomplete")?;
+        if parts.head.scale.as_ref().is_some_and(|scale| !scale.is_valid()) {
+            return Err("the scale of its layers is invalid");
+        }
         if !parts.arrays.are_of(len) {
             return Err("it belongs to other tiles");
         }
@@ -266,7 +272,7 @@ impl Segment {
 
     /// Returns the content of the segment's file.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        layout::write(&self.sets, &self.basis, (self.reach, self.scale), self.storage.arrays())
+        layout::write(&self.sets, &self.basis, (self.reach, self.scale.as_ref()), self.storage.arrays())
     }
 
     /// Has a tree for every `tiles` tiles, so that few of them make several trees.

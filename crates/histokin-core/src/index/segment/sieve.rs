@@ -23,8 +23,11 @@ const SEEDED: (usize, usize) = (3, 64);
 /// Number of descriptors that are being loaded while an earlier one is compared.
 const AHEAD: usize = 4;
 
-/// If more than half of this many tiles pass both layers, all descriptors of the piece are compared instead.
+/// Number of tiles that have passed the first layer by which it is estimated how many pass both. All descriptors of a piece
+/// are compared instead if more than one in so many of its tiles passes both: a descriptor that is read on its own takes
+/// several times as long as one after another.
 const TRIED: usize = 256;
+const WORTH_SINGLING_OUT: usize = 8;
 
 /// Distances of first layers: room that a segment keeps for the next search.
 #[derive(Default)]
@@ -47,8 +50,8 @@ pub(super) struct Sieve<'a> {
     pub filter: &'a TileFilter,
 }
 
-/// A unit of work: the number of its first block, and the distances of its blocks.
-type Piece<'a> = (usize, &'a [BlockDistances]);
+/// A unit of work: the number of its first block, the distances of its blocks, and the least of each.
+type Piece<'a> = (usize, &'a [BlockDistances], &'a [u16]);
 
 impl Sieve<'_> {
     /// Offers all tiles that may be among the matches to `best`.
@@ -58,9 +61,11 @@ impl Sieve<'_> {
         let limit = self.radius_of_seeds(of, least, &best);
         let best = best.limited_to(limit);
         let reached = Reached::new(best.worst_distance());
-        let pieces = of.chunks(PIECE).enumerate().map(|(number, piece)| (number * PIECE, piece));
-        let pieces: Vec<Piece<'_>> =
-            pieces.filter(|(start, piece)| self.is_searched(*start, piece.len())).collect();
+        let pieces = of.chunks(PIECE).zip(least.chunks(PIECE)).enumerate();
+        let pieces: Vec<Piece<'_>> = pieces
+            .map(|(number, (of, least))| (number * PIECE, of, least))
+            .filter(|(start, of, _)| self.is_searched(*start, of.len()))
+            .collect();
         in_pieces(&pieces, best, |best, piece| self.search_piece(*piece, &reached, best))
     }
 
@@ -104,27 +109,28 @@ impl Sieve<'_> {
         best.worst_distance()
     }
 
-    fn search_piece(&self, (start, distances): Piece<'_>, reached: &Reached, best: &mut Best) {
+    fn search_piece(&self, (start, distances, least): Piece<'_>, reached: &Reached, best: &mut Best) {
         let end = start + distances.len();
         let items = start * BLOCK_TILES..self.seconds.len().min(end * BLOCK_TILES);
-        let (first, layers) = (items.start as u32, (&self.blocks[start..end], &self.seconds[items.clone()]));
+        let (first, seconds) = (items.start as u32, &self.seconds[items.clone()]);
         let [of_first, mut of_both] = self.limits(reached.lower_to(best.worst_distance()));
 
         let mut passed = [Passed::default(); PIECE * BLOCK_TILES];
-        let mut count = pass_first(distances, of_first, &mut passed);
+        let mut count = pass_first(distances, least, of_first, &mut passed);
         // The last block may be filled up.
         while count > 0 && passed[count - 1].place as usize >= items.len() {
             count -= 1;
         }
         let mut left = [Passed::default(); PIECE * BLOCK_TILES];
-        let (tried, rest) = passed[..count].split_at(count.min(TRIED));
-        let mut count = self.layers.pass_both(layers, tried, of_both, &mut left);
-        if count * 2 > TRIED {
+        let passed = &passed[..count];
+        let (tried, rest) = passed.split_at(count.min(TRIED));
+        let mut count = self.layers.pass_second(seconds, tried, of_both, &mut left);
+        if count * passed.len() * WORTH_SINGLING_OUT > tried.len() * items.len() {
             self.compare_all(items, best);
             reached.lower_to(best.worst_distance());
             return;
         }
-        count += self.layers.pass_both(layers, rest, of_both, &mut left[count..]);
+        count += self.layers.pass_second(seconds, rest, of_both, &mut left[count..]);
         let left = &left[..count];
 
         for (number, tile) in left.iter().enumerate() {

@@ -23,9 +23,27 @@ enum Kind {
     Repeated,
     /// One number in some of them is far away.
     Outliers,
+    /// A third of them are zero vectors.
+    Zeros,
+    /// All of them equal.
+    Equal,
+    /// Of very small numbers.
+    Small,
+    /// Of very large numbers.
+    Large,
 }
 
-const KINDS: [Kind; 5] = [Kind::Noise, Kind::Unit, Kind::Clustered, Kind::Repeated, Kind::Outliers];
+const KINDS: [Kind; 9] = [
+    Kind::Noise,
+    Kind::Unit,
+    Kind::Clustered,
+    Kind::Repeated,
+    Kind::Outliers,
+    Kind::Zeros,
+    Kind::Equal,
+    Kind::Small,
+    Kind::Large,
+];
 
 fn descriptors(kind: Kind, seed: u64, count: usize, width: usize) -> Vec<Vec<f32>> {
     let mut random = StdRng::seed_from_u64(seed);
@@ -48,7 +66,11 @@ fn descriptors(kind: Kind, seed: u64, count: usize, width: usize) -> Vec<Vec<f32
             }
             Kind::Repeated if number.is_multiple_of(2) => row.fill(0.25),
             Kind::Outliers if number.is_multiple_of(50) => row[number % width] *= 1e4,
-            Kind::Repeated | Kind::Outliers => {}
+            Kind::Zeros if number.is_multiple_of(3) => row.fill(0.0),
+            Kind::Equal => row.fill(0.25),
+            Kind::Small => row.iter_mut().for_each(|value| *value *= 1e-12),
+            Kind::Large => row.iter_mut().for_each(|value| *value *= 1e12),
+            Kind::Repeated | Kind::Outliers | Kind::Zeros => {}
         }
         row
     };
@@ -71,6 +93,18 @@ fn split(rows: &[Vec<f32>]) -> Vec<Arc<DescriptorSet>> {
     vec![set("a", &rows[..third]), set("b", &rows[third..=third]), set("c", &rows[third + 1..])]
 }
 
+/// What marks ask for: the mean of some rows less half the mean of others, of length 1 unless it is 0.
+fn taught(rows: &[Vec<f32>]) -> Vec<f32> {
+    let weight = |number: usize| if number.is_multiple_of(2) { 1.0 } else { -0.5 };
+    let mut direction = vec![0.0f32; rows[0].len()];
+    for (number, row) in rows.iter().enumerate() {
+        direction.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight(number) * value);
+    }
+    let length = direction.iter().map(|value| value * value).sum::<f32>().sqrt();
+    let length = if length > 0.0 { length } else { 1.0 };
+    direction.iter().map(|value| value / length).collect()
+}
+
 fn build(sets: &[Arc<DescriptorSet>], is_flat: bool) -> Arc<Segment> {
     let segment = Segment::build_by(sets, |_| is_flat).expect("finite numbers");
     segment.grow_trees();
@@ -86,7 +120,7 @@ fn filters(sets: &[Arc<DescriptorSet>]) -> Vec<TileFilter> {
     };
     let disc = Exclusion {
         set: 0,
-        center: sets[0].rect(Row(3)).center(),
+        center: sets[0].rect(Row(3.min(sets[0].len() as u32 - 1))).center(),
         radius_um: 900.0,
         mpp: MicronsPerPixel::square(1.0).expect("a size"),
     };
@@ -100,7 +134,10 @@ fn filters(sets: &[Arc<DescriptorSet>]) -> Vec<TileFilter> {
         TileFilter { without: vec![(2, every(sets, 2)[2].clone().expect("a mask"))], ..all() },
         TileFilter { excluded: vec![disc], ..all() },
         TileFilter { max_distance: 1.0, ..all() },
-        TileFilter { negatives: vec![sets[2].descriptor(Row(7)).to_vec()], ..all() },
+        TileFilter {
+            negatives: vec![sets[2].descriptor(Row(7.min(sets[2].len() as u32 - 1))).to_vec()],
+            ..all()
+        },
     ]
 }
 
@@ -127,8 +164,8 @@ proptest! {
     fn layers_and_trees_find_the_same_as_brute_force(
         kind in prop::sample::select(KINDS.to_vec()),
         seed in any::<u64>(),
-        count in 30usize..5000,
-        width in prop::sample::select(vec![1usize, 31, 62, 63, 128, 200]),
+        count in prop_oneof![3usize..70, 30usize..5000],
+        width in prop::sample::select(vec![1usize, 31, 62, 105, 128, 200]),
         wanted in 1usize..40,
         is_flat in any::<bool>(),
     ) {
@@ -137,7 +174,11 @@ proptest! {
         let index = Snapshot::with_segments(sets.clone(), &[build(&sets, is_flat)]);
         let own = rows[seed as usize % count].clone();
         let near = own.iter().map(|value| value * 1.05 + 0.01).collect();
-        check(&sets, &index, &[own, near], &[wanted], &format!("{kind:?}, flat: {is_flat}"));
+        let marked = taught(&rows[..count.min(6)]);
+        let opposite = marked.iter().map(|value| -value).collect();
+        let far = own.iter().map(|value| value * 1e3 - 70.0).collect();
+        let queries = [own, near, marked, opposite, far, vec![0.0; width]];
+        check(&sets, &index, &queries, &[wanted], &format!("{kind:?}, flat: {is_flat}"));
     }
 }
 
