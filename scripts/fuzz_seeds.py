@@ -112,10 +112,10 @@ def descriptors():
 
 
 def index():
-    head = json.dumps({"width": 2, "sets": [{"checksum": "0", "rows": 1}], "reach": 1.0, "basis": 48, "codes": 40,
-                       "points": 52}).encode()
-    file = b"HKINDEX1" + struct.pack("<Q", len(head)) + head
-    for part in (48, 40, 52):
+    head = json.dumps({"width": 2, "sets": [{"checksum": "0", "rows": 1}], "reach": 1.0, "scale": None, "basis": 56, "first": 72,
+                       "second": 32}).encode()
+    file = b"HKINDEX5" + struct.pack("<Q", len(head)) + head
+    for part in (56, 72, 32):
         file += b"\0" * (-len(file) % 64) + bytes(part)
     return file + struct.pack("<I", zlib.crc32(file))
 
