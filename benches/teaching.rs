@@ -1,12 +1,14 @@
 //! Teaching by marks: the time that a mark takes, and how much marks teach.
 //!
-//!     cargo bench --bench teaching                                  time of a mark
+//!     cargo bench --bench teaching                                  time of a mark; in the dev profile, whose loops use no vector
+//!                                                                   instructions, it is several times as long
 //!     cargo bench --bench teaching -- PROJECT LABELS [PATIENTS]     and the precision over simulated marks
 //!     HISTOKIN_BENCH_TILES=100000,1000000                           numbers of tiles
 //!     HISTOKIN_BENCH_DESCRIPTORS=FOLDER                             descriptors of a project for `own`, of 128 numbers
 //!
 //! A mark is timed as the window does it: the direction of all marks so far, the exact search for it, and the matches,
-//! beside a scan of all tiles for the same direction in the same run, which has to find the same. `clustered` descriptors
+//! beside a scan of all tiles for the same direction in the same run, which has to find the same; and processor time, of all
+//! threads together, for a machine that has other work. `clustered` descriptors
 //! are made: unit vectors in 2,000 clusters whose spread decreases from axis to axis. `own` are those of `cargo bench --bench
 //! search`, real ones first; their classes are which of 50 real tiles is the nearest. Ten tiles are clicked, and for each the
 //! five best matches are marked by whether they are of its class, ten times.
@@ -128,6 +130,7 @@ fn measure(kind: &str, source: &Source, count: usize) {
     let positions: Vec<u32> = (0..sets.len() as u32).collect();
     let scale = typical_distance(&index);
     let (mut marks, mut scans, mut maps, mut right) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut marks_cpu, mut scans_cpu) = (Vec::new(), Vec::new());
     for click in 0..CLICKS {
         let class = classes[0][click as usize * 7];
         let asked = TileRef { set: 0, row: Row(click * 7) };
@@ -141,15 +144,17 @@ fn measure(kind: &str, source: &Source, count: usize) {
                 let judgement = if is_same { Judgement::Same } else { Judgement::Different };
                 query.marks.push(Mark { example: example(&sets, TileRef { set, row }), judgement });
             }
-            let started = Instant::now();
+            let (started, used) = (Instant::now(), support::process_cpu());
             answer = query::ask(&index, &query, &AnnotationsBySlide::new()).expect("embedded");
             marks.push(started.elapsed().as_secs_f64() * 1e3);
+            marks_cpu.push((support::process_cpu() - used).as_secs_f64() * 1e3);
 
             let point = query::compared_with(&index, &query).expect("embedded").points.remove(0);
             let more = answer.matches.len() + query.marks.len() + 1;
-            let started = Instant::now();
+            let (started, used) = (Instant::now(), support::process_cpu());
             let scanned = brute_force::nearest(&sets, &positions, &point, &TileFilter::default(), more);
             scans.push(started.elapsed().as_secs_f64() * 1e3);
+            scans_cpu.push((support::process_cpu() - used).as_secs_f64() * 1e3);
             // The scan also finds what was asked and marked.
             let distances: Vec<f32> = scanned.iter().map(|found| found.distance).collect();
             assert!(answer.matches.iter().all(|found| distances.contains(&found.distance)), "both agree");
@@ -177,11 +182,15 @@ fn measure(kind: &str, source: &Source, count: usize) {
     let [median, most, worst] = at(&mut marks);
     let [scan, ..] = at(&mut scans);
     let [map, ..] = at(&mut maps);
+    let [marks_cpu, scans_cpu] = [marks_cpu, scans_cpu].map(|mut times| at(&mut times));
     println!(
         "{kind:9} {count:>9} tiles: a mark takes {median:.2} ms (95 % {most:.2}, most {worst:.2}), a scan {scan:.2} ms ({:.1} ×), a heat \
-         map of {} tiles {map:.2} ms; P@20 after {} marks {:.2}",
+         map of {} tiles {map:.2} ms; processor time {:.2} ms (95 % {:.2}), of a scan {:.2} ms; P@20 after {} marks {:.2}",
         scan / median,
         (2 * SLIDE).min(count),
+        marks_cpu[0],
+        marks_cpu[1],
+        scans_cpu[0],
         ROUNDS * AT_A_TIME,
         right.iter().sum::<f64>() / right.len() as f64
     );
