@@ -9,8 +9,8 @@ use crate::slide::channel::{ChannelDisplay, SlideChannel};
 use crate::ui::app::Requests;
 use crate::ui::theme::Palette;
 
-/// Width of the field of a name, in points.
-const NAME: f32 = 130.0;
+/// Width that the field of a name leaves to the button beside it, in points.
+const ONLY: f32 = 60.0;
 
 /// Changes that are not applied yet, since the user is still making them: the slide is read again to apply them.
 #[derive(Default)]
@@ -37,13 +37,25 @@ pub fn channels_ui(
         _ => stored.clone(),
     };
     ui.label(RichText::new("Channels").color(palette.weak));
+    let mut only = None;
     for (index, (shown, channel)) in channels.iter_mut().zip(known).enumerate() {
-        ui.push_id(index, |ui| channel_ui(ui, shown, channel, palette));
+        let is_only = ui.push_id(index, |ui| channel_ui(ui, shown, channel, palette)).inner;
+        only = is_only.then_some(index).or(only);
     }
-    let is_automatic = channels.iter().eq(known.iter().map(|channel| &channel.automatic));
-    if ui.add_enabled(!is_automatic, Button::new("Reset channels")).clicked() {
-        channels = known.iter().map(|channel| channel.automatic.clone()).collect();
+    if let Some(only) = only {
+        channels.iter_mut().enumerate().for_each(|(index, channel)| channel.visible = index == only);
     }
+    ui.horizontal(|ui| {
+        let is_automatic = channels.iter().eq(known.iter().map(|channel| &channel.automatic));
+        let reset = ui.add_enabled(!is_automatic, Button::new("Reset channels"));
+        if reset.on_hover_text("Names, colours, windows and choice of the file").clicked() {
+            channels = known.iter().map(|channel| channel.automatic.clone()).collect();
+        }
+        let are_all = channels.iter().all(|channel| channel.visible);
+        if ui.add_enabled(!are_all, Button::new("Show all")).clicked() {
+            channels.iter_mut().for_each(|channel| channel.visible = true);
+        }
+    });
     if channels == stored {
         return;
     }
@@ -55,9 +67,10 @@ pub fn channels_ui(
     }
 }
 
-fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, palette: &Palette) {
+/// Draws the settings of a channel; returns whether it is to be shown alone.
+fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, palette: &Palette) -> bool {
     let name = shown.short_name();
-    ui.horizontal(|ui| {
+    let is_only = ui.horizontal(|ui| {
         ui.add(Checkbox::without_text(&mut shown.visible))
             .on_hover_text("Show this channel")
             .accessible_name(format!("Show {name}"));
@@ -65,9 +78,12 @@ fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, p
             .on_hover_text("Colour of this channel")
             .accessible_name(format!("Colour of {name}"));
         let hint = format!("Name of this channel: {}", shown.name);
-        ui.add(TextEdit::singleline(&mut shown.name).desired_width(NAME))
+        let room = (ui.available_width() - ONLY).max(60.0);
+        ui.add(TextEdit::singleline(&mut shown.name).desired_width(room))
             .on_hover_text(hint)
             .accessible_name(format!("Name of {name}"));
+        let only = ui.add(Button::new("Only").small()).accessible_name(format!("Show only {name}"));
+        only.on_hover_text("Show this channel and hide all others").clicked()
     });
     ui.horizontal(|ui| {
         ui.label(RichText::new("Window").small().color(palette.weak));
@@ -95,4 +111,5 @@ fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, p
             shown.window = channel.automatic.window;
         }
     });
+    is_only.inner
 }

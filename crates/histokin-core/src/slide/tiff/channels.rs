@@ -5,8 +5,12 @@ use super::ome::Channel;
 use super::samples::Samples;
 use crate::slide::channel::ChannelDisplay;
 
+/// Number of channels that are shown until the user chooses others: with more, colours can hardly be told apart, and reading a
+/// tile takes longer.
+pub(in crate::slide) const SHOWN: usize = 8;
+
 /// Colours for channels without a colour in the file, in this order.
-const COLOURS: [[u8; 3]; 8] = [
+const COLOURS: [[u8; 3]; SHOWN] = [
     [0, 0, 255],
     [0, 255, 0],
     [255, 0, 0],

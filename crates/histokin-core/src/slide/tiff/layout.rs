@@ -6,8 +6,8 @@ use super::page::{self, Page};
 use super::qptiff;
 use crate::number_format::counted;
 
-/// Maximum number of channels that are shown together; more would take seconds for each tile.
-const MAX_CHANNELS: usize = 8;
+/// Maximum number of channels that are read: more than any multiplexed staining has.
+const MAX_CHANNELS: usize = 128;
 
 /// Largest difference in pixels between a side of a level and the same fraction of level 0: writers cut off or round up at
 /// every halving.
@@ -109,14 +109,7 @@ pub(in crate::slide) fn layout(pages: &[Page]) -> Result<Layout<'_>, String> {
     };
     layout.may_be_colours = may_be_colours(&layout);
     if layout.channels.len() > MAX_CHANNELS {
-        let names: Vec<String> =
-            (0..MAX_CHANNELS).map(|index| channel_name(&layout.channels, index)).collect();
-        layout.notes.push(format!(
-            "{} of its {} channels are shown: {}",
-            MAX_CHANNELS,
-            layout.channels.len(),
-            names.join(", ")
-        ));
+        layout.notes.push(format!("only {MAX_CHANNELS} of its {} channels are read", layout.channels.len()));
         layout.channels.truncate(MAX_CHANNELS);
         layout.levels.iter_mut().for_each(|level| level.truncate(MAX_CHANNELS));
     }

@@ -380,24 +380,31 @@ fn pixels(
         notes.push("its three channels are shown as red, green and blue".to_owned());
         return Ok(Pixels::ColourPlanes(planes));
     }
-    let colours = channels::colours(&layout.channels, are_samples);
+    let stated = layout.channels.chunks(channels::SHOWN);
+    let colours = stated.flat_map(|channels| channels::colours(channels, are_samples));
     let mut shown = Vec::new();
-    for (index, colour) in colours.into_iter().enumerate() {
+    for (index, colour) in colours.enumerate() {
         let (raster, sample) = coarsest.planes[index];
         let mut numbers = survey::numbers(&coarsest.rasters[raster], Some(sample), &mut file.file);
         let name = channel_name(&layout.channels, index);
         let (window, values) = channels::window(&mut numbers);
-        let automatic = ChannelDisplay { name, colour, visible: true, window };
+        let visible = index < channels::SHOWN;
+        let automatic = ChannelDisplay { name, colour, visible, window };
         shown.push(SlideChannel { shown: automatic.clone(), automatic, values });
     }
     if channel::fits(set, &shown) {
         shown.iter_mut().zip(set).for_each(|(channel, set)| channel.shown = set.clone());
     } else {
-        let names: Vec<String> = shown.iter().map(|channel| channel.shown.short_name()).collect();
+        let visible = shown.iter().filter(|channel| channel.shown.visible);
+        let names: Vec<String> = visible.map(|channel| channel.shown.short_name()).collect();
+        let which = match names.len() == shown.len() {
+            true => format!("its {} channels", shown.len()),
+            false => format!("the first {} of its {} channels", names.len(), shown.len()),
+        };
+        let others = if names.len() == shown.len() { "" } else { ", and the others shown," };
         notes.push(format!(
-            "its {} channels ({}) are shown as a sum of colours, each scaled to its own range of values; names, colours \
-             and ranges can be set under brightness/contrast",
-            names.len(),
+            "{which} ({}) are shown as a sum of colours, each in a window of its own; names, colours and windows can be \
+             set{others} under brightness/contrast",
             names.join(", ")
         ));
     }

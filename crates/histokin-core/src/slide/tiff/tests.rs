@@ -649,3 +649,45 @@ fn channels_are_shown_as_the_user_has_set_them() {
     let unfit = open_with_channels(&opened.path, None, set[..1].to_vec()).unwrap();
     assert_eq!(unfit.info().channels, automatic);
 }
+
+#[test]
+fn of_many_channels_the_first_are_shown_and_all_can_be() {
+    let page = |value: u16| {
+        let [low, high] = value.to_le_bytes();
+        // Black at the left, so that there is a window.
+        let mask =
+            RgbImage::from_fn(SIZE.0, SIZE.1, |x, _| if x < 25 { Rgb([0; 3]) } else { Rgb([low, high, 0]) });
+        let chunks = tiles(&mask, |pixel| pixel.0[..2].to_vec());
+        MadePage::new(SIZE, Some(TILE), chunks).of_samples(&[16], 1)
+    };
+    let description = "ImageJ=1.53\nimages=11\nchannels=11\nhyperstack=true\n";
+    let pages: Vec<MadePage> = (1..=11)
+        .map(|channel| page(100 * channel))
+        .enumerate()
+        .map(|(index, page)| match index {
+            0 => page.described(description),
+            _ => page,
+        })
+        .collect();
+    let opened = opened(&file_of(&pages, false, false));
+    let slide = slide(&opened);
+    let channels = slide.info().channels.clone();
+    let visible: Vec<bool> = channels.iter().map(|channel| channel.shown.visible).collect();
+    assert_eq!(visible, [[true; 8].as_slice(), &[false; 3]].concat());
+    let notes: Vec<String> = slide.info().warnings.iter().map(|warning| warning.text()).collect();
+    assert!(notes.iter().any(|note| note.starts_with("the first 8 of its 11 channels")), "{notes:?}");
+
+    // The last one alone.
+    let mut set: Vec<ChannelDisplay> = channels.iter().map(|channel| channel.shown.clone()).collect();
+    for (index, channel) in set.iter_mut().enumerate() {
+        *channel = ChannelDisplay {
+            colour: [0, 255, 0],
+            visible: index == 10,
+            window: [0.0, 1100.0],
+            ..channel.clone()
+        };
+    }
+    let last = open_with_channels(&opened.path, None, set).unwrap();
+    assert_eq!(whole(last.as_ref(), 0).get_pixel(40, 5).0, [0, 255, 0, 255]);
+    assert_eq!(last.info().channels[10].values, [0.0, 1100.0]);
+}
