@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use egui::{
-    Color32, ColorImage, RichText, ScrollArea, Sense, Stroke, StrokeKind, TextureHandle, TextureOptions, Ui,
-    Vec2,
+    Align, Color32, ColorImage, Layout, RichText, ScrollArea, Sense, Stroke, StrokeKind, TextureHandle,
+    TextureOptions, Ui, Vec2,
 };
 
 use super::report::precision_ui;
@@ -19,6 +19,9 @@ use crate::ui::theme::{self, Palette};
 
 /// Side of a tile's image in points.
 const EDGE: f32 = 62.0;
+/// Gap between images, and between columns, in points.
+const TILE_GAP: f32 = 3.0;
+const COLUMN_GAP: f32 = 14.0;
 
 /// Images of the tiles of a trial on the GPU, by row.
 #[derive(Default)]
@@ -117,17 +120,17 @@ fn queries_ui(
     palette: &Palette,
     requests: &mut Requests,
 ) {
-    let [present, new] = &trial.names;
     ui.add_space(8.0);
-    let title = format!("The same queries: best matches by {present}, then by {new}");
+    let title = "Best matches of the same queries by both encoders";
     ui.label(RichText::new(title).family(theme::bold()).color(palette.text));
     ScrollArea::horizontal().id_salt("trial queries").show(ui, |ui| {
+        names_ui(ui, trial, palette);
         for query in &trial.queries {
             ui.horizontal(|ui| {
-                ui.spacing_mut().item_spacing.x = 3.0;
+                ui.spacing_mut().item_spacing.x = TILE_GAP;
                 tile_ui(ui, trial, query.tile, palette.query, pictures, palette, requests);
                 for matches in &query.matches {
-                    ui.add_space(14.0);
+                    ui.add_space(COLUMN_GAP);
                     for tile in matches {
                         let frame = frame(trial, query, *tile, palette);
                         tile_ui(ui, trial, *tile, frame, pictures, palette, requests);
@@ -136,9 +139,31 @@ fn queries_ui(
             });
         }
     });
-    let legend = "First the query. Green frame: a match of the query's class; red frame: of another class; no frame: \
+    let legend = "Green frame: a match of the query's class; red frame: of another class; no frame: \
                   not labelled. Matches are from other slides or patients where there are several.";
     ui.add(egui::Label::new(RichText::new(legend).small().color(palette.weak)).wrap());
+}
+
+/// Draws what each column holds: the query, and the matches of either encoder.
+fn names_ui(ui: &mut Ui, trial: &Trial, palette: &Palette) {
+    let most = |index: usize| trial.queries.iter().map(|query| query.matches[index].len()).max();
+    let [present, new] = &trial.names;
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = TILE_GAP;
+        let columns = [("Query", 1), (present, most(0).unwrap_or(1)), (new, most(1).unwrap_or(1))];
+        for (index, (name, tiles)) in columns.into_iter().enumerate() {
+            if index > 0 {
+                ui.add_space(COLUMN_GAP);
+            }
+            let width = tiles.max(1) as f32 * (EDGE + TILE_GAP) - TILE_GAP;
+            let size = Vec2::new(width, ui.text_style_height(&egui::TextStyle::Small) + 2.0);
+            ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+                ui.set_min_size(size);
+                let text = RichText::new(name).small().color(palette.weak);
+                ui.add(egui::Label::new(text).truncate());
+            });
+        }
+    });
 }
 
 /// Returns the colour of the frame of a match.

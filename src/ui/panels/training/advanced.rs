@@ -170,6 +170,16 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
     more_ui(ui, config);
 }
 
+/// Name of a loss for the user.
+pub(super) fn loss_name(loss: LossKind) -> &'static str {
+    match loss {
+        LossKind::Contrastive => "contrastive (paper)",
+        LossKind::ContrastiveSquared => "contrastive, squared",
+        LossKind::Triplet => "triplet",
+        LossKind::NtXent => "NT-Xent (near pairs only)",
+    }
+}
+
 fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
     if config.method == Method::Npid {
         field_ui(ui, "Noise tiles", "npid_noise", |ui| {
@@ -177,12 +187,7 @@ fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
         });
     } else {
         field_ui(ui, "Loss", "loss", |ui| {
-            let losses = [
-                (LossKind::Contrastive, "contrastive (paper)"),
-                (LossKind::ContrastiveSquared, "contrastive, squared"),
-                (LossKind::Triplet, "triplet"),
-                (LossKind::NtXent, "NT-Xent (near pairs only)"),
-            ];
+            let losses = LossKind::ALL.map(|loss| (loss, loss_name(loss)));
             choice_ui(ui, "loss", &mut config.loss, &losses)
         });
         field_ui(ui, "Anti-collapse", "anti_collapse", |ui| {

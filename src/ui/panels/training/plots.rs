@@ -65,8 +65,12 @@ pub fn plots_ui(
         let mut addr = vec![Series::new("latest batches", palette.accent, live, Trace::Faint)];
         addr.extend(each(&|history| validations(history, |one| one.addr_global), Trace::Dotted));
         let chart = Chart::new("ADDR", hint, "step").base(1.0).level("chance level", 1.0);
+        let chart = match own.history.validations.is_empty() {
+            true => chart,
+            false => chart.empty("no far pairs on the validation slides"),
+        };
         chart.ui(&mut columns[1], addr, height, palette);
-        let hint = "Precision at 5: share of correct answers among the first five when labelled tiles are queries \
+        let hint = "Precision at 5: share of correct matches among the first five when labelled tiles are queries \
                     on the other validation slides, as the mean over classes. Needs a class that is labelled \
                     on at least two validation slides.";
         let precision = |history: &History| {

@@ -5,9 +5,10 @@ use egui::{
 };
 
 use super::plots::{PlottedRun, plots_ui};
+use super::runs::continue_ui;
 use super::trial::trial_ui;
 use super::{Tab, TrainingPanel, heading_ui};
-use crate::number_format::{decimal, grouped};
+use crate::number_format::{counted, decimal, grouped};
 use crate::session::{RunningState, Session, TrainingCommand, ViewCommand};
 use crate::training::ShownPair;
 use crate::training::pairs::Relation;
@@ -78,13 +79,16 @@ fn controls_ui(
                 requests.command(TrainingCommand::Stop);
             }
         } else if let Some(run) = &running.run {
-            let finished =
-                session.training().runs().iter().any(|view| view.card.id == *run && view.model.is_some());
+            let view = session.training().runs().iter().find(|view| view.card.id == *run);
+            let finished = view.is_some_and(|view| view.model.is_some());
             let text = RichText::new("Use this encoder").color(palette.on_accent);
             if finished
                 && ui.add(egui::Button::new(text).fill(palette.accent)).on_hover_text(USE_HINT).clicked()
             {
                 requests.command(TrainingCommand::UseEncoder(run.clone()));
+            }
+            if let Some(view) = view.filter(|view| view.can_continue()) {
+                continue_ui(ui, panel, session, view, requests);
             }
             if ui.button("All runs").clicked() {
                 panel.tab = Tab::Runs;
@@ -95,7 +99,7 @@ fn controls_ui(
     if let Some(problem) = &running.problem {
         ui.add(egui::Label::new(RichText::new(problem).color(palette.error)).wrap());
     }
-    let done = running.step as f32 / running.steps.max(1) as f32;
+    let done = running.doing_share.unwrap_or(running.step as f32 / running.steps.max(1) as f32);
     progress_ui(ui, done, palette.accent, palette);
     ui.add_space(4.0);
 }
@@ -108,9 +112,14 @@ fn state_of(running: &RunningState) -> String {
     if let Some(doing) = &running.doing {
         return format!("{doing}…");
     }
-    let step = format!("step {} of {}", grouped(running.step), grouped(running.steps));
+    let step = format!("Step {} of {}", grouped(running.step), grouped(running.steps));
     match running {
-        RunningState { active: false, .. } => step,
+        RunningState { active: false, step: done, steps, .. } if done >= steps => {
+            format!("Finished: {}", counted(*done, "step"))
+        }
+        RunningState { active: false, .. } => {
+            format!("Stopped at step {} of {}", grouped(running.step), grouped(running.steps))
+        }
         RunningState { stopping: true, .. } => format!("{step} · stopping, saving a checkpoint"),
         RunningState { paused: true, .. } => format!("{step} · paused"),
         RunningState { pace, .. } => {

@@ -4,10 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use egui::{Align, Frame, Layout, RichText, ScrollArea, Ui};
 
+use super::advanced::loss_name;
 use super::running::USE_HINT;
 use super::trial::trial_ui;
 use super::{Tab, TrainingPanel};
-use crate::number_format::decimal;
+use crate::number_format::{counted, decimal, grouped, plain};
 use crate::session::{RunView, Session, TrainingCommand};
 use crate::training::check_available;
 use crate::training::config::Method;
@@ -60,7 +61,7 @@ fn run_ui(
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let mut compared = panel.compared.contains(id);
             let hint = "Draw the curves of this run with those of the current run";
-            if ui.checkbox(&mut compared, "compare curves").on_hover_text(hint).changed() {
+            if ui.checkbox(&mut compared, "Compare curves").on_hover_text(hint).changed() {
                 match compared {
                     true => _ = panel.compared.insert(id.clone()),
                     false => _ = panel.compared.remove(id),
@@ -72,17 +73,18 @@ fn run_ui(
         _ if is_running => ("running".to_owned(), palette.accent),
         RunStatus::Running => ("interrupted: the program ended during the run".to_owned(), palette.query),
         RunStatus::Stopped { step } => {
-            (format!("stopped at step {step} of {}", run.config.steps), palette.query)
+            let text = format!("stopped at step {} of {}", grouped(*step), grouped(run.config.steps));
+            (text, palette.query)
         }
         RunStatus::Failed { reason } => (reason.clone(), palette.error),
         RunStatus::Finished { step, seconds, .. } => {
-            (format!("{step} steps in {}", waiting_time(*seconds)), palette.good)
+            (format!("{} in {}", counted(*step, "step"), waiting_time(*seconds)), palette.good)
         }
     };
     let best = run.best_validation().map(|best| {
         let addr = best.addr_global.map(|addr| format!(" · ADDR {}", decimal(addr, 2))).unwrap_or_default();
         let found = best.retrieval.map(|found| format!(" · P@5 {} %", decimal(100.0 * found.p_at_5, 0)));
-        format!("{addr}{} at step {}", found.unwrap_or_default(), best.step)
+        format!("{addr}{} at step {}", found.unwrap_or_default(), grouped(best.step))
     });
     let text = format!("{state}{} · started {} ago", best.unwrap_or_default(), age(run.card.begun));
     ui.add(egui::Label::new(RichText::new(text).small().color(color)).wrap());
@@ -102,32 +104,22 @@ fn buttons_ui(
 ) {
     let id = run.card.id.clone();
     let free = !session.training().running().active;
-    let mut train = |command: TrainingCommand| requests.command(command);
     if run.model.is_some() {
         if ui.button("Use this encoder").on_hover_text(USE_HINT).clicked() {
-            train(TrainingCommand::UseEncoder(id.clone()));
+            requests.command(TrainingCommand::UseEncoder(id.clone()));
         }
         let hint = "Answer the same queries with this encoder and with the current one, before you use it";
         let compare = ui.add_enabled(free, egui::Button::new("Compare matches…")).on_hover_text(hint);
         if compare.on_disabled_hover_text(WAIT_HINT).clicked() {
-            train(TrainingCommand::Try(id.clone()));
+            requests.command(TrainingCommand::Try(id.clone()));
         }
         let hint = "Copy the encoder and its model card to the project's folder “models”";
         if ui.button("Export").on_hover_text(hint).clicked() {
-            train(TrainingCommand::Export(id.clone()));
+            requests.command(TrainingCommand::Export(id.clone()));
         }
     }
     if run.can_continue() {
-        let hint = "Continue from the last checkpoint, with the run's own settings and slides";
-        let obstacle = match check_available() {
-            Err(error) => Some(error.to_string()),
-            Ok(()) => (!free).then(|| WAIT_HINT.to_owned()),
-        };
-        let go_on = ui.add_enabled(obstacle.is_none(), egui::Button::new("Continue")).on_hover_text(hint);
-        if go_on.on_disabled_hover_text(obstacle.unwrap_or_default()).clicked() {
-            train(TrainingCommand::Continue { run: id.clone(), device: panel.device });
-            panel.tab = Tab::Run;
-        }
+        continue_ui(ui, panel, session, run, requests);
     }
     if ui.button("Repeat…").on_hover_text("Start a new run with the same settings and slides").clicked() {
         panel.copy_from(run, session);
@@ -142,7 +134,7 @@ fn buttons_ui(
     if panel.deleting.as_ref() == Some(&id) {
         ui.label(RichText::new("Delete this run and its encoder?").color(palette.error));
         if ui.button("Delete permanently").clicked() {
-            train(TrainingCommand::Delete(id));
+            requests.command(TrainingCommand::Delete(id));
             panel.deleting = None;
         } else if ui.button("Cancel").clicked() {
             panel.deleting = None;
@@ -152,19 +144,39 @@ fn buttons_ui(
     }
 }
 
+/// Draws the button that continues a run.
+pub(super) fn continue_ui(
+    ui: &mut Ui,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    run: &RunView,
+    requests: &mut Requests,
+) {
+    let hint = "Continue from the last checkpoint, with the run's own settings and slides";
+    let obstacle = match check_available() {
+        Err(error) => Some(error.to_string()),
+        Ok(()) => session.training().running().active.then(|| WAIT_HINT.to_owned()),
+    };
+    let go_on = ui.add_enabled(obstacle.is_none(), egui::Button::new("Continue")).on_hover_text(hint);
+    if go_on.on_disabled_hover_text(obstacle.unwrap_or_default()).clicked() {
+        requests.command(TrainingCommand::Continue { run: run.card.id.clone(), device: panel.device });
+        panel.tab = Tab::Run;
+    }
+}
+
 fn recipe(run: &RunView) -> String {
     let config = &run.config;
     let how = match config.method {
-        Method::Siamese => format!("siamese, {}", config.loss.name()),
+        Method::Siamese => format!("siamese, {}", loss_name(config.loss)),
         Method::Npid => "NPID".to_owned(),
     };
     let learned = run.card.slides.iter().filter(|slide| !slide.validation).count();
-    let slides = if learned == 1 { "slide" } else { "slides" };
     format!(
-        "{how} · {} · {} px at {} µm/px · {learned} {slides}",
+        "{how} · {} · {} px at {} µm/px · {}",
         config.backbone.shown_name(),
         config.tile_px,
-        config.mpp
+        plain(config.mpp),
+        counted(learned as u64, "slide")
     )
 }
 

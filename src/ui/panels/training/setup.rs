@@ -327,8 +327,7 @@ fn duration_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palett
             panel.duration = duration;
         }
     }
-    let unmeasured = "How many steps that is follows from the speed of this computer, which is measured when the training \
-                      starts.";
+    let unmeasured = "How many steps that is depends on the speed of this computer, which is measured when training starts.";
     let kept = "A run keeps its best step on the validation slides. The project changes only when you use the new encoder.";
     for text in measured.is_none().then_some(unmeasured).into_iter().chain([kept]) {
         ui.add_space(4.0);

@@ -66,6 +66,8 @@ pub struct RunningState {
     pub stopping: bool,
     /// What is being done while no step runs, such as "Validating".
     pub doing: Option<String>,
+    /// How far that is, 0 to 1, if it is known.
+    pub doing_share: Option<f32>,
     /// Last step that was done.
     pub step: u64,
     /// Number of steps of the run.
@@ -183,9 +185,14 @@ impl TrainingState {
 
 impl RunningState {
     pub(super) fn progressed(&mut self, progress: Progress) {
+        self.doing_share = None;
         match progress {
             Progress::Started { run, step, steps, device, history } => {
-                self.log(format!("{run}: {steps} steps on {device}, beginning after step {step}"));
+                let from = match step {
+                    0 => String::new(),
+                    _ => format!(", continued after step {}", grouped(step)),
+                };
+                self.log(format!("{run}: {} on {device}{from}", counted(steps, "step")));
                 self.run = Some(run);
                 (self.step, self.steps, self.saved) = (step, steps, step);
                 self.device = device;
@@ -209,17 +216,20 @@ impl RunningState {
                     counted(total as u64, "tile"),
                     decimal((seconds_left / 60.0).ceil(), 0)
                 ));
+                self.doing_share = Some(done as f32 / total.max(1) as f32);
             }
             Progress::Validating => self.doing = Some("Validating".into()),
             Progress::Validated(validation) => {
-                let addr = validation.addr_global.map_or("none".into(), |addr| decimal(addr, 3));
+                let addr = validation
+                    .addr_global
+                    .map_or("no ADDR".into(), |addr| format!("ADDR {}", decimal(addr, 3)));
                 let p_at_5 =
                     validation.retrieval.map(|found| format!(", P@5 {} %", decimal(100.0 * found.p_at_5, 1)));
                 self.log(format!(
-                    "step {}: ADDR {addr}{} on {} validation tiles",
-                    validation.step,
+                    "step {}: {addr}{} on {}",
+                    grouped(validation.step),
                     p_at_5.unwrap_or_default(),
-                    validation.tiles
+                    counted(validation.tiles as u64, "validation tile")
                 ));
                 self.history.validations.push(*validation);
                 self.doing = None;
