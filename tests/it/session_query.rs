@@ -12,7 +12,7 @@ use histokin::query::{
 };
 use histokin::session::{
     AnnotationCommand, AnnotationEvent, ArchiveCommand, ArchiveJob, Command, EmbeddingCommand,
-    EmbeddingEvent, EmbeddingJob, HistoryJob, IndexEvent, Job, LoadJob, MatchCommand, PictureJob,
+    EmbeddingEvent, EmbeddingJob, HistoryJob, IndexEvent, Job, LoadJob, MatchCommand, OpenJob, PictureJob,
     PictureQuery, PictureRequest, QueryCommand, QueryEvent, SearchRequest, SlideCommand, SlideEvent,
     SlideStatus, ViewCommand,
 };
@@ -486,6 +486,12 @@ fn nothing_is_compared_with_descriptors_of_another_encoder() {
 #[test]
 fn a_list_of_slides_tells_whose_they_are() {
     let mut test = asked();
+    // A table that is dropped on the window is one.
+    let jobs = test.session.handle(SlideCommand::Open(vec!["list.CSV".into(), "slide.tif".into()]));
+    assert!(
+        matches!(&jobs[..], [Job::Load(LoadJob::ReadPatients(list)), Job::Open(OpenJob::FindPaths(others))]
+            if list.ends_with("list.CSV") && others.len() == 1)
+    );
     test.session.handle(QueryCommand::SetPatients(Patients::Same));
     let mut settings = test.session.query_settings().clone();
     settings.scope = Scope::All;
@@ -496,7 +502,7 @@ fn a_list_of_slides_tells_whose_they_are() {
     let patients = Ok(PatientList { patients, note: Some("It was read as Windows-1252.".to_owned()) });
     let jobs = test.session.absorb(QueryEvent::PatientsRead { path: "list.csv".into(), patients });
     let told = &test.session.messages().last().unwrap().text;
-    assert!(told.contains("in the list: 2. It was read as Windows-1252."), "{told}");
+    assert!(told.contains("It names 2 of 2 open slides. It was read as Windows-1252."), "{told}");
     assert!(jobs.iter().any(|job| matches!(job, Job::SaveProject(_))), "the project keeps it");
     answer(&mut test, &jobs);
     assert!(matches(&test).iter().all(|(slide, _)| *slide == test.id(0)));

@@ -106,8 +106,9 @@ fn search_ui(ui: &mut Ui, palette: &Palette) -> String {
             let gap = ui.spacing().item_spacing.x;
             let is_any = !typed.is_empty();
             let width = if is_any { room - ICON_BUTTON - gap } else { room };
-            let edit =
-                TextEdit::singleline(&mut typed).hint_text("Part of a name").margin(Margin::symmetric(8, 5));
+            let edit = TextEdit::singleline(&mut typed)
+                .hint_text("Find slide by name")
+                .margin(Margin::symmetric(8, 5));
             ui.add(edit.desired_width(width)).accessible_name("Part of a slide's name");
             let hint = "Show all slides again";
             if is_any && icon_button(ui, icons::ICON_CLOSE, "clear search", hint, palette.weak).clicked() {
@@ -292,9 +293,14 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mu
         };
         ui.vertical(|ui| {
             ui.spacing_mut().item_spacing.y = 1.0;
-            let known = progress.total > 0 && !uncounted(session);
-            let percent =
-                if known { format!("  {} %", decimal(share(progress) * 100.0, 0)) } else { String::new() };
+            // Until all tiles have been counted, slides are.
+            let percent = match (uncounted(session), progress.total) {
+                (false, 0) => String::new(),
+                (false, _) => format!("  {} %", decimal(share(progress) * 100.0, 0)),
+                (true, _) => {
+                    format!("  {} of {}", embedded(session), counted(session.slides().len() as u64, "slide"))
+                }
+            };
             ui.label(RichText::new(format!("{state}{percent}")).family(theme::bold()).color(palette.strong));
             ui.label(RichText::new(speed_label(session)).small().color(palette.weak));
         });
@@ -308,7 +314,11 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mu
         });
     });
     ui.add_space(2.0);
-    progress_ui(ui, share(progress), if halted { palette.weak } else { palette.accent }, palette);
+    let done = match uncounted(session) {
+        true => embedded(session) as f32 / session.slides().len().max(1) as f32,
+        false => share(progress),
+    };
+    progress_ui(ui, done, if halted { palette.weak } else { palette.accent }, palette);
     ui.add_space(2.0);
     let text = match (halted, session.searchable_tiles()) {
         (true, _) => "Resume to embed the rest.",
@@ -325,6 +335,11 @@ fn uncounted(session: &Session) -> bool {
         SlideStatus::Checking => true,
         _ => false,
     })
+}
+
+/// Number of slides of which no tile is left to be embedded.
+fn embedded(session: &Session) -> usize {
+    session.slides().iter().filter(|slide| matches!(slide.status, SlideStatus::Embedded(_))).count()
 }
 
 fn speed_label(session: &Session) -> String {

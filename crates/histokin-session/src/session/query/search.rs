@@ -9,6 +9,7 @@ use indexmap::IndexSet;
 use super::super::{ArchiveProgress, Job, SearchRequest, Session, SlideState};
 use super::MOST_MATCHES;
 use histokin_core::geometry::Level0Rect;
+use histokin_core::number_format::counted;
 use histokin_core::query::{
     AnnotationFilter, AnnotationsBySlide, Answer, Example, PatientList, PatientNames, Patients, Query,
     QueryError, QuerySettings, ShownExample, TilePosition, builder,
@@ -71,8 +72,11 @@ impl Session {
                     own.map(|name| names::plain(&name.to_string_lossy())).any(|name| listed.contains(&name))
                 };
                 let found = self.slides.list.iter().filter(is_listed).count();
-                let mut text =
-                    format!("{}: patients read; open slides in the list: {found}.", path.display());
+                let mut text = format!(
+                    "{}: patient list read. It names {found} of {}.",
+                    path.display(),
+                    counted(self.slides.list.len() as u64, "open slide")
+                );
                 if let Some(note) = note {
                     text = format!("{text} {note}");
                 }

@@ -1,18 +1,27 @@
 //! Opening, calibrating and closing slides.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::{Job, OpenJob, Session, SlideStatus};
+use super::super::{Job, LoadJob, OpenJob, Session, SlideStatus};
 use super::{Colours, Profile, SlideState};
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::number_format::counted;
 use histokin_core::slide::{SlideId, SlideInfo, SlideSource};
 
+/// Whether a path names a table, and so a patient list, judged by its extension.
+fn is_patient_list(path: &Path) -> bool {
+    let is = |ending: &str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending));
+    is("csv") || is("tsv")
+}
+
 impl Session {
     pub(super) fn open(&mut self, paths: Vec<PathBuf>) -> Vec<Job> {
+        let (lists, paths): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.into_iter().partition(|path| is_patient_list(path));
         let (others, mut jobs) = self.import_dropped(paths);
+        jobs.extend(lists.into_iter().map(|path| Job::Load(LoadJob::ReadPatients(path))));
         if !others.is_empty() {
             jobs.push(self.find_paths(others));
         }
