@@ -25,8 +25,8 @@ pub fn encoders_ui(ui: &mut Ui, mut shown: Shown<'_>) {
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
         chooser_ui(ui, &mut shown);
         let Some(second_encoder) = shown.session.second_encoder() else {
-            let text = "Choose another encoder with which these slides have been embedded. To add one, run \
-                        `histokin embed PROJECT --encoder NAME`, or train one.";
+            let text = "Choose another encoder with which these slides have been embedded. To embed them with one, use it \
+                        for this project (Encoders…), and then the former one again: what was embedded is kept.";
             ui.label(RichText::new(text).small().color(shown.palette.weak));
             return;
         };

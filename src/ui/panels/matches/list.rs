@@ -128,7 +128,7 @@ pub fn choice_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, picture: Rect,
         ui.painter().rect_filled(box_rect, 4.0, shown.palette.chip);
         icon_at(ui, box_rect.center(), icon, 17.0, color);
     }
-    if response.on_hover_text("Select this match (Ctrl-click or Shift-click to select several)").clicked() {
+    if response.on_hover_text("Select this match (Ctrl + click or Shift + click selects several)").clicked() {
         shown.requests.command(MatchCommand::Choose(rank));
     }
 }

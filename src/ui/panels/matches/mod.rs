@@ -17,7 +17,7 @@ use egui_material_icons::{MaterialIcon, icons};
 
 use super::{action_icon_ui, header_ui};
 use crate::number_format::{counted, decimal, sentence};
-use crate::query::{Answer, Judgement, Match, pair};
+use crate::query::{Answer, Judgement, Match, QuerySettings, TilePosition, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::{self, SearchAction};
 use crate::ui::app::{Requests, slide_name};
@@ -45,6 +45,14 @@ pub enum Listing {
     Encoders,
 }
 
+/// What an answer depends on, besides what has been embedded: examples, number of marks, and settings.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    tiles: Vec<Option<TilePosition>>,
+    marks: usize,
+    settings: QuerySettings,
+}
+
 /// State of the panel between frames.
 #[derive(Debug, Default)]
 pub struct MatchesPanel {
@@ -61,6 +69,8 @@ pub struct MatchesPanel {
     /// The match that was scrolled to last: the list follows the visited match, but leaves manual scrolling
     /// alone.
     scrolled_to: Option<usize>,
+    /// What was asked when the matches were drawn last: those of another query are shown from the first one.
+    asked: Option<Asked>,
     /// Whether slides were ranked in the previous frame. A query with a whole slide switches to the list of
     /// slides.
     ranked: bool,
@@ -154,13 +164,20 @@ pub fn matches_ui(
     let Some((query, answer)) = answered else { return };
     ui.add_space(2.0);
     // Stepping through the matches also scrolls the list.
-    let to = query.visited.filter(|_| panel.scrolled_to != query.visited);
+    let asked = Asked {
+        tiles: answer.tiles.clone(),
+        marks: query.marks.len(),
+        settings: session.query_settings().clone(),
+    };
+    let is_new = panel.asked.as_ref() != Some(&asked);
+    panel.asked = Some(asked);
+    let to = query.visited.filter(|_| panel.scrolled_to != query.visited).or(is_new.then_some(0));
     panel.scrolled_to = query.visited;
     let shown = Shown { session, query, answer, pictures, palette, requests };
     match panel.listing {
         Listing::List => list::list_ui(ui, shown, to),
         Listing::Gallery => gallery::gallery_ui(ui, shown, to),
-        Listing::Slides => slides::slides_ui(ui, shown),
+        Listing::Slides => slides::slides_ui(ui, shown, is_new),
         Listing::Encoders => encoders::encoders_ui(ui, shown),
     }
 }
@@ -181,14 +198,16 @@ fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
             ui.label(RichText::new(how).family(theme::bold()).color(palette.strong));
             ui.label(
                 RichText::new(
-                    "The most similar tiles on this and all other slides are coloured by rank and listed here.",
+                    "The most similar tiles on this and all other slides are outlined, and listed here.",
                 )
                 .color(palette.weak),
             );
             ui.add_space(8.0);
             let text = match (session.slides().is_empty(), session.searchable_tiles()) {
                 (true, _) => "Open a slide first.".to_owned(),
-                (false, 0) => "Nothing can be searched yet: the first tiles are still to be embedded.".to_owned(),
+                (false, 0) => {
+                    "Nothing can be searched yet: the first tiles are still to be embedded.".to_owned()
+                }
                 (false, tiles) => format!("{} can be searched so far.", counted(tiles as u64, "tile")),
             };
             ui.label(RichText::new(text).small().color(palette.weak));

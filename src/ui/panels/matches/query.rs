@@ -59,7 +59,7 @@ pub fn query_ui(
         further_ui(ui, session, query, shown, palette, requests);
     }
     if query.positives.len() + query.negatives.len() == 1 && query.marks.is_empty() {
-        let hint = "Shift-click adds an example, Ctrl-click adds a negative example";
+        let hint = "Shift + click adds an example, Ctrl + click adds a negative example";
         ui.label(RichText::new(hint).small().color(palette.weak));
     }
 }

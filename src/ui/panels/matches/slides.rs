@@ -18,18 +18,17 @@ const PICTURE: f32 = 54.0;
 /// Size of a histogram in points.
 const HISTOGRAM: Vec2 = Vec2::new(84.0, 26.0);
 
-/// Draws the ranked slides.
-pub fn slides_ui(ui: &mut Ui, mut shown: Shown<'_>) {
-    ScrollArea::vertical().auto_shrink(false).show_rows(
-        ui,
-        ROW_HEIGHT,
-        shown.answer.slides.len(),
-        |ui, rows| {
-            Frame::new().inner_margin(Margin::symmetric(8, 0)).show(ui, |ui| {
-                rows.for_each(|rank| slide_ui(ui, &mut shown, rank));
-            });
-        },
-    );
+/// Draws the ranked slides, from the first one if `is_new`.
+pub fn slides_ui(ui: &mut Ui, mut shown: Shown<'_>, is_new: bool) {
+    let mut area = ScrollArea::vertical().auto_shrink(false);
+    if is_new {
+        area = area.vertical_scroll_offset(0.0);
+    }
+    area.show_rows(ui, ROW_HEIGHT, shown.answer.slides.len(), |ui, rows| {
+        Frame::new().inner_margin(Margin::symmetric(8, 0)).show(ui, |ui| {
+            rows.for_each(|rank| slide_ui(ui, &mut shown, rank));
+        });
+    });
 }
 
 fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
