@@ -43,7 +43,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::Tool(Tool::Select)),
         ICON_ARROW_SELECTOR_TOOL,
         "Select",
-        "Select and move annotations and their corners; double-click an outline to add a corner, Ctrl-click a corner to remove it",
+        "Select and move annotations and their corners; double-click an outline to add a corner, Ctrl + click a corner to remove it",
         [shift(Key::S)]
     ),
     entry!(

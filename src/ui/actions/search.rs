@@ -217,7 +217,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Search(SearchAction::Judge(Judgement::Unsure)),
         ICON_HELP,
         "Unsure",
-        "Mark this match as unsure; press again to undo",
+        "Judge this match as unsure; press again to undo",
         [plain(Key::J)]
     ),
     entry!(

@@ -168,14 +168,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::View(ViewAction::Turn(90)),
         ICON_ROTATE_90_DEGREES_CW,
         "Rotate 90° clockwise",
-        "Rotate the slide 90° clockwise; Alt-drag or Alt-wheel rotates it freely",
+        "Rotate the slide 90° clockwise; Alt + drag or Alt + wheel rotates it freely",
         [alt(Key::R)]
     ),
     entry!(
         Action::View(ViewAction::Turn(-90)),
         ICON_ROTATE_90_DEGREES_CCW,
         "Rotate 90° anticlockwise",
-        "Rotate the slide 90° anticlockwise; Alt-drag or Alt-wheel rotates it freely",
+        "Rotate the slide 90° anticlockwise; Alt + drag or Alt + wheel rotates it freely",
         [alt_shift(Key::R)]
     ),
     entry!(

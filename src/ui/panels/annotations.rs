@@ -65,6 +65,7 @@ impl AnnotationsPanel {
                 action_icon_ui(ui, AnnotationAction::Undo, icons::ICON_UNDO, None, palette, requests);
             });
             if !annotations.set().is_empty() {
+                ui.add_space(6.0);
                 ui.label(RichText::new(grouped(annotations.set().len() as u64)).color(palette.weak));
             }
         });

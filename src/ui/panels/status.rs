@@ -30,11 +30,14 @@ pub fn status_ui(
             let info = slide.source.info();
             let magnification = view.magnification();
             if magnification.is_known() {
-                part(
-                    ui,
-                    format!("{} · {}", magnification.label(), magnification.percent()),
-                    "Magnification, and screen pixels per slide pixel",
-                );
+                let (text, hint) = match magnification.is_calibrated() {
+                    true => (
+                        format!("{} · {}", magnification.label(), magnification.percent()),
+                        "Magnification, and screen pixels per slide pixel",
+                    ),
+                    false => (magnification.percent(), "Screen pixels per slide pixel"),
+                };
+                part(ui, text, hint);
             }
             let resolution = match (info.mpp, info.mpp_source) {
                 (Some(mpp), MppSource::User) => format!("{} (set by you)", mpp.label(4)),

@@ -65,7 +65,7 @@ impl App {
                 Some((slide, point)) => self.query_at(slide, point),
                 None => {
                     let named = actions::entry(action).named(context);
-                    self.notice(context, format!("Move the pointer over the slide for {named}."));
+                    self.notice(context, format!("Point at tissue on the slide, then use {named}."));
                 }
             },
             SearchAction::DrawRegion(shape) => self.take_region_tool(context, shape, RegionUse::Search),

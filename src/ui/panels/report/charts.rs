@@ -150,7 +150,8 @@ pub fn feedback_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
 /// Draws the precision by number of answers for every encoder, and the chance level.
 pub fn precision_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     let class = &study.comparison.settings.class;
-    let title = format!("Precision at k for queries of {class}: share of the first k answers of that class");
+    let title =
+        format!("Precision at k for queries of {class}: share of that class among the first k matches");
     ui.label(RichText::new(title).small().color(palette.weak));
     let targets: Vec<_> = study
         .comparison

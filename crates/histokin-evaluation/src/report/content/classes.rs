@@ -55,7 +55,7 @@ pub fn slide_retrieval(comparison: &Comparison) -> Vec<Block> {
         return Vec::new();
     }
     let note = "Each slide with tiles of the class is a query by the mean of its descriptors; other slides with such \
-                tiles are correct answers.";
+                tiles are correct matches.";
     vec![Block::Table(Table { header: score_header("encoder"), rows }), Block::Caption(note.to_owned())]
 }
 
