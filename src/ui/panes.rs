@@ -174,6 +174,11 @@ impl Panes {
         &mut self.panes[index]
     }
 
+    /// Rectangle of the active pane on a canvas with the rectangle `canvas`.
+    pub fn active_rect(&self, canvas: Rect) -> Rect {
+        self.split.rects(canvas).get(self.active).copied().unwrap_or(canvas)
+    }
+
     /// Whether the pane at `index` is active.
     pub fn is_active(&self, index: usize) -> bool {
         self.active == index

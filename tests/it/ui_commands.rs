@@ -197,3 +197,24 @@ fn the_status_line_leaves_out_what_has_no_room() {
     let right = encoder(&harness).or(purpose);
     assert!(right.is_none_or(|right| right.left() > position.right()), "{right:?} over {position:?}");
 }
+
+#[test]
+fn panels_give_way_to_a_page_that_needs_their_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path(), vec![asset(SLIDE)]);
+    wait(&mut harness, "the slide is open", |app| app.session().active().is_some());
+    for (width, has_matches) in [(1280.0, true), (1000.0, false)] {
+        harness.set_size(egui::Vec2::new(width, 700.0));
+        harness.run_steps(4);
+        harness.get_by_label("Similar tissue");
+        press(&mut harness, Modifiers::NONE, Key::F7);
+        harness.run_steps(4);
+        let text = harness.get_by_label_contains("Measure compares all encoders").rect();
+        let matches = harness.query_by_label("Similar tissue").map(|label| label.rect());
+        assert_eq!(matches.is_some(), has_matches);
+        let end = matches.map_or(width, |matches| matches.left());
+        assert!(text.right() <= end, "{text} is cut off at {end}");
+        press(&mut harness, Modifiers::NONE, Key::F7);
+        harness.run_steps(4);
+    }
+}

@@ -443,3 +443,69 @@ fn a_pasted_picture_is_the_question() {
     harness.run_steps(3);
     assert!(harness.query_all_by_label_contains("Image from the clipboard").next().is_some());
 }
+
+#[test]
+fn the_list_of_a_new_query_begins_with_its_first_match() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let places = [2, 16].map(|row| on_screen(&harness, row));
+    click(&mut harness, places[0], Modifiers::NONE);
+    answered(&mut harness);
+    let is_first_seen = |harness: &Harness<'_, App>| {
+        harness
+            .query_by_role_and_label(
+                Role::Button,
+                &format!("match 1: {}", SLIDE.trim_start_matches("slides/")),
+            )
+            .is_some()
+    };
+    assert!(is_first_seen(&harness));
+    // The list is scrolled to its end.
+    for _ in 0..12 {
+        harness.key_press(Key::N);
+        harness.run_steps(4);
+    }
+    assert!(!is_first_seen(&harness), "the list has not followed");
+    harness.key_press(Key::Num0);
+    wait_until_sharp(&mut harness);
+    click(&mut harness, places[1], Modifiers::NONE);
+    answered(&mut harness);
+    assert!(is_first_seen(&harness));
+}
+
+/// Presses and releases a button of the mouse.
+fn press(harness: &mut Harness<'_, App>, at: Pos2, button: PointerButton) {
+    harness.event(Event::PointerMoved(at));
+    harness.step();
+    for pressed in [true, false] {
+        harness.event(Event::PointerButton { pos: at, button, pressed, modifiers: Modifiers::NONE });
+        harness.step();
+    }
+    harness.run_steps(30);
+}
+
+#[test]
+fn the_right_button_offers_what_can_be_done_with_the_tissue() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let places = [2, 9].map(|row| on_screen(&harness, row));
+    press(&mut harness, places[0], PointerButton::Secondary);
+    harness.get_by_label("Copy view");
+    assert!(harness.query_by_label("Add as example").is_none(), "nothing is asked yet");
+    // A click beside the menu only closes it.
+    press(&mut harness, places[0] - Vec2::new(40.0, 0.0), PointerButton::Primary);
+    assert!(harness.query_by_label("Copy view").is_none(), "the menu is closed");
+    assert!(harness.state().session().query().is_none(), "and nothing is searched");
+
+    press(&mut harness, places[0], PointerButton::Secondary);
+    harness.get_by_label("Find similar tissue").click();
+    harness.run_steps(4);
+    answered(&mut harness);
+    let asked = query(&harness).target().unwrap().rect;
+    assert_eq!(asked, harness.state().session().index().sets()[0].rect(histokin::descriptors::Row(2)));
+    press(&mut harness, places[1], PointerButton::Secondary);
+    harness.get_by_label("Add as negative example").click();
+    harness.run_steps(4);
+    answered(&mut harness);
+    assert_eq!((query(&harness).positives.len(), query(&harness).negatives.len()), (1, 1));
+}

@@ -189,7 +189,16 @@ fn the_first_steps_lead_to_the_first_search_and_are_then_over() {
     });
     harness.run_steps(4);
     assert!(harness.query_by_label_contains("Step ").is_none(), "the first steps are over");
-    harness.get_by_label("A click on tissue finds similar tissue");
+    // In windows of any size it covers neither the scale bar nor the overview.
+    for size in [Vec2::new(1366.0, 768.0), Vec2::new(1000.0, 700.0), Vec2::new(1300.0, 860.0)] {
+        harness.set_size(size);
+        harness.run_steps(8);
+        let title = harness.get_by_label("A click on tissue finds similar tissue").rect();
+        let hint = (title | harness.get_by_label("Dismiss").rect()).expand(12.0);
+        for corner in [harness.state().scale_bar_rect(), harness.state().overview_rect()] {
+            assert!(!hint.intersects(corner), "{hint} over {corner} in a window of {size}");
+        }
+    }
     harness.get_by_label("Dismiss").click();
     harness.run_steps(3);
     assert!(harness.query_by_label("A click on tissue finds similar tissue").is_none());

@@ -150,15 +150,28 @@ fn channels_are_set_in_the_window_and_kept() {
     at_one_to_one(&mut harness);
     let id = harness.state().session().active().unwrap().id().clone();
     assert_eq!(harness.state().session().stain(&id).kind, StainType::Fluorescence);
+    // How they are shown is told until it is dismissed, beside the button that sets the pixel size.
+    harness.get_by_label_contains("are shown as a sum of colours");
+    harness.get_by_label("Set pixel size…");
+    harness.get_by_label("dismiss").click();
+    harness.run_steps(4);
+    assert!(harness.query_by_label_contains("are shown as a sum of colours").is_none());
     harness.get_by_label("Brightness/contrast…").click();
     harness.run_steps(4);
     let before = harness.state().field().unwrap();
+    let are_visible = |app: &App, expected: [bool; 2]| {
+        let shown = app.session().active().map(|slide| slide.shown().info().channels.clone());
+        shown.is_some_and(|shown| shown.iter().map(|channel| channel.shown.visible).eq(expected))
+    };
     harness.get_by_label("Show channel 2").click();
-    wait(&mut harness, "the channel is hidden", |app| {
-        app.session().active().is_some_and(|slide| !slide.shown().info().channels[1].shown.visible)
-    });
+    wait(&mut harness, "the channel is hidden", |app| are_visible(app, [true, false]));
     wait_until_sharp(&mut harness);
     assert_eq!(harness.state().field().unwrap(), before, "the view stays");
+    harness.get_by_label("Show only channel 2").click();
+    wait(&mut harness, "the other one is shown alone", |app| are_visible(app, [false, true]));
+    harness.get_by_label("Show all").click();
+    wait(&mut harness, "both are shown", |app| are_visible(app, [true, true]));
+    wait_until_sharp(&mut harness);
 
     let channels = vec![
         ChannelDisplay { name: "DAPI".into(), colour: [0, 0, 255], visible: true, window: [0.0, 2550.0] },

@@ -16,13 +16,14 @@ use crate::session::{
 use crate::slide::SlideId;
 use crate::ui::heat_map::HeatMap;
 use crate::ui::panels;
+use crate::ui::panels::canvas_menu::CanvasMenu;
 use crate::ui::panes::{Panes, Split};
 use crate::ui::region_tool::{RegionTool, RegionUse};
 use crate::ui::settings::{FindSimilar, Trackpad};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::slide_view::{
     AnnotationScene, Annotator, Appearance, CanvasOutcome, Colouring, Guides, InputSettings, Scene,
-    SlideRenderer,
+    SlideRenderer, Tool,
 };
 use crate::ui::theme::Palette;
 use crate::ui::view_histories::ViewHistories;
@@ -40,6 +41,7 @@ pub(super) struct Canvas {
     pub(super) region_tool: RegionTool,
     pub(super) annotator: Annotator,
     pub(super) view_histories: ViewHistories,
+    pub(super) menu: CanvasMenu,
     /// Slide and level-0 position under the pointer in the last frame.
     pub(super) hovered: Option<(SlideId, Level0Point)>,
     /// Slides whose last view has been restored, or that were shown already.
@@ -71,6 +73,7 @@ impl Canvas {
             region_tool: RegionTool::default(),
             annotator: Annotator::new(gpu, waker(context))?,
             view_histories: ViewHistories::start(view_histories, waker(context))?,
+            menu: CanvasMenu::default(),
             hovered: None,
             restored: HashSet::new(),
         })
@@ -89,6 +92,7 @@ impl App {
         self.chrome.region_drawn = self.canvas.region_tool.shape.is_some();
         let canvas = ui.available_rect_before_wrap();
         let modifiers = ui.input(|input| input.modifiers);
+        self.canvas.menu.begin_frame(ui.input(|input| input.pointer.any_pressed()));
         let split = self.canvas.panes.split();
         for (index, rect) in split.rects(canvas).into_iter().enumerate() {
             let builder = UiBuilder::new().max_rect(rect).id_salt(("pane", index));
@@ -270,12 +274,24 @@ impl App {
         if let Some(at) = outcome.hovered {
             self.canvas.hovered = Some((slide.clone(), at));
         }
-        // A click that activates another pane does nothing else.
-        if let Some(point) = outcome.clicked.filter(|_| !self.canvas.panes.was_just_activated()) {
+        // A click that activates another pane or closes a menu does nothing else.
+        let is_spent = self.canvas.panes.was_just_activated() || self.canvas.menu.takes_click();
+        if let Some(point) = outcome.clicked.filter(|_| !is_spent) {
             self.clicked(modifiers, slide.clone(), point);
         }
         if let Some(point) = outcome.double_clicked {
             self.query_at(slide.clone(), point);
+        }
+        // A tool that draws keeps the right button for itself.
+        let is_pointing = matches!(self.canvas.annotator.tool(), Tool::Hand | Tool::Select);
+        if let Some(response) = outcome.response
+            && is_pointing
+            && self.canvas.region_tool.shape.is_none()
+        {
+            let at = (&slide, outcome.hovered);
+            if let Some(point) = self.canvas.menu.ui(&response, at, &self.session, requests) {
+                self.query_at(slide.clone(), point);
+            }
         }
         if let Some(field) = self.canvas.panes.pane_mut(index).view.settled_field() {
             self.window_state.looked_at(&slide, field, self.canvas.panes.pane(index).view.orientation());

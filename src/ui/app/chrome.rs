@@ -7,6 +7,7 @@ use std::time::Duration;
 use egui::{Context, Rect};
 
 use super::App;
+use super::layout::SIDE_WIDTHS;
 use crate::encoder::DeviceChoice;
 use crate::session::{Command, Message, MessageCommand, Remedy, Severity};
 use crate::ui::actions::{self, Action};
@@ -16,6 +17,7 @@ use crate::ui::panels::appearance::AppearanceCard;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::encoders::EncodersPage;
 use crate::ui::panels::first_steps::{self, Step};
+use crate::ui::panels::hint_room::HintRoom;
 use crate::ui::panels::matches::MatchesPanel;
 use crate::ui::panels::save_view::SaveRequest;
 use crate::ui::panels::tissue::TissueCard;
@@ -75,6 +77,10 @@ pub struct Chrome {
     pub report_open: bool,
     /// Rectangle of the canvas, with all panes, in points.
     pub(super) canvas: Rect,
+    /// What cards leave of it.
+    pub(super) free: Rect,
+    /// Widths of the panels at the left and at the right when they were shown last, in points.
+    pub(super) side_widths: [f32; 2],
     /// The open dialog.
     pub dialog: Option<Dialog>,
     /// State of the training panel.
@@ -145,6 +151,8 @@ impl Chrome {
             region_drawn: false,
             report_open: false,
             canvas: Rect::NOTHING,
+            free: Rect::NOTHING,
+            side_widths: SIDE_WIDTHS,
             dialog: None,
             training: TrainingPanel::new(device, state.training_docked),
             training_open: false,
@@ -182,20 +190,32 @@ impl App {
         }
         let mut settings = self.window_state.settings.clone();
         if !settings.first_steps_done {
+            let room = self.hint_room(self.chrome.free);
             settings.first_steps_done = match Step::of(&self.session) {
-                Some(step) => first_steps::first_steps_ui(context, step, palette),
+                Some(step) => first_steps::first_steps_ui(context, step, room, palette),
                 None => true,
             };
-        }
-        if self.chrome.click_hint && !self.chrome.report_open {
-            let canvas = self.chrome.canvas;
-            settings.click_explained |= first_steps::click_hint_ui(context, canvas, palette, requests);
+        } else if self.chrome.click_hint && !self.shows_page() {
+            let room = self.hint_room(self.chrome.free);
+            settings.click_explained |= first_steps::click_hint_ui(context, room, palette, requests);
             self.chrome.click_hint = !settings.click_explained;
         }
         if settings != self.window_state.settings {
             let chosen = requests.settings.take().map(|chosen| chosen.find_similar);
             settings.find_similar = chosen.unwrap_or(settings.find_similar);
             self.set_settings(settings);
+        }
+    }
+
+    /// Where there is room for a hint or a notice on `area` of the canvas: on the active pane, if a slide is shown.
+    pub(super) fn hint_room(&self, area: Rect) -> HintRoom {
+        if self.session.active().is_none() || self.shows_page() {
+            return HintRoom { area, corners: None };
+        }
+        let view = self.canvas.panes.view();
+        HintRoom {
+            area: self.canvas.panes.active_rect(self.chrome.canvas).intersect(area),
+            corners: Some([view.scale_bar_rect(), view.overview_rect()]),
         }
     }
 

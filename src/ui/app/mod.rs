@@ -215,6 +215,11 @@ impl App {
         self.canvas.panes.view().overview_rect()
     }
 
+    /// Rectangle of the scale bar of the active view and the notes beside it, in points.
+    pub fn scale_bar_rect(&self) -> egui::Rect {
+        self.canvas.panes.view().scale_bar_rect()
+    }
+
     /// Counters of the tile loader.
     pub fn loader_counts(&self) -> LoaderCounts {
         self.canvas.loader.counts()

@@ -7,6 +7,7 @@ use egui::{
 };
 
 use super::chip_ui;
+use super::hint_room::HintRoom;
 use crate::session::Session;
 use crate::ui::actions::{self, SearchAction};
 use crate::ui::app::Requests;
@@ -15,6 +16,10 @@ use crate::ui::theme::{self, Palette};
 
 /// Width of the texts, in points.
 const WIDTH: f32 = 280.0;
+/// Width of the hint after the first search by a click, in points.
+const CLICK_HINT: f32 = 440.0;
+/// Width of both sides of the frame around texts, in points.
+const FRAME: f32 = 31.0;
 /// Length of the tip that points at a control, in points.
 const TIP: f32 = 10.0;
 
@@ -79,7 +84,7 @@ impl Step {
                     FindSimilar::DoubleClick => "Double-click tissue on the slide".to_owned(),
                     FindSimilar::Key => {
                         let named = actions::entry(SearchAction::FindSimilar).named(context);
-                        format!("Point at tissue for {named}")
+                        format!("Point at tissue and use {named}")
                     }
                 };
                 format!("{how}. The most similar tiles are outlined and listed on the right.")
@@ -88,27 +93,32 @@ impl Step {
     }
 }
 
-/// Draws the step that is due beside its control; returns whether the user has dismissed the first steps.
-pub fn first_steps_ui(context: &Context, step: Step, palette: &Palette) -> bool {
+/// Draws the step that is due beside its control, or on the slide where there is `room`; returns whether the user has
+/// dismissed the first steps.
+pub fn first_steps_ui(context: &Context, step: Step, room: HintRoom, palette: &Palette) -> bool {
     let Some(control) = step.control(context) else { return false };
     let screen = context.content_rect();
     let painter = context.layer_painter(egui::LayerId::new(Order::Middle, step.id()));
-    // Inside a large control such as the slide, beside a small one.
-    let is_large = control.height() > screen.height() * 0.5 && control.width() > screen.width() * 0.3;
-    if !is_large {
+    // On the slide, beside any other control.
+    let is_on_slide = step == Step::Find;
+    let on_slide = room.for_width(WIDTH + FRAME);
+    if is_on_slide && on_slide.width() < WIDTH + FRAME {
+        return false;
+    }
+    if !is_on_slide {
         painter.rect_stroke(control.expand(3.0), 8.0, Stroke::new(2.0, palette.accent), StrokeKind::Outside);
     }
     let is_left = control.center().x < screen.center().x;
-    let (pivot, at) = match (is_large, step) {
+    let (pivot, at) = match (is_on_slide, step) {
         // At the bottom, since messages are at the top.
-        (true, _) => (Align2::CENTER_BOTTOM, control.center_bottom() - Vec2::new(0.0, 24.0)),
+        (true, _) => (Align2::CENTER_BOTTOM, on_slide.center_bottom()),
         (false, Step::Open) => (Align2::CENTER_TOP, control.center_bottom() + Vec2::new(0.0, TIP + 6.0)),
         (false, _) if is_left => (Align2::LEFT_CENTER, control.right_center() + Vec2::new(TIP + 6.0, 0.0)),
         (false, _) => (Align2::RIGHT_CENTER, control.left_center() - Vec2::new(TIP + 6.0, 0.0)),
     };
     let area = Area::new(Id::unique("first steps")).order(Order::Middle).pivot(pivot).fixed_pos(at);
     let shown = area.constrain_to(screen.shrink(8.0)).show(context, |ui| card_ui(ui, step, palette));
-    if !is_large {
+    if !is_on_slide {
         tip_ui(&painter, control, shown.response.rect, palette);
     }
     shown.inner
@@ -159,15 +169,14 @@ fn frame(palette: &Palette) -> Frame {
         .shadow(palette.shadow)
 }
 
-/// Draws the hint after the first search by a click, at the bottom of `canvas`; returns whether the user has
-/// read it.
-pub fn click_hint_ui(context: &Context, canvas: Rect, palette: &Palette, requests: &mut Requests) -> bool {
-    let at = canvas.center_bottom() - Vec2::new(0.0, 24.0);
-    let area =
-        Area::new(Id::unique("click hint")).order(Order::Middle).pivot(Align2::CENTER_BOTTOM).fixed_pos(at);
-    let shown = area.constrain_to(canvas.shrink(8.0)).show(context, |ui| {
+/// Draws the hint after the first search by a click where there is `room`; returns whether the user has read it.
+pub fn click_hint_ui(context: &Context, room: HintRoom, palette: &Palette, requests: &mut Requests) -> bool {
+    let at = room.for_width(CLICK_HINT + FRAME);
+    let area = Area::new(Id::unique("click hint")).order(Order::Middle).pivot(Align2::CENTER_BOTTOM);
+    let area = area.fixed_pos(at.center_bottom()).constrain_to(context.content_rect().shrink(8.0));
+    let shown = area.show(context, |ui| {
         frame(palette).show(ui, |ui| {
-            ui.set_max_width((canvas.width() - 60.0).clamp(0.0, 440.0));
+            ui.set_max_width((at.width() - FRAME).clamp(180.0, CLICK_HINT));
             let title = RichText::new("A click on tissue finds similar tissue").family(theme::bold());
             ui.label(title.color(palette.strong));
             let key = actions::entry(SearchAction::FindSimilar).shortcut_label(ui.ctx());

@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use egui::{
-    Align, Align2, Button, Frame, Layout, Margin, Rect, RichText, ScrollArea, Sense, Stroke, Ui, UiBuilder,
-    Vec2,
+    Align, Align2, Button, Frame, Id, Layout, Margin, Rect, RichText, ScrollArea, Sense, Stroke, Ui,
+    UiBuilder, Vec2,
 };
 use egui_material_icons::{MaterialIcon, icons};
 
+use super::hint_room::HintRoom;
 use super::{ICON_BUTTON, icon_button};
 use crate::encoder;
 use crate::number_format::sentence;
@@ -17,13 +18,11 @@ use crate::session::{
     AnnotationCommand, EmbeddingCommand, Message, MessageCommand, Remedy, Session, Severity, SlideCommand,
     ViewCommand,
 };
+use crate::slide::SlideId;
 use crate::slide::calibration::SlideWarning;
 use crate::ui::actions::{AnnotationAction, SlideAction};
 use crate::ui::app::Requests;
 use crate::ui::theme::Palette;
-
-/// Space that scale bar and overview occupy in the lower corners of the canvas, in points.
-const CORNERS: Vec2 = Vec2::new(244.0, 200.0);
 
 /// Number of messages shown until the user expands the list.
 const SHOWN: usize = 2;
@@ -35,9 +34,14 @@ const WIDTH: f32 = 460.0;
 pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palette, requests: &mut Requests) {
     let info = session.active().map(|slide| slide.shown().info());
     let needs_mpp = info.is_some_and(|info| info.mpp.is_none());
-    let warnings = info.map_or(&[][..], |info| &info.warnings[..]);
+    let (doubts, notes): (Vec<_>, Vec<_>) = info
+        .into_iter()
+        .flat_map(|info| info.warnings.iter().map(|warning| (&info.id, warning)))
+        .filter(|(slide, warning)| !is_dismissed(ui, slide, warning))
+        .partition(|(_, warning)| warning.concerns_pixel_size());
     let read_only = session.project().read_only();
-    if session.messages().is_empty() && !needs_mpp && warnings.is_empty() && read_only.is_none() {
+    let is_any = needs_mpp || !doubts.is_empty() || !notes.is_empty() || read_only.is_some();
+    if session.messages().is_empty() && !is_any {
         return;
     }
     let width = WIDTH.min((canvas.width() - 32.0).max(0.0));
@@ -50,11 +54,14 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
         if let Some(why) = read_only {
             read_only_ui(ui, why, session.project().root(), palette, requests);
         }
-        if needs_mpp && warnings.is_empty() {
+        if needs_mpp && doubts.is_empty() {
             calibration_ui(ui, palette, requests);
         }
-        for warning in warnings {
-            warning_ui(ui, warning, needs_mpp, palette, requests);
+        for (_, doubt) in doubts {
+            doubt_ui(ui, doubt, needs_mpp, palette, requests);
+        }
+        for (slide, note) in notes {
+            note_ui(ui, slide, note, palette);
         }
         let messages = session.messages();
         let expanded = ui.scope_id().with("all messages");
@@ -186,23 +193,48 @@ fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, req
     });
 }
 
-/// Draws a warning about the active slide, with the button that resolves it.
-fn warning_ui(
-    ui: &mut Ui,
-    warning: &SlideWarning,
-    needs_mpp: bool,
-    palette: &Palette,
-    requests: &mut Requests,
-) {
-    let mut text = sentence(&warning.text());
+/// Draws what is doubtful about the pixel size of the active slide, with the button that resolves it.
+fn doubt_ui(ui: &mut Ui, doubt: &SlideWarning, needs_mpp: bool, palette: &Palette, requests: &mut Requests) {
+    let mut text = sentence(&doubt.text());
     if needs_mpp {
         text += " Set the pixel size to measure, embed and search this slide.";
     }
     persistent_message_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), &text, palette, |ui| {
-        if warning.concerns_pixel_size() && ui.add(Button::new("Set pixel size…").small()).clicked() {
+        if ui.add(Button::new("Set pixel size…").small()).clicked() {
             requests.action(SlideAction::Calibrate);
         }
     });
+}
+
+/// Draws a note on how the active slide is shown, until it is dismissed. The slide's properties keep it.
+fn note_ui(ui: &mut Ui, slide: &SlideId, note: &SlideWarning, palette: &Palette) {
+    let color = palette.accent;
+    card(palette, color.gamma_multiply(0.6)).show(ui, |ui| {
+        ui.horizontal_top(|ui| {
+            ui.label(icons::ICON_INFO.rich_text().size(18.0).color(color));
+            let room = (ui.available_width() - ICON_BUTTON - ui.spacing().item_spacing.x).max(0.0);
+            ui.vertical(|ui| {
+                ui.set_width(room);
+                let text = RichText::new(sentence(&note.text())).color(palette.text);
+                ui.add(egui::Label::new(text).wrap());
+            });
+            let hint = "Dismiss this note; the slide's properties keep it";
+            if icon_button(ui, icons::ICON_CLOSE, "dismiss", hint, palette.weak).clicked() {
+                ui.data_mut(|data| data.insert_persisted(dismissal(slide, note), true));
+            }
+        });
+    });
+}
+
+/// Key under which the window remembers, also after a restart, that a note on a slide was dismissed.
+fn dismissal(slide: &SlideId, note: &SlideWarning) -> Id {
+    Id::unique(("dismissed note on a slide", &slide.0, note.text()))
+}
+
+/// Whether a note on a slide was dismissed. What is doubtful about its pixel size stays.
+fn is_dismissed(ui: &Ui, slide: &SlideId, note: &SlideWarning) -> bool {
+    let dismissed = |key| ui.data_mut(|data| data.get_persisted(key)).unwrap_or(false);
+    !note.concerns_pixel_size() && dismissed(dismissal(slide, note))
 }
 
 fn calibration_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
@@ -235,15 +267,12 @@ fn persistent_message_ui(
     });
 }
 
-/// Draws a short notice at the bottom of the canvas.
-pub fn notice_ui(ui: &Ui, canvas: Rect, text: &str, palette: &Palette) {
+/// Draws a short notice where there is `room`.
+pub fn notice_ui(ui: &Ui, room: HintRoom, text: &str, palette: &Palette) {
     let font = egui::FontId::proportional(14.0);
-    let galley = ui.painter().layout(text.to_owned(), font, palette.on_chip, canvas.width() * 0.6);
+    let galley = ui.painter().layout(text.to_owned(), font, palette.on_chip, room.area.width() * 0.8);
     let size = galley.size() + Vec2::new(28.0, 16.0);
-    // Between scale bar and overview, or above them if it is too long for that.
-    let fits = size.x <= canvas.width() - 2.0 * CORNERS.x;
-    let room = canvas.shrink2(Vec2::new(24.0, if fits { 24.0 } else { CORNERS.y }));
-    let rect = Align2::CENTER_BOTTOM.align_size_within_rect(size, room);
+    let rect = Align2::CENTER_BOTTOM.align_size_within_rect(size, room.for_width(size.x));
     ui.painter().rect_filled(rect, 8.0, palette.chip);
     ui.painter().galley(rect.min + Vec2::new(14.0, 8.0), galley, palette.on_chip);
     ui.interact(rect, egui::Id::unique("notice"), Sense::hover())

@@ -145,7 +145,7 @@ fn menu_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Req
 }
 
 /// Draws a command of the menu; one that lacks something is disabled and says what.
-fn menu_entry_ui(ui: &mut Ui, entry: &Entry, session: &Session, requests: &mut Requests) {
+pub(super) fn menu_entry_ui(ui: &mut Ui, entry: &Entry, session: &Session, requests: &mut Requests) {
     let mut button = Button::new((entry.icon.rich_text().size(17.0), entry.name)).frame_when_inactive(false);
     if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
         button = button.shortcut_text(shortcut);

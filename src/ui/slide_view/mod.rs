@@ -22,7 +22,7 @@ mod view_history;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use egui::{Color32, Pos2, Rect, Role, Sense, Ui, WidgetInfo};
+use egui::{Color32, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo};
 
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel, Stretch};
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
@@ -121,6 +121,8 @@ pub struct CanvasOutcome {
     pub hovered: Option<Level0Point>,
     /// Whether a pointer button went down on the canvas or its overview.
     pub pressed: bool,
+    /// The canvas as a widget, if a slide is shown.
+    pub response: Option<Response>,
 }
 
 /// How a view moved in one frame, so that linked views can move in the same way.
@@ -177,6 +179,7 @@ pub struct SlideView {
     buffers: CanvasBuffers,
     overview: Overview,
     overview_rect: Rect,
+    scale_bar_rect: Rect,
     extent: (f64, f64),
     magnification: Magnification,
 }
@@ -213,6 +216,7 @@ impl SlideView {
             buffers: renderer.canvas_buffers(),
             overview: Overview::new(renderer),
             overview_rect: Rect::NOTHING,
+            scale_bar_rect: Rect::NOTHING,
             extent: (1.0, 1.0),
             magnification: Magnification::default(),
         }
@@ -231,6 +235,11 @@ impl SlideView {
     /// Rectangle of the overview in the last frame, in points.
     pub fn overview_rect(&self) -> Rect {
         self.overview_rect
+    }
+
+    /// Rectangle of the scale bar and the notes beside it in the last frame, in points.
+    pub fn scale_bar_rect(&self) -> Rect {
+        self.scale_bar_rect
     }
 
     /// The part of the slide in view, in level-0 pixels; may extend beyond the slide's edges.
@@ -428,6 +437,7 @@ impl SlideView {
         let pressed = ui.input(|input| input.pointer.any_pressed());
         outcome.pressed = pressed && response.is_pointer_button_down_on();
         let magnification = self.magnification;
+        outcome.response = Some(response.clone());
         let hint = |at| Some(scene.view_history?.label_at(at, &magnification));
         if let Some(center) = self.overview.interact(ui, overview, self.extent, hint) {
             outcome.pressed |= pressed;
@@ -484,7 +494,7 @@ impl SlideView {
             guides::crosshair_ui(&painter, &on_screen, palette);
         }
         let bar = scale::bar_ui(&painter, rect, &camera, scene.mpp, scale, palette);
-        scale::notes_ui(&painter, rect, bar, &camera, scene.note, palette);
+        self.scale_bar_rect = scale::notes_ui(&painter, rect, bar, &camera, scene.note, palette);
         self.overview.paint(ui, overview, &camera, self.viewport, scene, renderer, palette);
         outcome
     }

@@ -126,7 +126,8 @@ pub fn bar_ui(
     chip
 }
 
-/// Shows the rotation and mirroring beside the scale bar, and a note on changed colours above it.
+/// Shows the rotation and mirroring beside the scale bar, and a note on changed colours above it. Returns the rectangle of
+/// them and the bar.
 pub fn notes_ui(
     painter: &Painter,
     canvas: Rect,
@@ -134,13 +135,15 @@ pub fn notes_ui(
     camera: &Camera,
     note: Option<&str>,
     palette: &Palette,
-) {
+) -> Rect {
+    let mut covered = bar;
     if let Some(label) = orientation_label(camera) {
-        chip_ui(painter, bar.right_bottom() + Vec2::new(8.0, 0.0), &label, palette);
+        covered |= chip_ui(painter, bar.right_bottom() + Vec2::new(8.0, 0.0), &label, palette);
     }
     if let Some(note) = note {
-        chip_ui(painter, Pos2::new(canvas.left() + 16.0, bar.top() - 8.0), note, palette);
+        covered |= chip_ui(painter, Pos2::new(canvas.left() + 16.0, bar.top() - 8.0), note, palette);
     }
+    covered
 }
 
 /// Draws a label with its lower left corner at `corner`. Returns its rectangle.

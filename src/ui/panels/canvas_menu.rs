@@ -1,0 +1,113 @@
+//! The menu of the right button on a slide.
+
+use egui::{Button, Modifiers, Response, Ui};
+use egui_material_icons::{MaterialIcon, icons};
+
+use super::tools::menu_entry_ui;
+use crate::geometry::Level0Point;
+use crate::session::{QueryCommand, Session};
+use crate::slide::SlideId;
+use crate::ui::actions::{self, Action, SearchAction, SlideAction, ViewAction};
+use crate::ui::app::Requests;
+
+/// Width of the menu in points.
+const WIDTH: f32 = 270.0;
+
+/// The menu, open or not.
+#[derive(Debug, Default)]
+pub struct CanvasMenu {
+    /// Where it was opened.
+    at: Option<(SlideId, Level0Point)>,
+    is_open: bool,
+    /// Whether the last press of a mouse button closed the menu.
+    closed_by_press: bool,
+}
+
+impl CanvasMenu {
+    /// Begins a frame; `pressed` is whether a mouse button was pressed in it.
+    pub fn begin_frame(&mut self, pressed: bool) {
+        if pressed {
+            self.closed_by_press = self.is_open;
+        }
+        self.is_open = false;
+    }
+
+    /// Whether a click only closes the menu.
+    pub fn takes_click(&self) -> bool {
+        self.closed_by_press
+    }
+
+    /// Draws the menu of the canvas that `response` is of. `hovered` is the position under the pointer. Returns the position
+    /// that the user wants tissue similar to.
+    pub fn ui(
+        &mut self,
+        response: &Response,
+        (slide, hovered): (&SlideId, Option<Level0Point>),
+        session: &Session,
+        requests: &mut Requests,
+    ) -> Option<Level0Point> {
+        if response.secondary_clicked() {
+            self.at = hovered.map(|at| (slide.clone(), at));
+        }
+        let at = self.at.as_ref().filter(|(of, _)| of == slide).map(|(_, at)| *at);
+        let mut found = None;
+        let shown = response.context_menu(|ui| {
+            ui.set_min_width(WIDTH);
+            found = at.and_then(|at| tissue_ui(ui, slide, at, session, requests));
+            for (index, group) in GROUPS.into_iter().enumerate() {
+                if index > 0 || at.is_some() {
+                    ui.separator();
+                }
+                group.iter().for_each(|action| menu_entry_ui(ui, actions::entry(*action), session, requests));
+            }
+        });
+        self.is_open |= shown.is_some();
+        found
+    }
+}
+
+/// Commands on the slide and the view.
+const GROUPS: [&[Action]; 3] = [
+    &[Action::View(ViewAction::Fit), Action::View(ViewAction::ZoomToPixels)],
+    &[Action::View(ViewAction::Copy), Action::View(ViewAction::Save)],
+    &[Action::Slides(SlideAction::Properties)],
+];
+
+/// Draws the commands on the tissue at `point`; returns it if the user wants similar tissue.
+fn tissue_ui(
+    ui: &mut Ui,
+    slide: &SlideId,
+    point: Level0Point,
+    session: &Session,
+    requests: &mut Requests,
+) -> Option<Level0Point> {
+    let entry = actions::entry(SearchAction::FindSimilar);
+    let shortcut = entry.shortcut_label(ui.ctx()).unwrap_or_default();
+    let found = item_ui(ui, entry.icon, entry.name, shortcut, entry.tooltip).then_some(point);
+    if session.query().is_some() {
+        let click = |modifier| format!("{} + click", ui.ctx().format_modifiers(modifier));
+        let same = (icons::ICON_ADD_CIRCLE, "Add as example", click(Modifiers::SHIFT));
+        let different = (icons::ICON_DO_NOT_DISTURB_ON, "Add as negative example", click(Modifiers::COMMAND));
+        for (is_positive, (icon, name, shortcut)) in [(true, same), (false, different)] {
+            let hint = match is_positive {
+                true => "Search for tissue like this one, too",
+                false => "Search for tissue unlike this one",
+            };
+            if item_ui(ui, icon, name, shortcut, hint) {
+                let slide = slide.clone();
+                requests.command(QueryCommand::AddExample { slide, point, is_positive });
+            }
+        }
+    }
+    found
+}
+
+/// Draws an entry; returns whether it was chosen, which closes the menu.
+fn item_ui(ui: &mut Ui, icon: MaterialIcon, name: &str, shortcut: String, hint: &str) -> bool {
+    let button = Button::new((icon.rich_text().size(17.0), name)).frame_when_inactive(false);
+    let response = ui.add(button.shortcut_text(shortcut)).on_hover_text(hint).accessible_name(name);
+    if response.clicked() {
+        ui.close();
+    }
+    response.clicked()
+}
