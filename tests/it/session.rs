@@ -14,12 +14,13 @@ use histokin::session::{
     AnnotationCommand, AnnotationEvent, AnnotationJob, EmbeddingCommand, EmbeddingEvent, EmbeddingJob,
     EncoderState, Event, FileTrouble, IndexBuild, IndexEvent, Job, LoadJob, Message, MessageCommand, OpenJob,
     QueryEvent, ReadFile, ScanJob, Session, Severity, SlideCommand, SlideEvent, SlideProgress, SlideStatus,
-    ViewCommand,
+    TrainingEvent, ViewCommand,
 };
 use histokin::slide::{self, SlideId, SlideSource};
 use histokin::tiling::TileIndex;
 use histokin::tissue::selection::{Cause, NoTiles};
 use histokin::tissue::{TissueMask, TissueSettings};
+use histokin::training::Progress;
 use image::{Rgb, RgbImage};
 
 use crate::made::{self, QuarterColours};
@@ -366,5 +367,23 @@ fn an_import_is_stopped_also_after_its_file_was_read_if_it_has_to_wait_once_more
         let is_told = |message: &Message| message.text.contains("Nothing was added");
         assert_eq!(test.session.messages().iter().any(is_told), is_stopped);
         assert_eq!(test.session.annotations(&slide).unwrap().set().len(), 1);
+    }
+}
+
+#[test]
+fn a_training_tells_what_it_does_and_how_far_it_is() {
+    let mut test = TestSession::with_slides(0);
+    let progressed = |test: &mut TestSession, progress| {
+        test.session.absorb(TrainingEvent::Progress(progress));
+        test.session.training().running().doing_share
+    };
+    let keeping = Progress::Keeping { done: 150, total: 600, seconds_left: 90.0 };
+    assert_eq!(progressed(&mut test, keeping), Some(0.25));
+    for (step, rest) in [(0, ""), (300, ", continued after step 300")] {
+        let (run, device) = ("run-001".to_owned(), "CPU".to_owned());
+        let started = Progress::Started { run, step, steps: 900, device, history: Box::default() };
+        assert_eq!(progressed(&mut test, started), None);
+        let log = test.session.training().running().log.last().unwrap();
+        assert_eq!(*log, format!("run-001: 900 steps on CPU{rest}"));
     }
 }

@@ -90,7 +90,7 @@ impl HeatMap {
                     ui.set_width(LEGEND);
                     ui.spacing_mut().slider_width = LEGEND - 74.0;
                     // The rail is visible on the chip as on panels.
-                    ui.visuals_mut().widgets.inactive.bg_fill = palette.on_chip.gamma_multiply(0.25);
+                    ui.visuals_mut().widgets.inactive.bg_fill = palette.on_chip.gamma_multiply(0.15);
                     let text = |text: String| RichText::new(text).small().color(palette.on_chip);
                     ui.label(RichText::new(self.source.title()).family(theme::bold()).color(palette.on_chip));
                     match self.concepts() {
@@ -137,7 +137,10 @@ impl HeatMap {
                                 Engine::GraphicsCard => "GPU",
                             };
                             let ms = maps.elapsed.as_secs_f64() * 1000.0;
-                            let ms = if ms < 0.1 { "<\u{202f}0.1".to_owned() } else { decimal(ms, 1) };
+                            let ms = match ms < 0.1 {
+                                true => format!("<\u{202f}{}", decimal(0.1, 1)),
+                                false => decimal(ms, 1),
+                            };
                             format!("{} in {ms} ms, {engine}", counted(tiles as u64, "tile"))
                         }
                     };

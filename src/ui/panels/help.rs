@@ -80,6 +80,7 @@ fn gestures(settings: &Settings) -> Vec<(String, &'static str)> {
     gestures.extend([
         ("Shift + click", "add the tile to the query"),
         ("Ctrl + click", "add it as a negative example"),
+        ("Right click", "menu of what can be done there"),
         ("Space + drag", "pan with any tool"),
         ("Alt + drag", "rotate the slide; snaps to multiples of 90°"),
         ("Alt + wheel", "rotate about the pointer"),

@@ -8,6 +8,9 @@ use crate::training::Validation;
 use crate::training::run::{History, StepRecord};
 use crate::ui::theme::{Palette, rank_color};
 
+/// What a chart says that needs far pairs where validations had none.
+const NO_FAR_PAIRS: &str = "no far pairs on the validation slides";
+
 /// Time constant of the exponential average of curves, in steps.
 const SMOOTH_OVER: f64 = 20.0;
 
@@ -67,7 +70,7 @@ pub fn plots_ui(
         let chart = Chart::new("ADDR", hint, "step").base(1.0).level("chance level", 1.0);
         let chart = match own.history.validations.is_empty() {
             true => chart,
-            false => chart.empty("no far pairs on the validation slides"),
+            false => chart.empty(NO_FAR_PAIRS),
         };
         chart.ui(&mut columns[1], addr, height, palette);
         let hint = "Precision at 5: share of correct matches among the first five when labelled tiles are queries \
@@ -142,6 +145,7 @@ fn histograms_ui(ui: &mut Ui, history: &History, chosen: &mut Option<usize>, hei
     let hint = "Share of pairs in % by descriptor distance on the validation slides; lines: at the first \
                 validation. The distributions of near and far pairs should separate during training.";
     let chart = Chart::new("Pair distances (%)", hint, "distance").base(0.0);
+    let chart = if history.validations.is_empty() { chart } else { chart.empty(NO_FAR_PAIRS) };
     chart.ui_with(ui, series, height, palette, |ui| {
         if validations.len() > 1 {
             let mut index = shown;
