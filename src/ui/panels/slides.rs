@@ -298,7 +298,8 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mu
                 (false, 0) => String::new(),
                 (false, _) => format!("  {} %", decimal(share(progress) * 100.0, 0)),
                 (true, _) => {
-                    format!("  {} of {}", embedded(session), counted(session.slides().len() as u64, "slide"))
+                    let [done, all] = embedded(session);
+                    format!("  {done} of {}", counted(all as u64, "slide"))
                 }
             };
             ui.label(RichText::new(format!("{state}{percent}")).family(theme::bold()).color(palette.strong));
@@ -315,7 +316,10 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mu
     });
     ui.add_space(2.0);
     let done = match uncounted(session) {
-        true => embedded(session) as f32 / session.slides().len().max(1) as f32,
+        true => {
+            let [done, all] = embedded(session);
+            done as f32 / all.max(1) as f32
+        }
         false => share(progress),
     };
     progress_ui(ui, done, if halted { palette.weak } else { palette.accent }, palette);
@@ -337,9 +341,15 @@ fn uncounted(session: &Session) -> bool {
     })
 }
 
-/// Number of slides of which no tile is left to be embedded.
-fn embedded(session: &Session) -> usize {
-    session.slides().iter().filter(|slide| matches!(slide.status, SlideStatus::Embedded(_))).count()
+/// Number of slides of which no tile is left to be embedded, and of all that can be.
+fn embedded(session: &Session) -> [usize; 2] {
+    let count = |counts: fn(&SlideStatus) -> bool| {
+        session.slides().iter().filter(|slide| counts(&slide.status)).count()
+    };
+    [
+        count(|status| matches!(status, SlideStatus::Embedded(_))),
+        count(|status| !matches!(status, SlideStatus::NeedsMpp | SlideStatus::Failed(_))),
+    ]
 }
 
 fn speed_label(session: &Session) -> String {
