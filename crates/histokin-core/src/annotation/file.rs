@@ -13,11 +13,9 @@ use super::geojson::Purpose;
 use super::json::RawJson;
 use super::watch::{Part, Watch};
 use super::{
-    Annotation, AnnotationSet, Bounds, Detections, Edit, Omissions, asap, count_detections, counts_table,
-    geojson, identity, xml,
+    AnnotationSet, Detections, Edit, Omissions, asap, count_detections, counts_table, geojson, identity, xml,
 };
 use crate::geometry::Level0Point;
-use crate::number_format::{counted, grouped};
 use crate::slide::SlideInfo;
 use crate::{durable, text, untrusted};
 
@@ -119,27 +117,7 @@ impl AnnotationFile {
                 origin.x, origin.y
             ));
         }
-        self.note_beyond(info);
-    }
-
-    /// Adds a note if annotations lie wholly beyond the slide, as those of another slide do.
-    fn note_beyond(&mut self, info: &SlideInfo) {
-        let (width, height) = (info.width(), info.height());
-        let slide =
-            Bounds::between(Level0Point::default(), Level0Point::new(f64::from(width), f64::from(height)));
-        let detections = self.set.detections();
-        let detections = detections.len().saturating_sub(detections.within(slide).len());
-        let is_beyond =
-            |one: &&Arc<Annotation>| one.bounds().is_some_and(|bounds| !bounds.intersects(&slide));
-        let beyond = detections + self.set.objects().filter(is_beyond).count();
-        if beyond > 0 {
-            self.notes.push(format!(
-                "{} of {} lie beyond the slide of {width} × {height} px: the file may belong to another slide, or its \
-                 coordinates may not be level-0 pixels.",
-                grouped(beyond as u64),
-                counted(self.set.len() as u64, "annotation")
-            ));
-        }
+        self.note_doubts(info);
     }
 
     /// Returns the edit that adds its annotations to a set. Annotations that are already in the set,
@@ -455,7 +433,7 @@ fn read_text(bytes: impl AsRef<[u8]>, name: &str, watch: &Watch<'_>) -> Result<A
             (Format::GeoJson, read)
         }
         Some('<') => xml::read(&text, name)?,
-        Some(_) => return Err(FormatError::at(1, format!("it is neither GeoJSON nor XML; {READ_KINDS}"))),
+        Some(_) => return Err(FormatError::at(1, format!("it is {}; {READ_KINDS}", other_kind(&text)))),
         None => return Err(FormatError::at(1, "it is empty")),
     };
     let Read { set, left_out, parts, mut notes } = read;
@@ -472,6 +450,30 @@ fn read_text(bytes: impl AsRef<[u8]>, name: &str, watch: &Watch<'_>) -> Result<A
         origin,
         generation,
     })
+}
+
+/// Returns what a text is that is neither GeoJSON nor XML.
+fn other_kind(text: &str) -> &'static str {
+    let kinds = [
+        (
+            "version https://git-lfs",
+            "a pointer of Git LFS in the file's place: fetch the file with “git lfs pull”",
+        ),
+        ("SQLite format 3", "an SQLite database, as TIAToolbox and SlideRunner write it"),
+        ("PAR1", "a Parquet table"),
+        ("Iout", "an ImageJ ROI: export the annotations from QuPath as GeoJSON instead"),
+        ("%PDF", "a PDF document"),
+    ];
+    if let Some((_, kind)) = kinds.iter().find(|(start, _)| text.starts_with(start)) {
+        return kind;
+    }
+    let mut lines = text.lines();
+    let fields = |line: &str| ['\t', ';', ','].map(|separator| line.matches(separator).count());
+    let is_table = lines.next().zip(lines.next()).is_some_and(|(first, second)| {
+        let pairs = fields(first).into_iter().zip(fields(second));
+        pairs.clone().any(|(first, second)| first > 0 && second >= first)
+    });
+    if is_table { "a table" } else { "neither GeoJSON nor XML" }
 }
 
 /// Removes a member of a collection and returns its value.

@@ -6,6 +6,7 @@
 
 mod shape;
 mod crossing;
+mod doubts;
 mod measure;
 mod hit;
 mod vertices;

@@ -3,7 +3,7 @@
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::file::{Format, FormatError, READ_KINDS, Read, is_believable};
-use super::{asap, imagescope};
+use super::{asap, doubts, imagescope};
 use crate::geometry::Level0Point;
 
 /// Reads the annotations of an XML document. `source` is the name of its file, within which IDs are unique.
@@ -31,16 +31,22 @@ pub fn read(text: &str, source: &str) -> Result<(Format, Read), FormatError> {
             .filter(Node::is_element)
             .any(|one| one.children().any(|child| child.has_tag_name(list)))
     };
-    match root.tag_name().name() {
-        "ASAP_Annotations" => Ok((Format::Asap, asap::read(&document)?)),
+    let (format, mut read) = match root.tag_name().name() {
+        "ASAP_Annotations" => (Format::Asap, asap::read(&document)?),
         // ASAP also reads files without its root element.
-        "Annotations" if contains("Coordinates") => Ok((Format::Asap, asap::read(&document)?)),
-        "Annotations" => Ok((Format::ImageScope, imagescope::read(&document, source)?)),
+        "Annotations" if contains("Coordinates") => (Format::Asap, asap::read(&document)?),
+        "Annotations" => (Format::ImageScope, imagescope::read(&document, source)?),
         other => {
             let kind = kind_of(root).unwrap_or_else(|| format!("<{other}>"));
-            Err(wrong(&document, root, format!("this is {kind}, which is not supported; {READ_KINDS}")))
+            return Err(wrong(
+                &document,
+                root,
+                format!("this is {kind}, which is not supported; {READ_KINDS}"),
+            ));
         }
-    }
+    };
+    read.notes.extend(doubts::unit_of_xml(root));
+    Ok((format, read))
 }
 
 /// Returns whether a document states its type near its beginning, as some programs do, without entities: a short text of

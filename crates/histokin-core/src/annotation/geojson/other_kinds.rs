@@ -23,10 +23,15 @@ pub fn of(whole: &RawValue) -> Option<String> {
 /// Returns the name of a known format, detected by its members as documented by its program.
 fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
     let has = |keys: &[&str]| keys.iter().all(|key| members.get(key).is_some());
+    if has(&["pixel_classifier_type"]) || has(&["object_classifier_type"]) {
+        return Some(
+            "a classifier of QuPath; export the annotations that it makes from QuPath as GeoJSON instead",
+        );
+    }
     if has(&["geometry"]) || has(&["coordinates"]) || has(&["features"]) || has(&["geometries"]) {
         return None;
     }
-    let kinds: [(&[&str], &str); 16] = [
+    let kinds: [(&[&str], &str); 25] = [
         (&["images", "annotations", "categories"], "a COCO file"),
         (&["images", "annotations"], "a COCO file"),
         (&["image_id", "category_id"], "a list of COCO results"),
@@ -43,9 +48,23 @@ fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
         (&["cells", "type_map"], "an output of CellViT"),
         (&["cells", "wsi_metadata"], "an output of CellViT"),
         (&["collection", "totalPages"], "an answer of Cytomine"),
+        (&["location", "class"], "an annotation of Cytomine"),
+        (&["pathClasses"], "QuPath's list of classes"),
+        (&["Labeled Data"], "an export of Labelbox"),
+        (&["data_row", "projects"], "an export of Labelbox"),
+        (&["markerFiles"], "a project of TissUUmaps"),
+        (&["AnnotationID", "Geometry"], "a list of annotations of PMA.core"),
+        (&["type", "points"], "a list of shapes as Slide Score writes it"),
+        (&["contour", "centroid"], "an output of HoVer-Net or TIAToolbox"),
+        (&["shapes"], "a list of ROIs of OMERO"),
     ];
     if let Some((_, kind)) = kinds.iter().find(|(keys, _)| has(keys)) {
         return Some(kind);
+    }
+    let inner: Option<Members<'_>> =
+        members.0.first().and_then(|(_, value)| serde_json::from_str(value.get()).ok());
+    if has(&["annotation"]) && inner.as_ref().is_some_and(|inner| inner.get("elements").is_some()) {
+        return Some("an annotation of the Digital Slide Archive");
     }
     if in_list {
         return None;
@@ -53,17 +72,15 @@ fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
     if has(&["objects", "size"]) {
         return Some("an annotation of Supervisely");
     }
-    if has(&["createTimestamp", "images"]) {
+    if has(&["createTimestamp", "images"]) || has(&["version", "images"]) {
         return Some("a QuPath project; export the annotations from QuPath as GeoJSON instead");
     }
-    let inner: Option<Members<'_>> =
-        members.0.first().and_then(|(_, value)| serde_json::from_str(value.get()).ok());
     match inner {
         Some(inner) if inner.get("filename").is_some() && inner.get("regions").is_some() => {
             Some("an export of the VGG Image Annotator")
         }
-        Some(inner) if has(&["annotation"]) && inner.get("elements").is_some() => {
-            Some("an annotation of the Digital Slide Archive")
+        Some(inner) if inner.get("contour").is_some() && inner.get("centroid").is_some() => {
+            Some("an output of HoVer-Net or TIAToolbox")
         }
         _ => None,
     }

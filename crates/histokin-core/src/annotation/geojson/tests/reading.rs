@@ -315,6 +315,14 @@ fn json_of_other_programs_is_refused_by_name() {
         (r#"{"type":"Topology","arcs":[],"objects":{}}"#, "TopoJSON"),
         (r#"[{"id":1,"data":{},"annotations":[]}]"#, "Label Studio"),
         (r#"{"mag":40,"nuc":{"1":{}}}"#, "HoVer-Net"),
+        (r#"{"1":{"centroid":[2,2],"contour":[[1,2],[3,4],[1,4]],"type":1}}"#, "HoVer-Net"),
+        (r#"[{"annotation":{"name":"a","elements":[]}}]"#, "Digital Slide Archive"),
+        (r#"{"class":"be.cytomine.ontology.UserAnnotation","location":"POINT(1 2)"}"#, "Cytomine"),
+        (r#"[{"type":"polygon","points":[{"x":1,"y":2}]}]"#, "Slide Score"),
+        (r#"{"pixel_classifier_type":"OpenCVPixelClassifier","metadata":{}}"#, "classifier of QuPath"),
+        (r#"{"object_classifier_type":"OpenCVMLClassifier","features":{}}"#, "classifier of QuPath"),
+        (r#"{"version":"0.5.1","images":[]}"#, "QuPath project"),
+        (r#"[{"id":1,"shapes":[{"type":"Polygon"}]}]"#, "OMERO"),
     ] {
         let error = read(text).unwrap_err();
         assert!(error.reason.contains(name) && error.reason.contains("supported are GeoJSON"), "{error:?}");
