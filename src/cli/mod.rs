@@ -184,6 +184,14 @@ fn slide_name(project: &Project, slide: &SlideId) -> String {
 fn slides_in(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let found = crate::pipeline::find_slides(paths);
     if found.is_empty() && !paths.is_empty() {
+        if let Some((path, kind)) =
+            paths.iter().find_map(|path| Some((path, crate::slide::folder_kind(path)?)))
+        {
+            anyhow::bail!(
+                "{}: it is {kind}, which histokin cannot read; export it as a pyramidal tiled TIFF with another program",
+                path.display()
+            );
+        }
         let folders: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         anyhow::bail!(
             "{}: no slides in this folder or below it; name files to try them whatever they are",

@@ -351,12 +351,39 @@ pub(super) fn imagej(description: &str, per_unit: (f64, f64)) -> Option<Stated> 
 pub(super) fn aperio(description: &str) -> (Option<Stated>, Option<f64>) {
     let field = |name: &str| {
         description.split('|').skip(1).find_map(|field| {
-            let (key, value) = field.split_once('=')?;
-            (key.trim() == name).then(|| value.trim())
+            let (key, value) = field.split_once(['=', ':'])?;
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
         })
     };
     let stated = field("MPP").and_then(length_in_um).map(|um| Stated::pixel_size(um, um));
     (stated, field("AppMag").and_then(objective_power))
+}
+
+/// Reads the pixel size from a description in JSON, as tifffile and scripts write it: `PhysicalSizeX` and `PhysicalSizeY` with
+/// their units as in OME-XML, `mpp_x` and `mpp_y`, or `mpp`.
+fn json(description: &str) -> Option<Stated> {
+    /// Maximum number of bytes that are read.
+    const MOST_BYTES: usize = 1 << 16;
+    let text = description.trim();
+    if !text.starts_with('{') || text.len() > MOST_BYTES {
+        return None;
+    }
+    let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+    let number = |key: &str| match members.get(key)? {
+        serde_json::Value::Number(number) => number.as_f64(),
+        serde_json::Value::String(text) => decimal(text),
+        _ => None,
+    };
+    let of_ome = |axis: &str| {
+        let key = format!("PhysicalSize{axis}");
+        let unit = members.get(&format!("{key}Unit")).and_then(|unit| unit.as_str()).unwrap_or("µm");
+        Some(number(&key)? * um_per_unit(unit)?)
+    };
+    let each = |x: Option<f64>, y: Option<f64>| Some((x?, y?));
+    let (x, y) = each(of_ome("X"), of_ome("Y"))
+        .or_else(|| each(number("mpp_x"), number("mpp_y")))
+        .or_else(|| each(number("mpp"), number("mpp")))?;
+    Some(Stated::pixel_size(x, y))
 }
 
 /// Parses the power of an objective, such as `40`, `40x` or `20,0`; `None` if the text is not one.
@@ -375,7 +402,7 @@ pub(super) fn tiff(
     let (aperio, objective) = aperio(description);
     let imagej = per_unit.and_then(|per_unit| imagej(description, per_unit));
     let resolution = per_unit.and_then(|per_unit| Stated::tiff_resolution(per_unit, unit));
-    ([aperio, imagej, resolution].into_iter().flatten().collect(), objective)
+    ([aperio, json(description), imagej, resolution].into_iter().flatten().collect(), objective)
 }
 
 #[cfg(test)]
@@ -452,6 +479,26 @@ mod tests {
         let user = MicronsPerPixel::square(2.5).unwrap();
         let found = calibrate(Some(user), &[Stated::pixel_size(250.0, 250.0)], Some(40.0));
         assert_eq!((found.mpp, found.source, found.warnings), (Some(user), MppSource::User, vec![]));
+    }
+
+    #[test]
+    fn descriptions_of_scripts_state_pixel_sizes() {
+        let found = |description: &str| {
+            tiff(Some(description), None, None).0.first().map(|stated| digits(stated.um()))
+        };
+        for text in [
+            r#"{"shape": [3, 4, 3], "PhysicalSizeX": 250, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 250, "PhysicalSizeYUnit": "nm"}"#,
+            r#"{"mpp": "0,25"}"#,
+            r#"{"mpp_x": 0.25, "mpp_y": 0.25}"#,
+            "Scan|AppMag: 40|MPP: 0.25",
+            "scan|appmag=40|mpp=0.25",
+        ] {
+            assert_eq!(found(text), Some(0.25), "{text}");
+        }
+        for text in [r#"{"shape": [3, 4, 3]}"#, r#"{"PhysicalSizeX": 0.25}"#, r#"{"mpp": null}"#, "{", "MPP"]
+        {
+            assert_eq!(found(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::calibration::SlideWarning;
 use super::channel::ChannelDisplay;
 use super::isolated::trust::{self, InUse};
 use super::isolated::{IsolatedSource, Order};
@@ -16,7 +17,10 @@ use super::raw_tiles::{self, RawTileSource};
 use super::reconnecting::{ReconnectingSource, Stamp};
 use super::strips::StripCache;
 use super::tiff::{Peculiarities, TiffFile, TiffSource};
-use super::{Reader, SlideError, SlideSource, computed, dicom, flat_image, identity, mirax, one_line};
+use super::{
+    Level, Reader, SlideError, SlideInfo, SlideSource, computed, dicom, flat_image, identity, mirax,
+    one_line, unread,
+};
 use crate::geometry::MicronsPerPixel;
 use crate::untrusted;
 
@@ -79,10 +83,7 @@ fn open_with(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource
     if metadata.is_dir() {
         return match dicom::slides_in(path).as_slice() {
             [slide] => open_with(&slide[0], settings),
-            [] => Err(SlideError::Unsupported {
-                path: path.to_owned(),
-                reason: "it is a folder; name a file in it".to_owned(),
-            }),
+            [] => Err(SlideError::Unsupported { path: path.to_owned(), reason: unread::folder(path) }),
             several => Err(failed(format!(
                 "it is a folder with {} DICOM slides; name one of them, such as {}",
                 several.len(),
@@ -98,6 +99,9 @@ fn open_with(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource
         return Err(failed("the file is empty; copy it again from its source".to_owned()));
     }
     untrusted::open(path).map_err(|error| failed(error.to_string()))?;
+    if let Some(reason) = unread::kept_elsewhere(path) {
+        return Err(SlideError::Unsupported { path: path.to_owned(), reason });
+    }
     let (owned, settings) = (path.to_owned(), settings.clone());
     let companions = identity::companions(path);
     if let Some((program, limits)) = trust::decoder_for(path) {
@@ -177,17 +181,18 @@ fn open_tiff_slide(
     let is_for_openslide = is_usual && !odd.has_other_colours;
     // For comparison with OpenSlide, everything that it can read is read through it.
     let is_to_compare = !raw_tiles_allowed && !tiff.has_own_layout();
-    if !is_turned && (is_to_compare || is_for_openslide && !(is_generic && raw_tiles_allowed)) {
+    if !is_turned && (is_to_compare || is_for_openslide && !(is_simple && raw_tiles_allowed)) {
         return Ok(through_openslide(slide, raw_tiles_allowed));
     }
     let has_own_layout = tiff.has_own_layout();
+    let is_readable = tiff.is_readable_by_openslide();
     match TiffSource::open(&info.path, tiff, Some(&info), settings) {
         // OpenSlide takes images for levels without a look at them.
-        Ok(source) if !is_turned && is_for_openslide && source.info().levels == info.levels => {
+        Ok(source) if !is_turned && is_for_openslide && !shows_other_images(&info, source.info()) => {
             Ok(through_openslide(slide, raw_tiles_allowed))
         }
         Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
-        Err(refusal) if is_turned || has_own_layout => {
+        Err(refusal) if is_turned || has_own_layout || !is_readable => {
             Err(SlideError::Open { path: info.path, reason: one_line(&refusal.text()) })
         }
         Err(refusal) => {
@@ -195,6 +200,17 @@ fn open_tiff_slide(
             Ok(through_openslide(slide, raw_tiles_allowed))
         }
     }
+}
+
+/// Whether a level by OpenSlide, of a slide `theirs`, is missing in `ours`, whose levels were compared by their pixels, or lies
+/// elsewhere. Aperio's levels lie where their sizes say.
+fn shows_other_images(theirs: &SlideInfo, ours: &SlideInfo) -> bool {
+    if theirs.vendor == GENERIC_TIFF {
+        return ours.levels != theirs.levels;
+    }
+    let is_level =
+        |level: &Level| ours.levels.iter().any(|one| (one.width, one.height) == (level.width, level.height));
+    !theirs.levels.iter().all(is_level)
 }
 
 /// OpenSlide's vendor name for tiled TIFF files in no scanner format.
@@ -209,7 +225,12 @@ fn open_tiff(
     let orientation = Orientation::turned(tiff.orientation());
     let is_fax = FAX.contains(&tiff.compression());
     match TiffSource::open(path, tiff, None, settings) {
-        Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
+        Ok(mut source) => {
+            if let Some(text) = unread::may_be_elsewhere(path) {
+                source.add_warning(SlideWarning::Shown { text });
+            }
+            Ok(orientation::upright(Arc::new(source), orientation))
+        }
         // The `image` crate decodes bilevel images with these compressions as a whole.
         Err(_) if is_fax => Ok(orientation::upright(flat_image::open(path, settings.user_mpp)?, orientation)),
         Err(refusal) => Err(SlideError::Open { path: path.to_owned(), reason: one_line(&refusal.text()) }),

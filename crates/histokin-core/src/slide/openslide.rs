@@ -168,6 +168,12 @@ fn open_handle(path: &Path) -> Result<OpenSlide, OpenSlideError> {
 /// Returns the message of an error, in one line.
 fn reason_of(error: &OpenSlideError) -> String {
     match error {
+        // The attribute's name would tell users nothing.
+        OpenSlideError::LibraryError(message) if message.contains("TotalPixelMatrixFocalPlanes") => {
+            "its pixels are stored in several focal planes, of which OpenSlide can read none; export the slide with one \
+             focal plane from its own program"
+                .to_owned()
+        }
         OpenSlideError::LibraryError(message) => one_line(message),
         OpenSlideError::UnsupportedFile(_) | OpenSlideError::MissingFile(_) => {
             "the file was removed or replaced after it was opened".to_owned()

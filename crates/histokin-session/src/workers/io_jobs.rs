@@ -117,8 +117,20 @@ fn find(request: u64, paths: Vec<PathBuf>, events: &EventSender) {
     if !others.is_empty() {
         found.slides = find_slides(&others);
         if found.slides.is_empty() {
-            let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
-            events.send(MessageEvent::Error(format!("{}: no slides or images found", named.join(", "))));
+            let kind = others.iter().find_map(|path| Some((path, slide::folder_kind(path)?)));
+            let text = match kind {
+                Some((path, kind)) => {
+                    format!(
+                        "{}: it is {kind}, which cannot be read; export it as a pyramidal tiled TIFF",
+                        path.display()
+                    )
+                }
+                None => {
+                    let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
+                    format!("{}: no slides or images found", named.join(", "))
+                }
+            };
+            events.send(MessageEvent::Error(text));
         }
     }
     events.send(Box::new(found));

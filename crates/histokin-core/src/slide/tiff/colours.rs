@@ -16,6 +16,11 @@ pub(in crate::slide) enum Model {
     Palette(Vec<[u8; 3]>),
     /// Cyan, magenta, yellow and black, as amounts of ink.
     Cmyk,
+    /// CIE L*a*b* under D50.
+    Lab {
+        /// Whether a* and b* are signed (CIELab); otherwise half of their range is 0 (ICCLab).
+        is_signed: bool,
+    },
 }
 
 /// Meaning of the sample after the colours.
@@ -71,11 +76,16 @@ impl Rendering {
             (Some(6), 3..) if is_rgb_already => Model::Rgb,
             (Some(3), 1..) => palette(map, packing)?,
             (Some(5), 4..) if page.ink_set == 1 => Model::Cmyk,
+            (Some(8 | 9), 3..)
+                if packing.format == SampleFormat::Unsigned && matches!(packing.bits, 8 | 16) =>
+            {
+                Model::Lab { is_signed: page.photometric == Some(8) }
+            }
             (photometric, _) => return Err(Refusal::Unsupported(kind(photometric, page))),
         };
         let colours = match model {
             Model::Grey { .. } | Model::Palette(_) => 1,
-            Model::Rgb => 3,
+            Model::Rgb | Model::Lab { .. } => 3,
             Model::Cmyk => 4,
         };
         let alpha = match page.extra_samples.first() {
@@ -94,7 +104,7 @@ impl Rendering {
     pub fn colours(&self) -> usize {
         match self.model {
             Model::Grey { .. } | Model::Palette(_) => 1,
-            Model::Rgb => 3,
+            Model::Rgb | Model::Lab { .. } => 3,
             Model::Cmyk => 4,
         }
     }
@@ -135,6 +145,7 @@ impl Rendering {
                 Model::Rgb => [shade(pixel[0]), shade(pixel[1]), shade(pixel[2])],
                 Model::Palette(colours) => colours.get(index(pixel[0])).copied().unwrap_or_default(),
                 Model::Cmyk => rgb_of_cmyk([0, 1, 2, 3].map(|ink| shade(pixel[ink]))),
+                Model::Lab { is_signed } => rgb_of_lab([0, 1, 2].map(|axis| shade(pixel[axis])), *is_signed),
             };
             let alpha = match self.alpha {
                 Alpha::None => 255,
@@ -188,6 +199,30 @@ fn rgb_of_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     [c, m, y].map(|ink| ((paper * (255 - u32::from(ink)) + 127) / 255) as u8)
 }
 
+/// Converts L*a*b* under D50, in the highest eight bits of each sample, to sRGB, for which colours are adapted to D65
+/// (Bradford).
+fn rgb_of_lab([l, a, b]: [u8; 3], is_signed: bool) -> [u8; 3] {
+    /// X and Z of D50; Y is 1.
+    const WHITE: [f32; 2] = [0.9642, 0.8249];
+    /// From XYZ under D50 to linear sRGB.
+    const LINEAR: [[f32; 3]; 3] = [
+        [3.133_856, -1.616_867, -0.490_615],
+        [-0.978_768, 1.916_142, 0.033_454],
+        [0.071_945, -0.228_991, 1.405_243],
+    ];
+    let axis = |byte: u8| if is_signed { f32::from(byte.cast_signed()) } else { f32::from(byte) - 128.0 };
+    let y = (f32::from(l) / 2.55 + 16.0) / 116.0;
+    let cubed =
+        |root: f32| if root > 6.0 / 29.0 { root.powi(3) } else { (root - 4.0 / 29.0) * 108.0 / 841.0 };
+    let xyz = [WHITE[0] * cubed(y + axis(a) / 500.0), cubed(y), WHITE[1] * cubed(y - axis(b) / 200.0)];
+    LINEAR.map(|row| {
+        let linear: f32 = row.iter().zip(xyz).map(|(weight, value)| weight * value).sum();
+        let shown =
+            if linear <= 0.003_130_8 { 12.92 * linear } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
+        (shown * 255.0).round() as u8
+    })
+}
+
 fn palette(map: Option<&[u64]>, packing: Packing) -> Result<Model, String> {
     let map = map.ok_or("it has indices into a palette, but no palette")?;
     if packing.format != SampleFormat::Unsigned || packing.bits > 16 {
@@ -207,7 +242,7 @@ fn kind(photometric: Option<u64>, page: &Page) -> String {
         Some(4) => "a transparency mask".to_owned(),
         Some(5) => "inks other than CMYK".to_owned(),
         Some(6) => format!("YCbCr colours that are compressed with {}", super::codec::name(page.compression)),
-        Some(8..=10) => "CIE L*a*b* colours".to_owned(),
+        Some(8..=10) => "CIE L*a*b* colours of this kind".to_owned(),
         Some(32803 | 34892) => "a camera's raw sensor data".to_owned(),
         Some(32844 | 32845) => "LogL or LogLuv colours".to_owned(),
         Some(51177) => "a depth map".to_owned(),
@@ -253,6 +288,20 @@ mod tests {
         assert_eq!(of(Alpha::Straight), [100, 50, 0, 128, 0, 0, 0, 0]);
         assert_eq!(of(Alpha::Premultiplied), [199, 100, 0, 128, 0, 0, 0, 0]);
         assert_eq!(of(Alpha::None), [100, 50, 0, 255, 9, 9, 9, 255]);
+    }
+
+    #[test]
+    fn lab_becomes_the_colours_of_a_colour_management_system() {
+        // By LittleCMS, through Pillow: 223, 159, 199 is 185, 29, -11 of 255, 128, 128.
+        let signed = rendering(Model::Lab { is_signed: true }, Alpha::None, Range::Bits(8), 3);
+        let found = signed.rgba(&Samples::U8(vec![185, 29, 245, 255, 0, 0, 0, 0, 0]));
+        for (found, expected) in found.iter().zip([223, 159, 199, 255, 255, 255, 255, 255, 0, 0, 0, 255]) {
+            assert!(found.abs_diff(expected) <= 2, "{found} instead of {expected}");
+        }
+        let offset = rendering(Model::Lab { is_signed: false }, Alpha::None, Range::Bits(8), 3);
+        assert_eq!(offset.rgba(&Samples::U8(vec![185, 157, 117])), found[..4]);
+        let wide = rendering(Model::Lab { is_signed: true }, Alpha::None, Range::Bits(16), 3);
+        assert_eq!(wide.rgba(&Samples::U16(vec![185 << 8, 29 << 8, 245 << 8])), found[..4]);
     }
 
     #[test]

@@ -209,7 +209,12 @@ fn of_tiff<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, Strin
     if candidates.is_empty()
         && (channels.is_empty() || planes.iter().all(|plane| std::ptr::eq(plane.page, main)))
     {
-        let levels = pages.iter().filter(|page| is_level(main, page, page.is_reduced()));
+        let is_candidate = |page: &&Page| {
+            // Pictures beside a slide in tiles are stored in strips.
+            let is_picture = main.tile.is_some() && picture_beside(page, pages).is_some();
+            is_level(main, page, page.is_reduced()) && !is_picture
+        };
+        let levels = pages.iter().filter(is_candidate);
         let of_level = |page: &'a Page| planes.iter().map(|plane| Plane { page, ..*plane }).collect();
         candidates = levels.map(of_level).collect();
     }
@@ -238,8 +243,8 @@ fn of_tiff<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, Strin
         .collect();
     let named: Vec<(&str, &Page)> = pages
         .iter()
-        .filter(|page| page.tile.is_none() && !is_used(page))
-        .filter_map(|page| Some((picture_name(page.description.as_deref()?)?, page)))
+        .filter(|page| !is_used(page))
+        .filter_map(|page| Some((picture_beside(page, pages)?, page)))
         .collect();
     for (name, page) in named {
         if layout.associated.iter().all(|(other, _)| other != name) {
@@ -417,6 +422,17 @@ fn of_ome<'a>(images: &[ome::Image], pages: &'a [Page]) -> Result<Layout<'a>, St
     layout.objective = main.objective;
     layout.significant_bits = main.significant_bits;
     Ok(layout)
+}
+
+/// Returns the name of an associated image, by the description of an image in strips. Aperio's thumbnail, the second image,
+/// is described like the slide.
+fn picture_beside(page: &Page, pages: &[Page]) -> Option<&'static str> {
+    if page.tile.is_some() {
+        return None;
+    }
+    let text = page.description.as_deref()?;
+    let is_second = pages.get(1).is_some_and(|second| std::ptr::eq(second, page));
+    picture_name(text).or_else(|| (is_second && text.starts_with("Aperio")).then_some("thumbnail"))
 }
 
 /// Maps the name or description of an image in the file to the name of an associated image. Slides may be named

@@ -38,6 +38,7 @@ use std::path::Path;
 use super::reconnecting::Stamp;
 use directory::Tiff;
 use page::Page;
+use raster::Raster;
 
 pub(super) use source::TiffSource;
 
@@ -84,6 +85,8 @@ pub(super) struct TiffFile {
     /// A separate handle for reading pixels.
     file: File,
     pages: Vec<Page>,
+    /// The first image of each level, once its list of tiles has been read: such a list may have many megabytes.
+    rasters: Vec<Option<Raster>>,
     /// Why the list of images ends before its end, for display.
     damage: Option<String>,
 }
@@ -111,7 +114,7 @@ impl TiffFile {
         // A file in another format is not an error here.
         let Ok((mut tiff, first)) = Tiff::begin(BufReader::new(open()?)) else { return Ok(None) };
         let (pages, damage) = page::readable_pages(&mut tiff, first)?;
-        Ok(Some(Self { stamp, tiff, file, pages, damage }))
+        Ok(Some(Self { stamp, tiff, file, pages, rasters: Vec::new(), damage }))
     }
 
     /// Whether OpenSlide reads the file as intended; `levels` are the sizes (width, height) of OpenSlide's
@@ -163,6 +166,14 @@ impl TiffFile {
         described || written || made
     }
 
+    /// Whether OpenSlide reads the pixels as they are meant where this program cannot: it takes those of more than 8 bits for
+    /// black, and gives CIELAB another white.
+    pub fn is_readable_by_openslide(&self) -> bool {
+        self.pages.first().is_none_or(|page| {
+            page.bits.iter().all(|bits| *bits == 8) && !matches!(page.photometric, Some(8..=10))
+        })
+    }
+
     /// Value of the Compression tag of the first image.
     pub fn compression(&self) -> u64 {
         self.pages.first().map_or(1, |page| page.compression)
@@ -173,9 +184,13 @@ impl TiffFile {
         let pages = std::mem::take(&mut self.pages);
         let mut found = Peculiarities::default();
         let mut left = raster::most_chunks(self.tiff.size);
+        self.rasters.clear();
         for planes in layout::layout(&pages).iter().flat_map(|layout| &layout.levels) {
             let page = planes[0].page;
-            let Ok(raster) = raster::Raster::of(page, &mut self.tiff, &mut left) else { continue };
+            let Ok(raster) = Raster::of(page, &mut self.tiff, &mut left) else {
+                self.rasters.push(None);
+                continue;
+            };
             let tiles = raster.grid.tiles();
             found.misses_tiles |= (0..tiles).any(|chunk| raster.is_missing(chunk));
             if let Some(jpegs) = raster.jpegs() {
@@ -188,6 +203,7 @@ impl TiffFile {
                 let last = raster.head(&mut self.tiff, tiles - 1);
                 found.has_cut_tiles |= raster.is_tiled && last.is_some_and(|head| head.size != size);
             }
+            self.rasters.push(Some(raster));
         }
         self.pages = pages;
         found

@@ -135,7 +135,7 @@ pub(in crate::slide) fn readable_pages<R: Read + Seek>(
     tiff: &mut Tiff<R>,
     first: u64,
 ) -> Result<(Vec<Page>, Option<String>), String> {
-    let mut walk = Walk { seen: HashSet::new(), text: 0 };
+    let mut walk = Walk { seen: HashSet::new(), text: 0, damage: None };
     let mut pages = Vec::new();
     let mut next = first;
     while next != 0 {
@@ -151,7 +151,7 @@ pub(in crate::slide) fn readable_pages<R: Read + Seek>(
     if let [only] = pages.as_slice() {
         pages.extend(imagej_planes(tiff, only));
     }
-    Ok((pages, None))
+    Ok((pages, walk.damage))
 }
 
 /// The images that ImageJ has stored behind the only one that has a directory, as it does in files of more than 4 GiB.
@@ -185,6 +185,8 @@ pub(in crate::slide) fn imagej_number(description: &str, name: &str) -> Option<u
 struct Walk {
     seen: HashSet<u64>,
     text: usize,
+    /// Why the images of a SubIFD are not all read.
+    damage: Option<String>,
 }
 
 impl Walk {
@@ -199,15 +201,28 @@ impl Walk {
     fn page_at<R: Read + Seek>(&mut self, tiff: &mut Tiff<R>, offset: u64) -> Result<(Page, u64), String> {
         let directory = self.directory(tiff, offset)?;
         let mut page = self.page(tiff, &directory)?;
-        if let Some(entry) = directory.find(tag::SUB_IFDS) {
-            if entry.count > MAX_DIRECTORIES as u64 {
-                return Err("it has too many SubIFDs".to_owned());
-            }
-            for offset in tiff.numbers(entry, entry.count)? {
-                self.children(tiff, offset, &mut page.children)?;
-            }
+        if let Some(entry) = directory.find(tag::SUB_IFDS)
+            && let Err(damage) = self.all_children(tiff, entry, &mut page.children)
+        {
+            // The image itself is there, and coarser levels can be computed.
+            self.damage.get_or_insert(damage);
         }
         Ok((page, directory.next))
+    }
+
+    /// Reads the images at the offsets that `entry` lists.
+    fn all_children<R: Read + Seek>(
+        &mut self,
+        tiff: &mut Tiff<R>,
+        entry: &Entry,
+        children: &mut Vec<Page>,
+    ) -> Result<(), String> {
+        if entry.count > MAX_DIRECTORIES as u64 {
+            return Err("it has too many SubIFDs".to_owned());
+        }
+        tiff.numbers(entry, entry.count)?
+            .into_iter()
+            .try_for_each(|offset| self.children(tiff, offset, children))
     }
 
     /// Reads the image at `offset` of a SubIFD, and those that follow it if levels are chained.

@@ -4,6 +4,8 @@
 //! calls it. And the size of a level does not always tell its downsample: where writers pad levels, the quotient of the sizes is
 //! a few per cent too small. The pixels tell both.
 
+use std::fs::File;
+
 use image::imageops;
 
 use super::super::SlideSource;
@@ -60,6 +62,8 @@ impl TiffSource {
     /// Removes levels that show something else than the next finer one, with a warning for each, and further images of the
     /// size of a level. Corrects the downsamples of levels that are padded. `evidence` tells what makes each level one.
     pub(super) fn leave_out_other_images(&mut self, evidence: &[Evidence]) {
+        // Opening a file takes as long as reading a tile where it is far away.
+        let mut file = self.file().ok();
         let mut level = 1;
         for evidence in evidence.iter().skip(1) {
             let size = |level: usize| (self.info().levels[level].width, self.info().levels[level].height);
@@ -67,7 +71,7 @@ impl TiffSource {
                 self.remove_level(level);
                 continue;
             }
-            let (downsample, correlation) = self.best_downsample(level);
+            let (downsample, correlation) = self.best_downsample(level, &mut file);
             let is_level = match (evidence, correlation) {
                 (Evidence::Stated, correlation) => {
                     correlation.is_none_or(|found| found >= MIN_STATED_CORRELATION)
@@ -93,11 +97,11 @@ impl TiffSource {
 
     /// Returns the downsample with which a level resembles the next finer one most, and the correlation of their pixels; `None`
     /// if there is nothing to see.
-    fn best_downsample(&self, level: usize) -> (Downsample, Option<f64>) {
+    fn best_downsample(&self, level: usize, file: &mut Option<File>) -> (Downsample, Option<f64>) {
         let derived = self.info().levels[level].downsample;
-        let mut best = (derived, self.correlation(level, derived));
+        let mut best = (derived, self.correlation(level, derived, file));
         for padded in self.padded_downsamples(level) {
-            let found = self.correlation(level, padded);
+            let found = self.correlation(level, padded, file);
             if let (Some(found), Some(before)) = (found, best.1)
                 && found > before + CLEARLY_BETTER
             {
@@ -133,7 +137,7 @@ impl TiffSource {
     }
 
     /// Returns the correlation of a level, at this downsample, with the next finer one; `None` if there is nothing to see.
-    fn correlation(&self, level: usize, downsample: Downsample) -> Option<f64> {
+    fn correlation(&self, level: usize, downsample: Downsample, file: &mut Option<File>) -> Option<f64> {
         let is_quick = |level: usize| self.pixels_of_chunk(level) <= LARGEST_CHUNK;
         if !is_quick(level) || !is_quick(level - 1) {
             return None;
@@ -145,7 +149,7 @@ impl TiffSource {
             (0..SAMPLES).flat_map(|row| (0..SAMPLES).map(move |column| (column, row))).collect();
         places.sort_by_key(|(column, row)| from_middle(column) + from_middle(row));
         for (column, row) in places {
-            if let Some((coarse, fine)) = self.sample(level, downsample, column, row) {
+            if let Some((coarse, fine)) = self.sample(level, downsample, (column, row), file.as_mut()?) {
                 sums.add(&coarse, &fine);
                 let is_certain = sums.correlation().is_some_and(|found| found >= CERTAIN_CORRELATION);
                 if is_certain && sums.visible >= ENOUGH_SAMPLES {
@@ -161,8 +165,8 @@ impl TiffSource {
         &self,
         level: usize,
         downsample: Downsample,
-        column: u32,
-        row: u32,
+        (column, row): (u32, u32),
+        file: &mut File,
     ) -> Option<(Vec<f64>, Vec<f64>)> {
         let levels = &self.info().levels;
         let (coarse, fine) = (levels.get(level)?, levels.get(level - 1)?);
@@ -172,12 +176,16 @@ impl TiffSource {
         if edge < BLOCKS || f64::from(edge) * across.max(down) > MOST_FINE_PX {
             return None;
         }
-        let start = |size: u32, index: u32| {
-            u64::from(size - edge) * u64::from(2 * index + 1) / u64::from(2 * SAMPLES)
+        // From the start of a tile on, few tiles of either level have to be read, mostly one.
+        let start = |size: u32, index: u32, tile: u32| {
+            let even = u64::from(size - edge) * u64::from(2 * index + 1) / u64::from(2 * SAMPLES);
+            let tile = u64::from(tile.max(1));
+            if u64::from(size) >= u64::from(SAMPLES) * tile { even - even % tile } else { even }
         };
-        let (x, y) = (start(coarse.width, column), start(coarse.height, row));
+        let tile = self.tile_size(level).unwrap_or((1, 1));
+        let (x, y) = (start(coarse.width, column, tile.0), start(coarse.height, row, tile.1));
         let scaled = |px: f64, factor: f64| (px * factor).round();
-        let read = |level: usize, x: f64, y: f64, width: f64, height: f64| -> Option<Vec<f64>> {
+        let mut read = |level: usize, x: f64, y: f64, width: f64, height: f64| -> Option<Vec<f64>> {
             let region = LevelRect {
                 level: level as u32,
                 x: x as i64,
@@ -185,7 +193,7 @@ impl TiffSource {
                 width: width.max(1.0) as u32,
                 height: height.max(1.0) as u32,
             };
-            let blocks = imageops::thumbnail(&self.read(&region).ok()?, BLOCKS, BLOCKS);
+            let blocks = imageops::thumbnail(&self.read_from(file, &region).ok()?, BLOCKS, BLOCKS);
             let is_whole = blocks.pixels().all(|pixel| pixel.0[3] == 255);
             is_whole.then(|| {
                 blocks

@@ -78,10 +78,10 @@ impl TiffSource {
         let layout = super::layout::layout(&pages)?;
         let mut left = most_chunks(file.tiff.size);
         let mut notes = layout.notes.clone();
-        let mut levels = vec![level(&layout.levels[0], &mut file, &mut left)?];
+        let mut levels = vec![level(0, &layout.levels[0], &mut file, &mut left)?];
         let mut evidence = vec![Evidence::Stated];
         for (index, planes) in layout.levels.iter().enumerate().skip(1) {
-            match level(planes, &mut file, &mut left) {
+            match level(index, planes, &mut file, &mut left) {
                 Ok(level) => {
                     levels.push(level);
                     evidence.push(layout.evidence(index));
@@ -151,7 +151,7 @@ impl TiffSource {
     }
 
     /// Adds a warning about what is not shown.
-    pub(super) fn add_warning(&mut self, warning: SlideWarning) {
+    pub(in crate::slide) fn add_warning(&mut self, warning: SlideWarning) {
         self.info.warnings.push(warning);
     }
 
@@ -252,18 +252,26 @@ impl TiffSource {
     }
 
     fn read_region(&self, region: &LevelRect) -> Result<RgbaImage, String> {
+        self.read_from(&mut self.file()?, region)
+    }
+
+    /// Reads a region from `file`, which is the slide's.
+    pub(super) fn read_from(&self, file: &mut File, region: &LevelRect) -> Result<RgbaImage, String> {
         let mut canvas = transparent(region)?;
         let level = self.levels.get(region.level as usize);
         let level = level.ok_or_else(|| format!("the slide has no level {}", region.level))?;
         let Some(part) = clip(region, level.width(), level.height()) else { return Ok(canvas) };
-        let mut file = self.file()?;
         for chunk in level.rasters[0].grid.tiles_under(&part) {
-            self.draw(level, chunk, &mut file, &part, &mut canvas, region)?;
+            self.draw(level, chunk, file, &part, &mut canvas, region)?;
         }
         Ok(canvas)
     }
 
-    fn file(&self) -> Result<File, String> {
+    /// Opens the file for reading.
+    ///
+    /// # Errors
+    /// A message, when it cannot be opened, or was replaced.
+    pub(super) fn file(&self) -> Result<File, String> {
         let file = File::open(&self.info.path).map_err(|error| error.to_string())?;
         let metadata = file.metadata().map_err(|error| error.to_string())?;
         if Stamp::of(&metadata) != self.stamp {
@@ -334,15 +342,20 @@ fn cache_for(levels: &[TiffLevel]) -> MemoryCache {
     MemoryCache::new(Budget::of_process(), if in_strips { Kept::Shown } else { Kept::Shared })
 }
 
-fn level(planes: &[Plane], file: &mut TiffFile, left: &mut u64) -> Result<TiffLevel, Refusal> {
+/// Finds the images of level `index` of the layout, whose planes are `planes`.
+fn level(index: usize, planes: &[Plane], file: &mut TiffFile, left: &mut u64) -> Result<TiffLevel, Refusal> {
     let mut pages: Vec<&Page> = Vec::new();
     let mut level = TiffLevel { rasters: Vec::new(), planes: Vec::new() };
     for plane in planes {
         let raster = match pages.iter().position(|page| std::ptr::eq(*page, plane.page)) {
             Some(raster) => raster,
             None => {
+                let known = file.rasters.get_mut(index).filter(|_| pages.is_empty()).and_then(Option::take);
                 pages.push(plane.page);
-                level.rasters.push(Raster::of(plane.page, &mut file.tiff, left)?);
+                level.rasters.push(match known {
+                    Some(raster) => raster,
+                    None => Raster::of(plane.page, &mut file.tiff, left)?,
+                });
                 pages.len() - 1
             }
         };

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::colours::{Range, Rendering};
+use super::colours::{Model, Range, Rendering};
 use super::raster::Raster;
 
 /// Maximum number of pixels of one image that are sampled.
@@ -65,6 +65,8 @@ pub(super) fn range(
     stated: Option<u32>,
 ) -> Option<String> {
     match rendering.range {
+        // Colours of this kind have a range of their own.
+        Range::Bits(_) if matches!(rendering.model, Model::Lab { .. }) => None,
         Range::Bits(bits @ 9..=16) => {
             if let Some(stated) = stated.filter(|stated| (1..bits).contains(stated)) {
                 rendering.range = Range::Bits(stated.max(8));

@@ -112,6 +112,96 @@ fn another_image_among_jpeg_levels_is_no_level() {
     }
 }
 
+/// A page of JPEG tiles, described as Aperio does; a label has a second line.
+fn aperio(picture: &RgbImage, second_line: &str) -> MadePage {
+    let (width, height) = picture.dimensions();
+    let columns = width.div_ceil(TILE);
+    let tile = |at: u32| imageops::crop_imm(picture, at % columns * TILE, at / columns * TILE, TILE, TILE);
+    let chunks = (0..height.div_ceil(TILE) * columns).map(|at| jpeg(&tile(at).to_image()));
+    MadePage::new((width, height), Some(TILE), chunks.collect())
+        .of_samples(&[8, 8, 8], 6)
+        .with(259, 3, &[7])
+        .described(&format!("Aperio Image Library v12\r\n{second_line}|AppMag = 20|MPP = 0.5"))
+}
+
+/// A picture beside the slide, in one strip.
+fn beside(picture: &RgbImage, second_line: &str) -> MadePage {
+    MadePage::new(picture.dimensions(), None, vec![picture.as_raw().clone()])
+        .of_samples(&[8, 8, 8], 2)
+        .described(&format!("Aperio Image Library v12\r\n{second_line}"))
+}
+
+#[test]
+fn an_aperio_slide_takes_no_other_image_in_tiles_for_a_level() {
+    let fine = made::picture(256, 192);
+    let (half, quarter) = (imageops::thumbnail(&fine, 128, 96), imageops::thumbnail(&fine, 64, 48));
+    let other = imageops::rotate180(&half);
+    for (second, reader, widths) in
+        [(&half, Reader::RawTiles, vec![256, 128, 64]), (&other, Reader::Tiff, vec![256, 64])]
+    {
+        let pages = [
+            aperio(&fine, "256x192"),
+            beside(&imageops::thumbnail(&fine, 32, 24), "32x24"),
+            aperio(second, "128x96"),
+            aperio(&quarter, "64x48"),
+            beside(&imageops::thumbnail(&other, 64, 48), "label 64x48").with(254, 4, &[1]),
+        ];
+        let opened = opened(&file_of(&pages, false, false));
+        let info = slide(&opened).info();
+        assert_eq!(info.levels.iter().map(|level| level.width).collect::<Vec<u32>>(), widths);
+        assert_eq!((info.reader, info.vendor.as_str()), (reader, "aperio"));
+        assert_eq!((info.mpp.map(|mpp| mpp.x()), info.warnings.len()), (Some(0.5), 3 - widths.len()));
+        assert_eq!(info.associated, ["label", "thumbnail"]);
+    }
+}
+
+#[test]
+fn a_second_focal_plane_and_labels_are_no_levels() {
+    let plane = |angle: fn(&RgbImage) -> RgbImage| {
+        let fine = angle(&made::picture(256, 192));
+        [aperio(&fine, "256x192"), aperio(&imageops::thumbnail(&fine, 128, 96), "128x96")]
+    };
+    let (first, second) = (plane(RgbImage::clone), plane(imageops::rotate180));
+    let label = imageops::rotate180(&imageops::thumbnail(&made::picture(256, 192), 64, 48));
+    let label = beside(&label, "label 64x48").with(254, 4, &[1]);
+    let pages: Vec<MadePage> = first.into_iter().chain(second).chain([label]).collect();
+    let opened = opened(&file_of(&pages, false, false));
+    let info = slide(&opened).info();
+    assert_eq!(info.levels.iter().map(|level| level.width).collect::<Vec<u32>>(), [256, 128]);
+    assert_eq!(info.associated, ["label"]);
+    let half = imageops::thumbnail(&made::picture(256, 192), 128, 96);
+    let shown = whole(slide(&opened), 1);
+    assert!(shown.pixels().zip(half.pixels()).all(|(one, other)| one.0[0].abs_diff(other.0[0]) < 32));
+}
+
+#[test]
+fn an_image_whose_sub_ifds_are_damaged_is_shown() {
+    let fine = made::picture(128, 96);
+    let page = |picture: &RgbImage| {
+        MadePage::new(picture.dimensions(), Some(TILE), tiles(picture, rgb)).of_samples(&[8, 8, 8], 2)
+    };
+    let made = MadePage { children: vec![page(&imageops::thumbnail(&fine, 64, 48))], ..page(&fine) };
+    let mut file = file_of(&[made], false, false);
+    // Tag 330, one value of type 13, followed by that value.
+    let entry = file.windows(8).position(|bytes| bytes == [0x4a, 1, 13, 0, 1, 0, 0, 0]).unwrap();
+    let beyond = (file.len() as u32 + 9).to_le_bytes();
+    file[entry + 8..entry + 12].copy_from_slice(&beyond);
+    let opened = opened(&file);
+    let info = slide(&opened).info();
+    assert_eq!((info.levels.len(), info.warnings.len()), (1, 1));
+    assert!(info.warnings[0].text().contains("images may be missing"), "{:?}", info.warnings);
+    assert!(whole(slide(&opened), 0) == as_rgba(&fine));
+}
+
+#[test]
+fn a_damaged_image_of_16_bits_is_refused_and_not_shown_black() {
+    let chunks = tiles(&picture(SIZE), |pixel| (u16::from(pixel[0]) << 2).to_le_bytes().to_vec());
+    let cut = MadePage::new(SIZE, Some(TILE), chunks[1..].to_vec()).of_samples(&[16], 1);
+    let opened = opened(&file_of(&[cut], false, false));
+    let message = opened.slide.as_ref().err().expect("it is refused").to_string();
+    assert!(message.contains("tiles, but it lists"), "{message}");
+}
+
 #[test]
 fn pixels_tell_padded_levels_from_resampled_ones() {
     let fine = made::picture(600, 440);
