@@ -27,6 +27,10 @@ pub(super) struct ProjectFile {
     /// Version of the program that wrote it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) written_by: Option<String>,
+    /// The project's folder when it was written last, as an absolute path. Slides beside a folder that was moved or copied
+    /// without them are found from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) folder: Option<String>,
     #[serde(default)]
     pub(super) settings: ProjectSettings,
     #[serde(default, rename = "class")]

@@ -175,6 +175,7 @@ impl Project {
         let mut project =
             Self { root: absolute(root)?, file, noted: Vec::new(), access, older, local_encoder };
         project.add_noted()?;
+        project.find_left_behind();
         // Looked up here, so that no window has to wait for the folder later.
         project.encoder_name();
         Ok(project)
@@ -220,8 +221,11 @@ impl Project {
         self.require_writable()?;
         let path = self.root.join(PROJECT_FILE);
         self.keep_older()?;
-        let file =
-            ProjectFile { written_by: Some(env!("CARGO_PKG_VERSION").to_owned()), ..self.file.clone() };
+        let file = ProjectFile {
+            written_by: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            folder: self.root.to_str().map(str::to_owned),
+            ..self.file.clone()
+        };
         let text = toml::to_string_pretty(&file)
             .map_err(|error| ProjectError::Damaged { path: path.clone(), reason: error.to_string() })?;
         durable::write(&path, text.as_bytes()).map_err(|source| ProjectError::Io { path, source })?;
@@ -375,15 +379,7 @@ impl Project {
 
     /// Returns the absolute path of a slide's file, without `..` components.
     pub fn slide_path(&self, entry: &SlideEntry) -> PathBuf {
-        let mut path = PathBuf::new();
-        for part in self.root.join(entry.path()).components() {
-            // The root is canonical, so `..` can be resolved by removing the last component.
-            match part {
-                std::path::Component::ParentDir => _ = path.pop(),
-                other => path.push(other),
-            }
-        }
-        path
+        joined(&self.root, entry.path())
     }
 
     /// Finds a slide by ID (or its first characters, at least 6), path, file name or file stem. A name that no slide has
@@ -427,6 +423,24 @@ impl Project {
         Err(ProjectError::NoSuchSlide { name: name.to_owned(), known })
     }
 
+    /// Finds slides that stayed where they were when the project's folder was moved or copied without them: their stored paths
+    /// are relative to the folder.
+    fn find_left_behind(&mut self) {
+        let before = self.file.folder.as_deref().map(Path::new);
+        let Some(before) = before.filter(|folder| folder.is_absolute() && *folder != self.root) else {
+            return;
+        };
+        let find = |entry: &SlideEntry| {
+            let is_missing = entry.path().is_relative() && !self.slide_path(entry).exists();
+            let path = is_missing.then(|| joined(before, entry.path()))?;
+            path.exists().then(|| self.stored_path(&path))
+        };
+        let found: Vec<Option<PathBuf>> = self.file.slides.iter().map(find).collect();
+        for (entry, path) in self.file.slides.iter_mut().zip(found) {
+            path.into_iter().for_each(|path| entry.set_path(path));
+        }
+    }
+
     /// Returns the path as it is stored: relative to the project if the two share a parent folder other than
     /// the file system's root, so that a project still works when it is moved together with its slides.
     fn stored_path(&self, slide: &Path) -> PathBuf {
@@ -435,6 +449,55 @@ impl Project {
     }
 }
 
+/// Joins a path to a canonical folder, so that `..` can be resolved by removing the last component.
+fn joined(folder: &Path, path: &Path) -> PathBuf {
+    let mut joined = PathBuf::new();
+    for part in folder.join(path).components() {
+        match part {
+            std::path::Component::ParentDir => _ = joined.pop(),
+            other => joined.push(other),
+        }
+    }
+    joined
+}
+
 fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
     paths::canonical(path).map_err(|source| ProjectError::Io { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slides_stay_found_when_the_folder_of_the_project_moves_without_them() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |path: &str| parent.path().canonicalize().unwrap().join(path);
+        fs::create_dir_all(at("slides")).unwrap();
+        fs::create_dir_all(at("elsewhere/deep")).unwrap();
+        fs::write(at("slides/a.svs"), "a").unwrap();
+        fs::write(at("slides/b.svs"), "b").unwrap();
+        let ids = ["0123456789abcdef", "123456789abcdef0"].map(|id| SlideId(id.to_owned()));
+        let mut project = Project::open_or_create(&at("project")).unwrap().claim().unwrap();
+        project.list_slide(&ids[0], &at("slides/a.svs"));
+        project.list_slide(&ids[1], &at("slides/b.svs"));
+        project.save().unwrap();
+        drop(project);
+        let path = |project: &Project, id: &SlideId| {
+            project.slide_path(project.slides().iter().find(|entry| entry.id == *id).unwrap())
+        };
+
+        fs::rename(at("project"), at("elsewhere/deep/project")).unwrap();
+        // A slide beside the project's new place is the one that is meant.
+        fs::create_dir_all(at("elsewhere/deep/slides")).unwrap();
+        fs::rename(at("slides/b.svs"), at("elsewhere/deep/slides/b.svs")).unwrap();
+        let moved = Project::open(&at("elsewhere/deep/project")).unwrap();
+        assert_eq!(path(&moved, &ids[0]), at("slides/a.svs"));
+        assert_eq!(path(&moved, &ids[1]), at("elsewhere/deep/slides/b.svs"));
+        // It is found from there as well, once that is saved.
+        moved.claim().unwrap().save().unwrap();
+        fs::remove_dir_all(at("elsewhere/deep/slides")).unwrap();
+        let again = Project::open(&at("elsewhere/deep/project")).unwrap();
+        assert_eq!(path(&again, &ids[0]), at("slides/a.svs"));
+    }
 }
