@@ -58,6 +58,15 @@ impl Row {
         self.0.get(column).unwrap_or_default()
     }
 
+    /// Returns the field of a column, without the spaces around it; empty also if it has a word that programs write where
+    /// there is no value.
+    pub fn value(&self, column: usize) -> &str {
+        /// What pandas, R, Excel and databases write, in lower case.
+        const NOTHING: [&str; 7] = ["na", "n/a", "#n/a", "<na>", "nan", "null", "#ref!"];
+        let text = self.text(column);
+        if NOTHING.contains(&text.to_lowercase().as_str()) { "" } else { text }
+    }
+
     /// Returns the line on which the row begins, from 1.
     pub fn line(&self) -> u64 {
         self.0.position().map_or(0, csv::Position::line)
@@ -264,6 +273,15 @@ mod tests {
         let wrong = table.read_row(&mut row).unwrap_err();
         assert_eq!(wrong.line, 5);
         assert!(wrong.reason.contains("3 fields") && wrong.reason.contains("commas"), "{wrong}");
+    }
+
+    #[test]
+    fn words_for_missing_values_are_no_values() {
+        let mut table = Table::of("a,b,c,d,e\nNA,#N/A, nan ,Nathan,\n".into()).unwrap();
+        let mut row = Row::default();
+        assert!(table.read_row(&mut row).unwrap());
+        assert_eq!([0, 1, 2, 3, 4].map(|column| row.value(column)), ["", "", "", "Nathan", ""]);
+        assert_eq!(row.text(0), "NA");
     }
 
     #[test]

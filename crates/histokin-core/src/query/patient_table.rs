@@ -48,7 +48,8 @@ pub enum PatientTableError {
 }
 
 /// Reads slides and their patients from a [`Table`] with one of the [`PATIENT_COLUMNS`] and one of the [`SLIDE_COLUMNS`]
-/// or [`FILE_COLUMNS`], or both. Rows without a patient or a slide are passed over.
+/// or [`FILE_COLUMNS`], or both. Rows without a patient or a slide are passed over, and so are those with a word for a
+/// missing patient, such as `NA`: slides without one have no patient in common.
 ///
 /// # Errors
 /// Fails if the file cannot be read, lacks a column, or has a row that does not fit its header.
@@ -68,8 +69,8 @@ pub fn read_patient_table(path: &Path) -> Result<PatientTable, PatientTableError
     while table.read_row(&mut row)? {
         let names = names.iter().map(|column| row.text(*column)).filter(|name| !name.is_empty());
         let names: Vec<String> = names.map(str::to_owned).collect();
-        if !names.is_empty() && !row.text(patient).is_empty() {
-            rows.push(PatientRow { names, patient: row.text(patient).to_owned(), line: row.line() });
+        if !names.is_empty() && !row.value(patient).is_empty() {
+            rows.push(PatientRow { names, patient: row.value(patient).to_owned(), line: row.line() });
         }
     }
     Ok(PatientTable { rows, note: table.note })
@@ -128,6 +129,7 @@ mod tests {
         let list = read("slide,file,patient\nPA01,a/PA01.tif,P 1\nPA02,,P2\nPA03,PA03.tif,\n,,\n").unwrap();
         assert_eq!(list.patients, pairs(&[("PA01", "P 1"), ("PA01.tif", "P 1"), ("PA02", "P2")]));
         assert_eq!(read("Slide;Patient\r\nPA01;P 1\r\n").unwrap().patients, pairs(&[("PA01", "P 1")]));
+        assert_eq!(read("slide,patient\na,P1\nb,NA\nc,nan\n").unwrap().patients, pairs(&[("a", "P1")]));
         let error = read("file,patient\na/s.svs,P1\nb/t.svs,P1\nb/s.svs,P2\n").unwrap_err();
         assert!(error.contains("line 4: s.svs is of patient P2 here, but of P1 before"), "{error}");
         let error = read("slide,organ\na,lung\n").unwrap_err();

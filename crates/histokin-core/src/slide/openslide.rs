@@ -168,17 +168,33 @@ fn open_handle(path: &Path) -> Result<OpenSlide, OpenSlideError> {
 /// Returns the message of an error, in one line.
 fn reason_of(error: &OpenSlideError) -> String {
     match error {
-        // The attribute's name would tell users nothing.
-        OpenSlideError::LibraryError(message) if message.contains("TotalPixelMatrixFocalPlanes") => {
-            "its pixels are stored in several focal planes, of which OpenSlide can read none; export the slide with one \
-             focal plane from its own program"
-                .to_owned()
-        }
-        OpenSlideError::LibraryError(message) => one_line(message),
+        OpenSlideError::LibraryError(message) => explained(one_line(message)),
         OpenSlideError::UnsupportedFile(_) | OpenSlideError::MissingFile(_) => {
             "the file was removed or replaced after it was opened".to_owned()
         }
         other => one_line(&other.to_string()),
+    }
+}
+
+/// Adds what a message of OpenSlide about a DICOM file means, and what to do.
+fn explained(message: String) -> String {
+    let meanings = [
+        (
+            "TotalPixelMatrixFocalPlanes",
+            "the slide has several focal planes, of which OpenSlide can read none; export it with one from its own program",
+        ),
+        (
+            "Unsupported transfer syntax",
+            "its pixels are compressed in a way that OpenSlide cannot read; convert it to JPEG or JPEG 2000",
+        ),
+        (
+            "No pyramid levels found",
+            "this is a label, an overview or another part of a slide; copy the files with its levels into the same folder",
+        ),
+    ];
+    match meanings.iter().find(|(part, _)| message.contains(part)) {
+        Some((_, meaning)) => format!("{meaning} ({message})"),
+        None => message,
     }
 }
 
@@ -363,6 +379,13 @@ fn straight_pixel(pixel: [u8; 4]) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_users_cannot_understand_is_explained() {
+        let found = explained("Reading a.dcm: Attribute TotalPixelMatrixFocalPlanes value 2 != 1".to_owned());
+        assert!(found.contains("several focal planes") && found.ends_with("value 2 != 1)"), "{found}");
+        assert_eq!(explained("it is damaged".to_owned()), "it is damaged");
+    }
 
     #[test]
     fn premultiplied_words_become_straight_bytes() {

@@ -107,6 +107,9 @@ fn kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"\xac\xed\0\x05", "a file of QuPath's data", "open the slide that belongs to it"),
     ];
     let known = table.iter().find(|(magic, ..)| head.starts_with(magic));
+    if head.get(128..132) == Some(b"DICM") {
+        return Some(("a DICOM file other than a slide, such as annotations", "open the files of the slide"));
+    }
     known.map(|(_, kind, remedy)| (*kind, *remedy)).or_else(|| match brand()? {
         b"avif" | b"avis" => Some(("an AVIF image", SAVE)),
         b"heic" | b"heix" | b"hevc" | b"mif1" | b"msf1" => Some(("a HEIC image", SAVE)),

@@ -8,7 +8,7 @@ use histokin_core::query::{FILE_COLUMNS, PATIENT_COLUMNS, SLIDE_COLUMNS};
 use histokin_core::table::{Row, Table, TableError};
 
 /// Reads a [`Table`] of tiles or regions in level-0 pixels. Columns may be in any order; other columns are
-/// ignored. Every row becomes an area, and tiles covered by it take its class.
+/// ignored, unless they state that coordinates are not level-0 pixels. Every row becomes an area, and tiles covered by it take its class.
 ///
 /// # Errors
 /// [`LabelError`] with the line of the first invalid row; a table is never read in part.
@@ -37,6 +37,12 @@ struct Columns {
     label: usize,
     is_tumour: Option<usize>,
     patient: Option<usize>,
+    /// The level of the coordinates.
+    level: Option<usize>,
+    /// Level-0 pixels per unit of the coordinates.
+    downsample: Option<usize>,
+    /// The unit of the coordinates.
+    unit: Option<usize>,
 }
 
 impl Columns {
@@ -57,7 +63,27 @@ impl Columns {
             label: need(&["label", "class"])?,
             is_tumour: table.column(&["istumour", "istumor"])?,
             patient: table.column(&PATIENT_COLUMNS)?,
+            level: table.column(&["level", "patchlevel"])?,
+            downsample: table.column(&["downsample", "leveldownsample"])?,
+            unit: table.column(&["unit", "units"])?,
         })
+    }
+
+    /// # Errors
+    /// A message, when the row states that its coordinates are not level-0 pixels.
+    fn require_pixels(&self, row: &Row, table: &Table) -> Result<(), String> {
+        let stated =
+            |column: Option<usize>| column.map(|column| row.value(column)).filter(|text| !text.is_empty());
+        let is = |text: &str, expected: f64| table.number(text).is_none_or(|number| number == expected);
+        let wrong = match (stated(self.level), stated(self.downsample), stated(self.unit)) {
+            (Some(level), ..) if !is(level, 0.0) => format!("its level is {level}"),
+            (_, Some(downsample), _) if !is(downsample, 1.0) => format!("its downsample is {downsample}"),
+            (.., Some(unit)) if !["px", "pixel", "pixels"].contains(&unit.to_lowercase().as_str()) => {
+                format!("its unit is {unit}")
+            }
+            _ => return Ok(()),
+        };
+        Err(format!("{wrong}, but x, y, width and height have to be level-0 pixels; convert them"))
     }
 
     /// Adds the area in a row to `labels`.
@@ -67,6 +93,7 @@ impl Columns {
             let text = text(column);
             table.number(text).ok_or_else(|| format!("{text:?} is not a number"))
         };
+        self.require_pixels(row, table)?;
         let [x, y, width, height] = self.rect;
         let (width, height) = (number(width)?, number(height)?);
         if !(0.5..=4e9).contains(&width) || !(0.5..=4e9).contains(&height) {
@@ -78,9 +105,11 @@ impl Columns {
             width.round() as u32,
             height.round() as u32,
         );
-        let (slide, class) = (text(self.slide), text(self.label));
+        let (slide, class) = (text(self.slide), row.value(self.label));
         if slide.is_empty() || class.is_empty() {
-            return Err("the slide or the label is empty".to_owned());
+            return Err(
+                "the slide or the label is empty or missing (NA); leave out tiles without a label".to_owned()
+            );
         }
         let areas = &mut labels.slides.entry(slide.to_owned()).or_default().areas;
         areas.entry(class.to_owned()).or_default().push(Area::rectangle(&rect));
@@ -94,7 +123,9 @@ impl Columns {
                 labels.tumour_classes.push(class.to_owned());
             }
         }
-        if let Some(patient) = self.patient.map(text).filter(|patient| !patient.is_empty()) {
+        if let Some(patient) =
+            self.patient.map(|column| row.value(column)).filter(|patient| !patient.is_empty())
+        {
             let known = labels.patients.entry(slide.to_owned()).or_insert_with(|| patient.to_owned());
             if known != patient {
                 return Err(format!("slide {slide} is of patient {patient} here, but of {known} before"));
@@ -157,6 +188,28 @@ mod tests {
         assert!(message("slide,x,y,width,height,label,label\n").contains("several columns are named label"));
         assert!(message("PK\u{3}\u{4}").ends_with("save the sheet as CSV (UTF-8)"));
         assert!(message(header).contains("no rows"));
+    }
+
+    #[test]
+    fn other_coordinates_than_pixels_of_level_0_are_refused() {
+        for (column, wrong, right) in
+            [("level", "2", "0"), ("Downsample", "4", "1.0"), ("units", "µm", "px"), ("level", "1", "")]
+        {
+            let table =
+                |value: &str| read(format!("slide,x,y,width,height,label,{column}\na,0,0,9,9,t,{value}\n"));
+            let message = table(wrong).unwrap_err().to_string();
+            assert!(message.contains("line 2") && message.contains("level-0 pixels"), "{message}");
+            assert!(table(right).is_ok(), "{column} {right}");
+        }
+    }
+
+    #[test]
+    fn words_for_missing_values_are_no_classes_and_no_patients() {
+        let header = "slide,x,y,width,height,label,patient\n";
+        let wrong = read(format!("{header}a,0,0,9,9,NA,P1\n")).unwrap_err().to_string();
+        assert!(wrong.contains("line 2") && wrong.contains("NA"), "{wrong}");
+        let labels = read(format!("{header}a,0,0,9,9,t,NA\nb,0,0,9,9,t,NA\n")).unwrap();
+        assert!(labels.patients.is_empty(), "{:?}", labels.patients);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod archive_url;
 mod encoders;
 mod file;
 mod format;
+mod left_behind;
 mod listing;
 mod local_encoder;
 mod lock;
@@ -423,24 +424,6 @@ impl Project {
         Err(ProjectError::NoSuchSlide { name: name.to_owned(), known })
     }
 
-    /// Finds slides that stayed where they were when the project's folder was moved or copied without them: their stored paths
-    /// are relative to the folder.
-    fn find_left_behind(&mut self) {
-        let before = self.file.folder.as_deref().map(Path::new);
-        let Some(before) = before.filter(|folder| folder.is_absolute() && *folder != self.root) else {
-            return;
-        };
-        let find = |entry: &SlideEntry| {
-            let is_missing = entry.path().is_relative() && !self.slide_path(entry).exists();
-            let path = is_missing.then(|| joined(before, entry.path()))?;
-            path.exists().then(|| self.stored_path(&path))
-        };
-        let found: Vec<Option<PathBuf>> = self.file.slides.iter().map(find).collect();
-        for (entry, path) in self.file.slides.iter_mut().zip(found) {
-            path.into_iter().for_each(|path| entry.set_path(path));
-        }
-    }
-
     /// Returns the path as it is stored: relative to the project if the two share a parent folder other than
     /// the file system's root, so that a project still works when it is moved together with its slides.
     fn stored_path(&self, slide: &Path) -> PathBuf {
@@ -463,41 +446,4 @@ fn joined(folder: &Path, path: &Path) -> PathBuf {
 
 fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
     paths::canonical(path).map_err(|source| ProjectError::Io { path: path.to_owned(), source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slides_stay_found_when_the_folder_of_the_project_moves_without_them() {
-        let parent = tempfile::tempdir().unwrap();
-        let at = |path: &str| parent.path().canonicalize().unwrap().join(path);
-        fs::create_dir_all(at("slides")).unwrap();
-        fs::create_dir_all(at("elsewhere/deep")).unwrap();
-        fs::write(at("slides/a.svs"), "a").unwrap();
-        fs::write(at("slides/b.svs"), "b").unwrap();
-        let ids = ["0123456789abcdef", "123456789abcdef0"].map(|id| SlideId(id.to_owned()));
-        let mut project = Project::open_or_create(&at("project")).unwrap().claim().unwrap();
-        project.list_slide(&ids[0], &at("slides/a.svs"));
-        project.list_slide(&ids[1], &at("slides/b.svs"));
-        project.save().unwrap();
-        drop(project);
-        let path = |project: &Project, id: &SlideId| {
-            project.slide_path(project.slides().iter().find(|entry| entry.id == *id).unwrap())
-        };
-
-        fs::rename(at("project"), at("elsewhere/deep/project")).unwrap();
-        // A slide beside the project's new place is the one that is meant.
-        fs::create_dir_all(at("elsewhere/deep/slides")).unwrap();
-        fs::rename(at("slides/b.svs"), at("elsewhere/deep/slides/b.svs")).unwrap();
-        let moved = Project::open(&at("elsewhere/deep/project")).unwrap();
-        assert_eq!(path(&moved, &ids[0]), at("slides/a.svs"));
-        assert_eq!(path(&moved, &ids[1]), at("elsewhere/deep/slides/b.svs"));
-        // It is found from there as well, once that is saved.
-        moved.claim().unwrap().save().unwrap();
-        fs::remove_dir_all(at("elsewhere/deep/slides")).unwrap();
-        let again = Project::open(&at("elsewhere/deep/project")).unwrap();
-        assert_eq!(path(&again, &ids[0]), at("slides/a.svs"));
-    }
 }
