@@ -140,7 +140,7 @@ fn stated_downsample(set: &AnnotationSet) -> Option<String> {
         .members
         .iter()
         .find(|member| is_of_level(member))
-        .map(|(_, value)| format!("It states that its coordinates are of level {}", value.get()));
+        .map(|(_, value)| format!("It states level {}", value.get()));
     let downsample = || {
         members(set).filter(|(name, _)| DOWNSAMPLE.contains(&key(name).as_str())).find_map(|(_, value)| {
             let number = number(value).filter(|number| *number != 1.0)?;
@@ -148,7 +148,9 @@ fn stated_downsample(set: &AnnotationSet) -> Option<String> {
         })
     };
     let stated = level.or_else(downsample)?;
-    Some(format!("{stated}, but they are read as those of level 0: check where the annotations lie."))
+    Some(format!(
+        "{stated} for its coordinates, but they are read as those of level 0: check where the annotations lie."
+    ))
 }
 
 /// Names of other images than the slide.
@@ -268,7 +270,7 @@ mod tests {
             let told = notes(&collection(members, properties));
             assert!(told.contains("states the unit"), "{members} {properties}: {told}");
         }
-        assert!(notes(&collection(r#""level":2,"#, "")).contains("of level 2"));
+        assert!(notes(&collection(r#""level":2,"#, "")).contains("states level 2"));
         assert!(notes(&collection("", r#""downsample":16.0"#)).contains("downsample of 16"));
         for (members, properties) in [
             ("", ""),

@@ -21,7 +21,7 @@ use super::{
     Level, Reader, SlideError, SlideInfo, SlideSource, computed, dicom, flat_image, identity, mirax,
     one_line, unread,
 };
-use crate::geometry::MicronsPerPixel;
+use crate::geometry::{LevelRect, MicronsPerPixel};
 use crate::untrusted;
 
 /// Opens the slide or plain image at `path`. `user_mpp` overrides the pixel size stated in the file.
@@ -189,7 +189,15 @@ fn open_tiff_slide(
     match TiffSource::open(&info.path, tiff, Some(&info), settings) {
         // OpenSlide takes images for levels without a look at them.
         Ok(source) if !is_turned && is_for_openslide && !shows_other_images(&info, source.info()) => {
-            Ok(through_openslide(slide, raw_tiles_allowed))
+            match raw_tiles::prove(&slide) {
+                Ok(levels) => Ok(Arc::new(RawTileSource::new(slide, levels))),
+                // It reads less than this program, such as no tables of JPEG without an end.
+                Err(_) if is_generic && is_unreadable(&slide) => Ok(Arc::new(source)),
+                Err(reason) => {
+                    tracing::debug!(path = %info.path.display(), reason, "read through OpenSlide");
+                    Ok(Arc::new(slide))
+                }
+            }
         }
         Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
         Err(refusal) if is_turned || has_own_layout || !is_readable => {
@@ -200,6 +208,12 @@ fn open_tiff_slide(
             Ok(through_openslide(slide, raw_tiles_allowed))
         }
     }
+}
+
+/// Whether OpenSlide cannot read the middle of a slide.
+fn is_unreadable(slide: &OpenSlideSource) -> bool {
+    let (x, y) = (i64::from(slide.info().width() / 2), i64::from(slide.info().height() / 2));
+    slide.read(&LevelRect { level: 0, x, y, width: 1, height: 1 }).is_err()
 }
 
 /// Whether a level by OpenSlide, of a slide `theirs`, is missing in `ours`, whose levels were compared by their pixels, or lies

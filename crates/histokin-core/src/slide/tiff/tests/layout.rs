@@ -194,6 +194,36 @@ fn an_image_whose_sub_ifds_are_damaged_is_shown() {
 }
 
 #[test]
+fn jpeg_tiles_whose_tables_have_no_end_are_read_although_openslide_cannot() {
+    let fine = made::picture(128, 96);
+    let (mut tables, mut chunks) = (Vec::new(), Vec::new());
+    for at in 0..12 {
+        let part = imageops::crop_imm(&fine, at % 4 * TILE, at / 4 * TILE, TILE, TILE).to_image();
+        let stream = jpeg(&part);
+        let (mut shared, mut own, mut rest) = (stream[..2].to_vec(), stream[..2].to_vec(), &stream[2..]);
+        // Segments before the scan: a marker, and a length that counts itself.
+        while rest[1] != 0xda {
+            let (segment, after) = rest.split_at(2 + usize::from(u16::from_be_bytes([rest[2], rest[3]])));
+            if matches!(segment[1], 0xdb | 0xc4) { &mut shared } else { &mut own }.extend_from_slice(segment);
+            rest = after;
+        }
+        own.extend_from_slice(rest);
+        tables = shared.into_iter().map(u64::from).collect();
+        chunks.push(own);
+    }
+    let page = |tables: &[u64]| {
+        let page = MadePage::new((128, 96), Some(TILE), chunks.clone()).of_samples(&[8, 8, 8], 6);
+        page.with(259, 3, &[7]).with(347, 7, tables)
+    };
+    let whole_tables = [&tables[..], &[0xff, 0xd9]].concat();
+    let expected = opened(&file_of(&[page(&whole_tables)], false, false));
+    assert_eq!(slide(&expected).info().reader, Reader::RawTiles);
+    let without_end = opened(&file_of(&[page(&tables)], false, false));
+    assert_eq!(slide(&without_end).info().reader, Reader::Tiff);
+    assert!(whole(slide(&without_end), 0) == whole(slide(&expected), 0));
+}
+
+#[test]
 fn a_damaged_image_of_16_bits_is_refused_and_not_shown_black() {
     let chunks = tiles(&picture(SIZE), |pixel| (u16::from(pixel[0]) << 2).to_le_bytes().to_vec());
     let cut = MadePage::new(SIZE, Some(TILE), chunks[1..].to_vec()).of_samples(&[16], 1);
