@@ -255,6 +255,31 @@ fn labels_without_tumour_are_measured_by_their_classes() {
     assert!(refused.contains("no labelled tile of class"), "{refused}");
 }
 
+#[test]
+fn labels_that_lie_beside_a_slide_are_told() {
+    let study = Study::new();
+    let both = "slide,x,y,width,height,label\nalpha,50,50,520,1100,fat\nalpha,600,50,1000,1100,stroma\n\
+         beta,50,50,520,1100,fat\nbeta,600,50,1000,1100,stroma\n";
+    std::fs::create_dir(study.path("drawn")).unwrap();
+    study.write("drawn/labels.csv", &format!("{both}gamma,60000,50,520,1100,fat\n"));
+    let square = "[[60000,0],[60900,0],[60900,900],[60000,0]]";
+    study.write(
+        "drawn/beta.geojson",
+        &format!(
+            r#"{{"type":"Feature","geometry":{{"type":"Polygon","coordinates":[{square}]}},
+            "properties":{{"unit":"um","classification":{{"name":"fat"}}}}}}"#
+        ),
+    );
+    let notes = study.json(&["--labels", "drawn"])["notes"].to_string();
+    for part in [
+        "Labels of 1 slide, such as gamma, cover none of its tiles",
+        "beta.geojson: 1 of 1 annotation lie beyond the slide",
+        "beta.geojson: It states the unit “um”",
+    ] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+}
+
 /// Whether the report says that the class is not found better than at chance level.
 fn is_at_chance_level(found: &Value) -> bool {
     let notes = found["notes"].as_array().unwrap();

@@ -247,6 +247,7 @@ impl Sample {
         self.classes = labels.classes();
         self.tumour_classes.clone_from(&labels.tumour_classes);
         let rows = self.tiles.rows_by_slide();
+        let mut beside = Vec::new();
         for (slide, drawn) in of_slide {
             let own: &[u32] = rows.get(slide).map_or(&[], Vec::as_slice);
             let tiles: Vec<Level0Rect> = self.rects_of(slide, own)?;
@@ -257,6 +258,16 @@ impl Sample {
             }
             self.label_counts.labelled += counts.labelled;
             self.label_counts.conflicting += counts.conflicting;
+            if !drawn.areas.is_empty() && counts.labelled + counts.conflicting == 0 {
+                beside.push(self.slides[slide].name.as_str());
+            }
+        }
+        if let Some(first) = beside.first() {
+            self.notes.push(format!(
+                "Labels of {}, such as {first}, cover none of its tiles enough: they may be of another slide, or not in level-0 \
+                 pixels.",
+                counted(beside.len() as u64, "slide")
+            ));
         }
         let LabelCounts { labelled, conflicting, .. } = self.label_counts;
         self.label_counts.uncovered = self.tiles.len() - labelled - conflicting;

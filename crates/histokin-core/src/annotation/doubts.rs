@@ -66,8 +66,9 @@ const IMAGE: [&str; 9] =
 const CLASS: [&str; 5] = ["label", "class", "classname", "category", "phenotype"];
 
 impl AnnotationFile {
-    /// Adds a note for everything that speaks against the places of the annotations on a slide, or against their classes.
-    pub(super) fn note_doubts(&mut self, info: &SlideInfo) {
+    /// Returns a sentence for everything that speaks against the places of the annotations on a slide, on which they have been
+    /// [placed](Self::place_on), or against their classes.
+    pub fn doubts(&self, info: &SlideInfo) -> Vec<String> {
         let set = &self.set;
         let doubts = [
             beyond(set, info),
@@ -77,7 +78,7 @@ impl AnnotationFile {
             other_images(set, info),
             classes_elsewhere(set),
         ];
-        self.notes.extend(doubts.into_iter().flatten());
+        doubts.into_iter().flatten().collect()
     }
 }
 
@@ -239,7 +240,6 @@ fn listed(values: &[String]) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::*;
     use crate::annotation::read_bytes;
     use crate::slide::SlideSource;
     use crate::slide::test_slide::TestSlide;

@@ -117,7 +117,7 @@ impl AnnotationFile {
                 origin.x, origin.y
             ));
         }
-        self.note_doubts(info);
+        self.notes.extend(self.doubts(info));
     }
 
     /// Returns the edit that adds its annotations to a set. Annotations that are already in the set,

@@ -29,7 +29,7 @@ pub fn of_annotations(set: &AnnotationSet) -> SlideLabels {
 /// Reads the areas of each class from an annotation file of one slide: GeoJSON, or XML of ASAP or ImageScope,
 /// plain or compressed. Camelyon16's areas `_2` are cut out of the tumours that contain them. QuPath's
 /// coordinates start at the corner of the scanned region, which is taken from `info`. Also returns notes on
-/// objects that could not be read.
+/// objects that could not be read, and on what speaks against their places.
 ///
 /// # Errors
 /// [`LabelError::Annotations`] with the file, the line and the reason.
@@ -40,12 +40,13 @@ pub fn read_annotations(
     let mut file = annotation::read_file(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let is_whole = file.left_out.count == 0 && file.parts_left_out.count == 0 && !file.is_encoding_guessed;
-    let notes =
-        if is_whole { Vec::new() } else { file.notes.iter().map(|note| format!("{name}: {note}")).collect() };
+    let mut notes = if is_whole { Vec::new() } else { file.notes.clone() };
     if let Some(info) = info {
         file.place_on(info, None);
+        notes.extend(file.doubts(info));
     }
     file.cut_camelyon16_holes();
+    let notes = notes.iter().map(|note| format!("{name}: {note}")).collect();
     Ok((of_annotations(&file.set), notes))
 }
 

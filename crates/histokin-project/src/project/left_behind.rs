@@ -108,20 +108,22 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let root = parent.path().canonicalize().unwrap();
         let project = root.join("project");
-        let listed = Project::open_or_create(&project).unwrap().claim().unwrap();
-        listed.save().unwrap();
-        drop(listed);
         let slide = root.join("slides").join("M\u{fc}ller 1.svs");
         fs::create_dir_all(root.join("slides")).unwrap();
         fs::write(&slide, "a").unwrap();
+        let mut listed = Project::open_or_create(&project).unwrap().claim().unwrap();
+        listed.list_slide(&SlideId("0123456789abcdef".to_owned()), &slide);
+        listed.save().unwrap();
+        drop(listed);
         let text = fs::read_to_string(project.join("project.toml")).unwrap();
-        let of_another_system = text.lines().filter(|line| !line.starts_with("folder =")).collect::<Vec<_>>();
+        let written = "\"../slides/M\u{fc}ller 1.svs\"";
+        assert!(text.contains(written), "{text}");
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("folder =")).collect();
         for path in
             ["../Slides/M\u{fc}ller 1.SVS", "../slides/Mu\u{308}ller 1.svs", "..\\slides\\M\u{fc}ller 1.svs"]
         {
-            let entry = format!("[[slide]]\nid = \"0123456789abcdef\"\npath = '{path}'\n");
-            fs::write(project.join("project.toml"), format!("{}\n{entry}", of_another_system.join("\n")))
-                .unwrap();
+            let text = lines.join("\n").replace(written, &format!("'{path}'"));
+            fs::write(project.join("project.toml"), text).unwrap();
             let opened = Project::open(&project).unwrap();
             let found = opened.slide_path(&opened.slides()[0]);
             assert!(
