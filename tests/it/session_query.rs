@@ -489,7 +489,7 @@ fn a_list_of_slides_tells_whose_they_are() {
     // A table that is dropped on the window is one.
     let jobs = test.session.handle(SlideCommand::Open(vec!["list.CSV".into(), "slide.tif".into()]));
     assert!(
-        matches!(&jobs[..], [Job::Load(LoadJob::ReadPatients(list)), Job::Open(OpenJob::FindPaths(others))]
+        matches!(&jobs[..], [Job::Load(LoadJob::ReadPatients(list)), Job::Open(OpenJob::FindPaths { paths: others, .. })]
             if list.ends_with("list.CSV") && others.len() == 1)
     );
     test.session.handle(QueryCommand::SetPatients(Patients::Same));
