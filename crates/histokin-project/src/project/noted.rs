@@ -139,27 +139,35 @@ mod tests {
     use super::*;
     use histokin_core::slide::SlideId;
 
+    /// Makes a project; returns the folder of its notes.
+    fn folder_of_notes(root: &Path) -> PathBuf {
+        Project::open_or_create(root).unwrap();
+        let notes = root.join(FOLDER);
+        fs::create_dir_all(&notes).unwrap();
+        notes
+    }
+
+    /// The pixel sizes that the user has set for the slides of a project, as it is opened.
+    fn pixel_sizes(root: &Path) -> Vec<Option<MicronsPerPixel>> {
+        Project::open(root).unwrap().slides().iter().map(|entry| entry.user_mpp).collect()
+    }
+
     #[test]
     fn an_impossible_pixel_size_in_a_note_leaves_the_project_readable() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("project");
-        Project::open_or_create(&root).unwrap();
-        fs::create_dir_all(root.join(FOLDER)).unwrap();
+        let notes = folder_of_notes(&root);
         for (id, um) in [("00000000000000aa", "0.0"), ("00000000000000bb", "0.5")] {
             let text = format!("id = \"{id}\"\npath = \"/{id}.svs\"\nuser_mpp = {{ x = {um}, y = {um} }}\n");
-            fs::write(root.join(FOLDER).join(format!("{id}.toml")), text).unwrap();
+            fs::write(notes.join(format!("{id}.toml")), text).unwrap();
         }
-        let project = Project::open(&root).unwrap();
-        let sizes: Vec<_> = project.slides().iter().map(|entry| entry.user_mpp).collect();
-        assert_eq!(sizes, [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
+        assert_eq!(pixel_sizes(&root), [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
     }
 
     #[test]
     fn a_note_that_was_written_again_after_it_was_read_stays() {
         let folder = tempfile::tempdir().unwrap();
-        Project::open_or_create(folder.path()).unwrap();
-        let notes = folder.path().join(FOLDER);
-        fs::create_dir_all(&notes).unwrap();
+        let notes = folder_of_notes(folder.path());
         let note = |id: &str| notes.join(format!("{id}.toml"));
         let [first, second] = ["00000000000000aa", "00000000000000bb"];
         let text = |id: &str, more: &str| format!("id = \"{id}\"\npath = \"/{id}.svs\"\n{more}");
@@ -173,23 +181,17 @@ mod tests {
             assert!(!note(first).exists() && note(second).exists());
         }
         assert_eq!(fs::read_dir(&notes).unwrap().count(), 1);
-        let sizes: Vec<_> =
-            Project::open(folder.path()).unwrap().slides().iter().map(|entry| entry.user_mpp).collect();
-        assert_eq!(sizes, [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
+        assert_eq!(pixel_sizes(folder.path()), [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
         // What a crash left aside is read.
         fs::rename(note(second), note(second).with_extension(ASIDE)).unwrap();
-        let sizes: Vec<_> =
-            Project::open(folder.path()).unwrap().slides().iter().map(|entry| entry.user_mpp).collect();
-        assert_eq!(sizes, [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
+        assert_eq!(pixel_sizes(folder.path()), [None, Some(MicronsPerPixel::square(0.5).unwrap())]);
     }
 
     /// Files are named after IDs.
     #[test]
     fn a_note_with_an_impossible_id_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        Project::open_or_create(folder.path()).unwrap();
-        let notes = folder.path().join(FOLDER);
-        fs::create_dir_all(&notes).unwrap();
+        let notes = folder_of_notes(folder.path());
         fs::write(notes.join("a.toml"), "id = \"../elsewhere\"\npath = \"/a.svs\"\n").unwrap();
         let refused = Project::open(folder.path()).unwrap_err().to_string();
         assert!(refused.contains("a.toml") && refused.contains("is not a slide ID"), "{refused}");
