@@ -13,6 +13,7 @@ Everything else is included: OpenSlide, ONNX Runtime, libtorch for the CPU, the 
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -159,13 +160,28 @@ def gather_files(folder, has_context=True):
     for model in sorted((ROOT / "models").glob("*/model.toml")):
         if has_context or model.parent.name != "tissue-context":
             shutil.copytree(model.parent, folder / "models" / model.parent.name)
+    if not has_context:
+        # The guide compares the default with it.
+        (folder / "models/tissue-context").mkdir()
+        shutil.copy(ROOT / "models/tissue-context/card.md", folder / "models/tissue-context")
     for name in weights:
         shutil.copy(ROOT / f"models/weights/{name}.safetensors", folder / "models/weights")
     # F1 opens the guide from here, and the first start offers these slides.
     shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copytree(ROOT / "assets/slides", folder / "assets/slides")
-    shutil.copy(ROOT / "README.md", folder)
-    shutil.copy(ROOT / "CHANGELOG.md", folder)
+    for document in ("README.md", "CHANGELOG.md", "SECURITY.md"):
+        shutil.copy(ROOT / document, folder)
+    for document in folder.rglob("*.md"):
+        text = without_dead_links(document.read_text(encoding="utf-8"), document.parent)
+        document.write_text(text, encoding="utf-8")
+
+
+def without_dead_links(text, folder):
+    """Return a Markdown text in which links to files that `folder` lacks, such as those for contributors, are plain text."""
+    def kept(link):
+        target = link["target"].split("#")[0]
+        return link[0] if "://" in target or (folder / target).exists() else link["words"]
+    return re.sub(r"(?<!!)\[(?P<words>[^][]*)\]\((?P<target>[^()\s]+)\)", kept, text)
 
 
 def commit_time():

@@ -65,6 +65,21 @@ print(f"  on {device}: 5 of {answer['searched']} tiles found, the nearest at {ma
 PYTHON
 }
 
+# Checks that every link and image of the documents in the folder $1 leads to a file there.
+check_links() {
+    python3 - "$1" <<'PYTHON'
+import re
+import sys
+from pathlib import Path
+
+documents = list(Path(sys.argv[1]).rglob("*.md"))
+assert documents, "the package has no documents"
+for document in documents:
+    for target in re.findall(r"\]\(([^()\s#]+)[^()\s]*\)", document.read_text(encoding="utf-8")):
+        assert "://" in target or (document.parent / target).exists(), f"{document}: {target} is not in the package"
+PYTHON
+}
+
 # Tries the program $3, whose files lie in the folder $4, in the root $1; $2 is the package's name.
 try_out() {
     local root=$1 name=$2 program=$3 folder=$4 engine device message needed
@@ -89,6 +104,7 @@ try_out() {
         *DISPLAY*) ;;
         *) echo "$message" >&2; exit 1 ;;
     esac
+    check_links "$root$folder"
     for needed in histokin.txt crates.txt openslide onnxruntime weights; do
         test -e "$root$folder/licences/$needed"
     done
