@@ -37,13 +37,16 @@ UNSEEN = re.compile(
     r'(?:tracing::\w+!|trace!|debug!|info!|warn!|expect|unreachable!|panic!|assert\w*!|include_\w+!|env!|concat!'
     r'|cfg|serde|strum|reason|feature|target_\w+|path|rename|alias|with|json!|var|var_os|Regex::new)\s*[(=]?\s*[(]?[^;{}"]*$')
 ATTRIBUTE = re.compile(r'#!?\[(?!error|arg|command|clap|value)[^\]]*$')
+# A module that only tests have: in a file of its own, or in this file, where it comes last.
+TEST_MODULE = re.compile(r'\n#\[cfg\((?:any\(|all\()?test\b[^\n]*\n(?:#[^\n]*\n)*(?:pub(?:\([^)]*\))? )?mod (\w+)(;| \{)')
 SENTENCE = re.compile(r'[A-Za-z]{2,}')
 KEY = re.compile(r'^[a-z0-9_.:/\\#*%{}-]*$')
 
 
 def literals(source):
     """Yield line number and text of each literal that a user may read, and of the help texts of arguments."""
-    source = re.split(r'\n#\[cfg\((?:all\()?test', source)[0]
+    own = next((module for module in TEST_MODULE.finditer(source) if module[2] != ";"), None)
+    source = source[:own.start()] if own else source
     for token in TOKEN.finditer(source):
         text = token["text"]
         if text is None:
@@ -66,12 +69,24 @@ def help_texts(source):
         yield source.count("\n", 0, token.start()) + 1, " ".join(lines).replace("\\", r"\\")
 
 
+def files_of_tests(folder):
+    """Return the files of modules that only tests have, and the folders of their submodules."""
+    found = set()
+    for path in folder.rglob("*.rs"):
+        parent = path.parent if path.stem in ("mod", "lib", "main") else path.with_suffix("")
+        for module in TEST_MODULE.finditer(path.read_text(encoding="utf-8")):
+            if module[2] == ";":
+                found |= {parent / module[1], parent / f"{module[1]}.rs"}
+    return found
+
+
 def catalogue(area, folders):
     """Return the catalogue of an area: each text once, with all places where it stands."""
     places = {}
     for folder in folders:
+        of_tests = files_of_tests(ROOT / folder)
         for path in sorted((ROOT / folder).rglob("*.rs")):
-            if path.name == "tests.rs":
+            if of_tests & {path, *path.parents}:
                 continue
             source = path.read_text(encoding="utf-8")
             found = list(literals(source)) + (list(help_texts(source)) if area == "command-line" else [])
