@@ -70,10 +70,10 @@ pub struct EvaluateArgs {
     /// Number of bootstrap samples of patients or slides for each confidence interval.
     #[arg(long, value_name = "NUMBER", default_value_t = Resampling::default().draws, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     draws: u32,
-    /// Which tiles are excluded from the answers.
+    /// Which tiles are excluded from the matches.
     #[arg(long, value_parser = choice::<Exclude>(), default_value = "patient")]
     exclude: Exclude,
-    /// Which tiles can be answers: labelled tiles only, or all tiles, with unlabelled ones counted as wrong.
+    /// Which tiles can be matches: labelled tiles only, or all tiles, with unlabelled ones counted as wrong.
     #[arg(long, value_parser = choice::<PoolKind>(), default_value = "labelled")]
     pool: PoolKind,
     /// Maximum number of queries per class, drawn at random.

@@ -142,7 +142,7 @@ fn receive(stream: LocalStream, sender: &Sender<Offer>) -> io::Result<bool> {
         let mut path = Vec::new();
         list.read_until(0, &mut path)?;
         if path.pop() != Some(0) {
-            return Err(io::Error::other("the list of files is too long or breaks off"));
+            return Err(io::Error::other("the list of files is too long or incomplete"));
         }
         if path.is_empty() {
             break;

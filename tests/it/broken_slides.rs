@@ -107,7 +107,7 @@ fn truncations(corpus: &mut Corpus, name: &str, file: &[u8]) {
     places.sort_unstable();
     places.dedup();
     for place in places {
-        let expected = if place < 4 { Refused("neither OpenSlide nor the picture formats") } else { Handled };
+        let expected = if place < 4 { Refused("neither OpenSlide nor the image formats") } else { Handled };
         corpus.add(name, &file[..place], expected);
     }
 }
@@ -249,7 +249,7 @@ fn random_changes(corpus: &mut Corpus, name: &str, file: &[u8], structure: &[usi
 
 /// What is no slide at all, or lacks what it needs beside it.
 fn no_slides(corpus: &mut Corpus, tiffs: &[(&str, Vec<u8>)]) {
-    const UNKNOWN: Expected = Refused("neither OpenSlide nor the picture formats");
+    const UNKNOWN: Expected = Refused("neither OpenSlide nor the image formats");
     corpus.add("empty.svs", b"", Refused("the file is empty; copy it again"));
     corpus.add("zeros.svs", &[0; 4096], UNKNOWN);
     corpus.add("letter.svs", b"Dear colleague, here is the slide.", UNKNOWN);

@@ -115,7 +115,7 @@ fn a_folder_of_dicom_files_is_one_slide() {
 fn every_shared_format_opens_or_says_why_not() {
     let Some(folder) = shared_data("formats") else { return };
     let expected = [
-        ("broken.svs", Fails("neither OpenSlide nor the picture formats")),
+        ("broken.svs", Fails("neither OpenSlide nor the image formats")),
         ("cmu-1-small-region.svs", Opens(2220, 2967, 1, "aperio", Some(0.499))),
         ("highdicom_sm_image.dcm", Opens(50, 50, 1, "dicom", Some(0.499))),
         ("kidney-48-5.tif", Opens(1493, 901, 1, "image", None)),
@@ -159,7 +159,7 @@ fn what_is_no_slide_says_why_not() {
         ("missing.svs", Fails("there is no such file")),
         ("", Fails("it is a folder")),
         ("empty.svs", Fails("the file is empty")),
-        ("text.tif", Fails("neither OpenSlide nor the picture formats")),
+        ("text.tif", Fails("neither OpenSlide nor the image formats")),
         ("headless.png", Fails("its header is damaged")),
         ("half.png", OpensUnreadable),
         ("huge.png", OpensUnreadable),
@@ -379,7 +379,7 @@ fn a_slide_that_disappears_and_comes_back_is_read_again() {
     let before = slide.read(&region(0, 500, 500, 64, 64)).unwrap();
     std::fs::rename(&path, &away).unwrap();
     let message = slide.read(&region(0, 1500, 1500, 64, 64)).unwrap_err().to_string();
-    assert!(message.contains("not there any more"), "{message}");
+    assert!(message.contains("no longer there"), "{message}");
     std::fs::rename(&away, &path).unwrap();
     assert!(slide.read(&region(0, 500, 500, 64, 64)).unwrap() == before);
 }

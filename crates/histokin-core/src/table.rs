@@ -11,7 +11,7 @@ const MOST_BYTES: u64 = 1 << 30;
 /// First bytes of files that are often taken for tables, and what they are.
 const OTHER_KINDS: [(&[u8], &str); 4] = [
     (b"PK\x03\x04", "it is a workbook (.xlsx, .ods) or another archive; save the sheet as CSV (UTF-8)"),
-    (b"\xd0\xcf\x11\xe0", "it is a workbook of Excel (.xls); save the sheet as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "it is an Excel workbook (.xls); save the sheet as CSV (UTF-8)"),
     (b"PAR1", "it is a Parquet file; save it as CSV"),
     (b"\x1f\x8b", "it is compressed; unpack it first"),
 ];

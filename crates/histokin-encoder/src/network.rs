@@ -201,7 +201,7 @@ impl<N: Network> NetworkEncoder<N> {
         let expected = [tiles.len() as i64, self.spec.width as i64];
         if answer.size() != expected {
             return Err(TchError::Shape(format!(
-                "the network answered {:?}, not {expected:?}",
+                "the network returned {:?}, not {expected:?}",
                 answer.size()
             )));
         }

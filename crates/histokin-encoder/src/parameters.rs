@@ -39,7 +39,7 @@ impl Parameter {
                     bytes.as_chunks().0.iter().map(|number| bf16::from_le_bytes(*number)).collect();
                 halves.to_f32_vec()
             }
-            other => return Err(format!("numbers of type {other:?} are no parameters of a network")),
+            other => return Err(format!("numbers of type {other:?} are not parameters of a network")),
         };
         match values.len() == shape.iter().product::<usize>() {
             true => Ok(Self { shape: shape.to_vec(), values }),
@@ -93,7 +93,7 @@ impl Parameter {
     }
 
     fn matrix(&self) -> Result<[usize; 2], String> {
-        <[usize; 2]>::try_from(&self.shape[..]).map_err(|_| format!("{:?} is no matrix", self.shape))
+        <[usize; 2]>::try_from(&self.shape[..]).map_err(|_| format!("{:?} is not a matrix", self.shape))
     }
 }
 

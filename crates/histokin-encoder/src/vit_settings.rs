@@ -110,7 +110,7 @@ fn complete_from(
     let output =
         known.map(|known| known.output).or(published.output.filter(|_| architecture.projection.is_none()));
     architecture.output = output.unwrap_or(architecture.output);
-    settle("what is taken out", architecture.output.to_string(), output.is_some());
+    settle("output", architecture.output.to_string(), output.is_some());
     let statistics = published.statistics.or(known.map(|known| (known.mean, known.std)));
     let (input_mean, input_std) =
         statistics.unwrap_or_else(|| BackboneKind::Vit(architecture).input_statistics());

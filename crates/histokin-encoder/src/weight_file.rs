@@ -195,7 +195,7 @@ fn other_kind(start: &[u8]) -> Option<&'static str> {
     const KINDS: [(&[u8], &str); 8] = [
         (
             b"version https://",
-            "it is a pointer of Git LFS and not the weights themselves; fetch those with `git lfs pull`, or download the file",
+            "it is a Git LFS pointer and not the weights themselves; fetch those with `git lfs pull`, or download the file",
         ),
         (
             b"<!doctype html",
@@ -209,8 +209,8 @@ fn other_kind(start: &[u8]) -> Option<&'static str> {
             b"\x89hdf\r\n",
             "it is HDF5, as Keras saves networks; save its parameters with PyTorch or safetensors",
         ),
-        (b"gguf", "it is GGUF, a format of language models"),
-        (b"\x93numpy", "it is an array of NumPy; save the network's parameters with PyTorch or safetensors"),
+        (b"gguf", "it is GGUF, a format for language models"),
+        (b"\x93numpy", "it is a NumPy array; save the network's parameters with PyTorch or safetensors"),
         (b"\x1f\x8b", "it is compressed; unpack it first"),
         (b"\x28\xb5\x2f\xfd", "it is compressed; unpack it first"),
     ];

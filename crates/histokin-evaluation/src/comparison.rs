@@ -129,7 +129,7 @@ pub enum ComparisonError {
     },
     /// The target class occurs on one slide or patient only, and so does every other class.
     #[error(
-        "tiles of class {class:?} are from one {group} only, so no other {group} has a correct answer; label a \
+        "tiles of class {class:?} are from one {group} only, so no other {group} has a correct match; label a \
          second {group}, or leave the labels out to measure ADDR alone"
     )]
     OneGroup {

@@ -25,7 +25,7 @@ pub struct HeadlineRow {
     pub class: Option<Class>,
     /// Number of queries.
     pub queries: usize,
-    /// Precision that random answers would have.
+    /// Precision that random matches would have.
     pub chance_level: f64,
     /// P@5 of each encoder, in the order of the comparison; `None` if not measured.
     pub precision: Vec<Option<Figure>>,
@@ -80,7 +80,7 @@ impl Headline {
         };
         format!(
             "P@5: share of the five nearest tiles that are of the query's class, from other {other}. Chance level: \
-             the precision that random answers would have. In brackets: 95 % intervals from resampling patients. \
+             the precision that random matches would have. In brackets: 95 % intervals from resampling patients. \
              In the mean every class has the same weight. The best value of each row is bold."
         )
     }

@@ -32,7 +32,7 @@ pub struct JudgedReadout {
 pub struct Judgement {
     /// P@5, mean of classes, with its interval from resampling patients.
     pub precision: Figure,
-    /// The precision that random answers would have.
+    /// The precision that random matches would have.
     pub chance_level: f64,
     /// Number of queries.
     pub queries: usize,

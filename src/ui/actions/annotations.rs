@@ -176,7 +176,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::Export),
         ICON_UPLOAD,
         "Export annotations…",
-        "Export all annotations of this slide for QuPath (.geojson) or ASAP (.xml), or the numbers of detections (.csv)",
+        "Export all annotations of this slide for QuPath (.geojson) or ASAP (.xml), or the counts of detections (.csv)",
         [ctrl_shift(Key::X)]
     ),
     entry!(

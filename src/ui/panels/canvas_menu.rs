@@ -90,8 +90,8 @@ fn tissue_ui(
         let different = (icons::ICON_DO_NOT_DISTURB_ON, "Add as negative example", click(Modifiers::COMMAND));
         for (is_positive, (icon, name, shortcut)) in [(true, same), (false, different)] {
             let hint = match is_positive {
-                true => "Search for tissue like this one, too",
-                false => "Search for tissue unlike this one",
+                true => "Also search for tissue like this",
+                false => "Search for tissue unlike this",
             };
             if item_ui(ui, icon, name, shortcut, hint) {
                 let slide = slide.clone();

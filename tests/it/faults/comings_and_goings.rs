@@ -64,7 +64,7 @@ fn another_slide_under_the_same_name_is_never_shown_for_the_one_that_was_opened(
 
     // Gone, it says so when it is looked for; what is open may still be read.
     fs::remove_file(&path).unwrap();
-    is_unavailable(slide.check().map(|()| RgbaImage::new(0, 0)), "not there any more");
+    is_unavailable(slide.check().map(|()| RgbaImage::new(0, 0)), "no longer there");
 
     // Back again, copied anew, it is read as before.
     write_later(&path, &mine);

@@ -192,7 +192,7 @@ fn classes_elsewhere(set: &AnnotationSet) -> Option<String> {
     }
     let name = found?;
     Some(format!(
-        "No annotation has a class, which QuPath keeps in “classification”; their “{name}” ({}) is kept, but is no class.",
+        "No annotation has a class, which QuPath keeps in “classification”; their “{name}” ({}) is kept, but is not a class.",
         listed(&values)
     ))
 }

@@ -457,7 +457,7 @@ fn other_kind(text: &str) -> &'static str {
     let kinds = [
         (
             "version https://git-lfs",
-            "a pointer of Git LFS in the file's place: fetch the file with “git lfs pull”",
+            "a Git LFS pointer in the file's place: fetch the file with “git lfs pull”",
         ),
         ("SQLite format 3", "an SQLite database, as TIAToolbox and SlideRunner write it"),
         ("PAR1", "a Parquet table"),

@@ -62,14 +62,14 @@ fn kind_of(root: Node<'_, '_>) -> Option<String> {
     let has = |name: &str| root.descendants().take(10_000).any(|node| node.has_tag_name(name));
     let kind = match root.tag_name().name() {
         "annotations" if has("ndpviewstate") => {
-            "a file of Hamamatsu's NDP.view (NDPA; QuPath and ASAP can read and save it)"
+            "a Hamamatsu NDP.view file (NDPA; QuPath and ASAP can read and save it)"
         }
-        "annotations" if has("meta") || has("image") => "an export of CVAT",
+        "annotations" if has("meta") || has("image") => "a CVAT export",
         "annotation" if has("object") || has("filename") => "Pascal VOC",
         "OME" => "OME-XML",
         "svg" => "SVG",
         "kml" => "KML",
-        "PathologyAnnotations" | "DataObject" => "an export of Philips IntelliSite",
+        "PathologyAnnotations" | "DataObject" => "a Philips IntelliSite export",
         _ => return None,
     };
     Some(kind.to_owned())

@@ -51,7 +51,7 @@ pub(super) fn open(
             return Err(SlideError::Unsupported {
                 path: path.to_owned(),
                 reason: unread::named(path).unwrap_or_else(|| {
-                    "neither OpenSlide nor the picture formats recognise its content".to_owned()
+                    "neither OpenSlide nor the image formats recognise its content".to_owned()
                 }),
             });
         }
@@ -68,7 +68,7 @@ pub(super) fn open(
         && let Some(reason) = &obstacle
     {
         return Err(failed(format!(
-            "this plain picture of {width} × {height} px is too large, because {reason}; convert it to a \
+            "this plain image of {width} × {height} px is too large, because {reason}; convert it to a \
              pyramidal tiled TIFF, for example with “vips tiffsave IN OUT.tif --tile --pyramid --compression \
              jpeg --bigtiff”"
         )));
@@ -115,7 +115,7 @@ impl SlideSource for FlatImage {
             |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
         let mut canvas = transparent(region).map_err(failed)?;
         if region.level > 0 {
-            return Err(failed("a plain picture has only one level".to_owned()));
+            return Err(failed("a plain image has only one level".to_owned()));
         }
         let pixels = self.decoded.get(WHOLE, failed, || decode(&self.info.path).map_err(failed))?;
         if pixels.dimensions() != (self.info.width(), self.info.height()) {

@@ -131,7 +131,7 @@ impl PartialDecoder {
                     length > 0 && u64::from(start) + u64::from(length) <= u64::from(whole)
                 };
                 if !is_within(x, width, header.width) || !is_within(y, height, header.height) {
-                    return Err("the part is outside the picture".into());
+                    return Err("the part is outside the image".into());
                 }
                 // The sides of a JPEG have 16 bits.
                 let [x, y, w, h] = [x, y, width, height].map(|side| side as i32);

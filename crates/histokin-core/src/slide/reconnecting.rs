@@ -183,7 +183,7 @@ impl SlideSource for ReconnectingSource {
         match Stamp::at(&self.info.path) {
             Ok(file) => self.recognise(self.stamps(file)).map(|_| ()),
             Err(error) => Err(self.unavailable(format!(
-                "the file is not there any more, or its drive is disconnected ({error}). It is read again \
+                "the file is no longer there, or its drive is disconnected ({error}). It is read again \
                  automatically when it is back"
             ))),
         }

@@ -32,9 +32,9 @@ pub(super) fn folder(path: &Path) -> String {
 pub fn folder_kind(path: &Path) -> Option<&'static str> {
     let has = |name: &str| path.join(name).exists();
     if has(".zattrs") || has(".zgroup") || has(".zarray") || has("zarr.json") {
-        return Some("an image in the format Zarr (OME-Zarr, NGFF)");
+        return Some("a Zarr image (OME-Zarr, NGFF)");
     }
-    has("ImageProperties.xml").then_some("an image in tiles of Zoomify")
+    has("ImageProperties.xml").then_some("a Zoomify image")
 }
 
 /// Returns why a file is not the slide itself, with a remedy: Olympus's `.vsi` is a TIFF with the overview and the label, and
@@ -91,7 +91,7 @@ fn kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"\x76\x2f\x31\x01", "an OpenEXR image", SAVE),
         (b"%PDF", "a PDF document", "export its image as PNG or TIFF"),
         (b"\x89HDF", "an HDF5 file", "import features with “histokin import”"),
-        (b"\x93NUMPY", "an array of NumPy", "save it as a TIFF, for example with tifffile"),
+        (b"\x93NUMPY", "a NumPy array", "save it as a TIFF, for example with tifffile"),
         (b"PK\x03\x04", "a ZIP archive", "unpack it first"),
         (b"\x1f\x8b", "a compressed file (gzip)", "unpack it first"),
         (b"BZh", "a compressed file (bzip2)", "unpack it first"),
@@ -104,7 +104,7 @@ fn kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"OLYMPUSRAWFORMAT", "an Olympus image (OIR)", EXPORT),
         (b"\xda\xce\xbe\x0a", "a Nikon image (ND2)", EXPORT),
         (b"SQLite format 3", "an SQLite database", "open the slide itself"),
-        (b"\xac\xed\0\x05", "a file of QuPath's data", "open the slide that belongs to it"),
+        (b"\xac\xed\0\x05", "a QuPath data file", "open the slide that belongs to it"),
     ];
     let known = table.iter().find(|(magic, ..)| head.starts_with(magic));
     if head.get(128..132) == Some(b"DICM") {
@@ -128,7 +128,7 @@ fn text_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let table = [
         (
             "version https://git-lfs",
-            "a pointer of Git LFS in the slide's place",
+            "a Git LFS pointer in the slide's place",
             "fetch the slide with “git lfs pull”",
         ),
         ("<!doctype html", "a web page in the slide's place", COPY_AGAIN),
@@ -145,7 +145,7 @@ fn text_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
     }
     let contained = [
         ("dpufsimport", "a Philips iSyntax slide", EXPORT),
-        ("schemas.microsoft.com/deepzoom", "the description of an image in tiles of Deep Zoom", EXPORT),
+        ("schemas.microsoft.com/deepzoom", "the description of a Deep Zoom image", EXPORT),
         ("<svg", "an SVG drawing", SAVE),
     ];
     let is_xml = text.starts_with('<');
@@ -167,7 +167,7 @@ fn kind_by_ending(ending: &str) -> Option<(&'static str, &'static str)> {
         "zvi" => ("a Zeiss ZVI image", EXPORT),
         "oib" | "oif" | "oir" => ("an Olympus image", EXPORT),
         "qpproj" => ("a QuPath project", "open its slides"),
-        "mha" | "mhd" | "nrrd" | "nhdr" | "nii" => ("a volume of radiology", SAVE),
+        "mha" | "mhd" | "nrrd" | "nhdr" | "nii" => ("a radiology volume", SAVE),
         _ => return None,
     })
 }

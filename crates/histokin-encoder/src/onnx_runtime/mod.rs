@@ -132,7 +132,7 @@ impl OnnxEncoder {
         let expected = [tiles.len() as i64, self.model.spec.width as i64];
         match shape[..] == expected {
             true => Ok(values.to_vec()),
-            false => Err(format!("the network answered {shape:?}, not {expected:?}")),
+            false => Err(format!("the network returned {shape:?}, not {expected:?}")),
         }
     }
 }

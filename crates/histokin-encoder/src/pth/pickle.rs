@@ -446,7 +446,7 @@ impl<'a> Machine<'a> {
         {
             return Ok(StorageRef { dtype: *dtype, key: key.clone() });
         }
-        Err("its pickle refers to something that is no storage of numbers".into())
+        Err("its pickle refers to something that is not a storage of numbers".into())
     }
 
     /// Pushes the object that a Python name refers to, and records the name if it is unsupported.

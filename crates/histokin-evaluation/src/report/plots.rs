@@ -87,7 +87,7 @@ fn legend(drawing: &mut Drawing, entries: &[(Style, &str)]) {
 pub fn precision(comparison: &Comparison) -> Option<Drawing> {
     let axes = Axes { x_end: ANSWERS as f64, y_end: 1.0 };
     let mut drawing = Drawing::new(WIDTH, HEIGHT);
-    axes.draw(&mut drawing, "number of answers", "share of the query's class", true);
+    axes.draw(&mut drawing, "number of matches", "share of the query's class", true);
     let mut base = None;
     let mut names = Vec::new();
     for (index, one) in comparison.encoders.iter().enumerate() {
@@ -104,7 +104,7 @@ pub fn precision(comparison: &Comparison) -> Option<Drawing> {
     drawing.line(Style::Base, [axes.at(0.0, base), axes.at(axes.x_end, base)]);
     names.push((Style::BaseSwatch, "chance level"));
     legend(&mut drawing, &names);
-    Some(drawing.labelled("Precision over the number of answers"))
+    Some(drawing.labelled("Precision over the number of matches"))
 }
 
 /// Draws the precision of the matches without a judgement over the number of judgements, one line per encoder; `None`

@@ -54,7 +54,7 @@ pub fn read_features(path: &Path) -> Result<TileFeatures, InterchangeError> {
     untrusted::open(path).and_then(|file| file.take(LARGEST_START).read_to_end(&mut start)).map_err(io)?;
     if start.starts_with(b"version https://git-lfs") {
         return Err(wrong(
-            "it is a pointer of Git LFS and not the file itself; fetch that with `git lfs pull`".into(),
+            "it is a Git LFS pointer and not the file itself; fetch that with `git lfs pull`".into(),
         ));
     }
     let is_hdf5 = HDF5_STARTS.iter().any(|at| start.get(*at..).is_some_and(|rest| rest.starts_with(HDF5)));

@@ -80,7 +80,7 @@ impl Project {
             } else {
                 if !is_there && known.path() != path {
                     notes.push(format!(
-                        "{}: treated as the slide that was listed as {}, which is not there any more",
+                        "{}: treated as the slide that was listed as {}, which is no longer there",
                         info.path.display(),
                         listed_at.display()
                     ));

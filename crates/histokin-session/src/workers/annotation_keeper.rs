@@ -239,7 +239,7 @@ pub fn run(queue: &AnnotationQueue, channel: &EventChannel) {
     let mut disk = Disk::default();
     while let Some(work) = queue.take((!disk.long.is_empty()).then_some(REST)) {
         if work.is_empty()
-            && let Err(crash) = crash::catch("Tidying up annotations", || disk.fold(queue))
+            && let Err(crash) = crash::catch("Compacting annotations", || disk.fold(queue))
         {
             // The journals hold everything.
             tracing::error!("{}", crash.report);

@@ -48,7 +48,7 @@ pub fn channels_ui(
     ui.horizontal(|ui| {
         let is_automatic = channels.iter().eq(known.iter().map(|channel| &channel.automatic));
         let reset = ui.add_enabled(!is_automatic, Button::new("Reset channels"));
-        if reset.on_hover_text("Names, colours, windows and choice of the file").clicked() {
+        if reset.on_hover_text("The file's names, colours, windows and choice of channels").clicked() {
             channels = known.iter().map(|channel| channel.automatic.clone()).collect();
         }
         let are_all = channels.iter().all(|channel| channel.visible);

@@ -220,7 +220,7 @@ pub fn docked_training_ui(
 ) -> bool {
     let mut open = true;
     header_ui(ui, palette, "Training", |ui| {
-        let hint = "Close this panel; a training that runs goes on";
+        let hint = "Close this panel; a run in progress continues";
         if icon_button(ui, icons::ICON_CLOSE, "close training", hint, palette.weak).clicked() {
             open = false;
         }

@@ -368,7 +368,7 @@ fn start_ui(
     let obstacle = match check_available().and_then(|()| panel.config.check()) {
         Err(error) => Some(error.to_string()),
         Ok(()) if slides.is_empty() => Some("Choose at least one slide to train on.".to_owned()),
-        Ok(()) if session.training().running().active => Some("A training is already running.".to_owned()),
+        Ok(()) if session.training().running().active => Some("Training is already running.".to_owned()),
         Ok(()) => None,
     };
     ui.horizontal(|ui| {

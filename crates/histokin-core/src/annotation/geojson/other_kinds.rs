@@ -25,7 +25,7 @@ fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
     let has = |keys: &[&str]| keys.iter().all(|key| members.get(key).is_some());
     if has(&["pixel_classifier_type"]) || has(&["object_classifier_type"]) {
         return Some(
-            "a classifier of QuPath; export the annotations that it makes from QuPath as GeoJSON instead",
+            "a QuPath classifier; export the annotations that it makes from QuPath as GeoJSON instead",
         );
     }
     if has(&["geometry"]) || has(&["coordinates"]) || has(&["features"]) || has(&["geometries"]) {
@@ -37,26 +37,26 @@ fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
         (&["image_id", "category_id"], "a list of COCO results"),
         (&["shapes", "imagePath"], "a labelme file"),
         (&["shapes", "imageData"], "a labelme file"),
-        (&["_via_settings"], "a project of the VGG Image Annotator"),
-        (&["_via_img_metadata"], "a project of the VGG Image Annotator"),
-        (&["annotation", "_modelType"], "an annotation of the Digital Slide Archive"),
-        (&["elements"], "an annotation of the Digital Slide Archive"),
+        (&["_via_settings"], "a VGG Image Annotator project"),
+        (&["_via_img_metadata"], "a VGG Image Annotator project"),
+        (&["annotation", "_modelType"], "a Digital Slide Archive annotation"),
+        (&["elements"], "a Digital Slide Archive annotation"),
         (&["arcs", "objects"], "TopoJSON"),
-        (&["mag", "nuc"], "an output of HoVer-Net"),
-        (&["nuc"], "an output of HoVer-Net"),
-        (&["data", "annotations"], "an export of Label Studio"),
-        (&["cells", "type_map"], "an output of CellViT"),
-        (&["cells", "wsi_metadata"], "an output of CellViT"),
-        (&["collection", "totalPages"], "an answer of Cytomine"),
-        (&["location", "class"], "an annotation of Cytomine"),
+        (&["mag", "nuc"], "HoVer-Net output"),
+        (&["nuc"], "HoVer-Net output"),
+        (&["data", "annotations"], "a Label Studio export"),
+        (&["cells", "type_map"], "CellViT output"),
+        (&["cells", "wsi_metadata"], "CellViT output"),
+        (&["collection", "totalPages"], "a Cytomine response"),
+        (&["location", "class"], "a Cytomine annotation"),
         (&["pathClasses"], "QuPath's list of classes"),
-        (&["Labeled Data"], "an export of Labelbox"),
-        (&["data_row", "projects"], "an export of Labelbox"),
-        (&["markerFiles"], "a project of TissUUmaps"),
-        (&["AnnotationID", "Geometry"], "a list of annotations of PMA.core"),
+        (&["Labeled Data"], "a Labelbox export"),
+        (&["data_row", "projects"], "a Labelbox export"),
+        (&["markerFiles"], "a TissUUmaps project"),
+        (&["AnnotationID", "Geometry"], "a list of PMA.core annotations"),
         (&["type", "points"], "a list of shapes as Slide Score writes it"),
-        (&["contour", "centroid"], "an output of HoVer-Net or TIAToolbox"),
-        (&["shapes"], "a list of ROIs of OMERO"),
+        (&["contour", "centroid"], "HoVer-Net or TIAToolbox output"),
+        (&["shapes"], "a list of OMERO ROIs"),
     ];
     if let Some((_, kind)) = kinds.iter().find(|(keys, _)| has(keys)) {
         return Some(kind);
@@ -64,23 +64,23 @@ fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
     let inner: Option<Members<'_>> =
         members.0.first().and_then(|(_, value)| serde_json::from_str(value.get()).ok());
     if has(&["annotation"]) && inner.as_ref().is_some_and(|inner| inner.get("elements").is_some()) {
-        return Some("an annotation of the Digital Slide Archive");
+        return Some("a Digital Slide Archive annotation");
     }
     if in_list {
         return None;
     }
     if has(&["objects", "size"]) {
-        return Some("an annotation of Supervisely");
+        return Some("a Supervisely annotation");
     }
     if has(&["createTimestamp", "images"]) || has(&["version", "images"]) {
         return Some("a QuPath project; export the annotations from QuPath as GeoJSON instead");
     }
     match inner {
         Some(inner) if inner.get("filename").is_some() && inner.get("regions").is_some() => {
-            Some("an export of the VGG Image Annotator")
+            Some("a VGG Image Annotator export")
         }
         Some(inner) if inner.get("contour").is_some() && inner.get("centroid").is_some() => {
-            Some("an output of HoVer-Net or TIAToolbox")
+            Some("HoVer-Net or TIAToolbox output")
         }
         _ => None,
     }

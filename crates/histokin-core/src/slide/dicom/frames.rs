@@ -41,7 +41,7 @@ impl Frames {
     /// A message, when it does not hold a level in plain JPEG tiles, or is damaged.
     pub fn of(header: &Header, mut source: impl Read + Seek, size: u64) -> Result<Self, String> {
         if header.syntax != JPEG_BASELINE {
-            return Err("its tiles are no baseline JPEGs".to_owned());
+            return Err("its tiles are not baseline JPEGs".to_owned());
         }
         if let Some(damage) = &header.damage {
             return Err(format!("its elements are damaged: {damage}"));

@@ -72,7 +72,7 @@ impl SlideSource for StripPicture {
             |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
         let mut canvas = transparent(region).map_err(failed)?;
         if region.level > 0 {
-            return Err(failed("a plain picture has only one level".to_owned()));
+            return Err(failed("a plain image has only one level".to_owned()));
         }
         if let Some(part) = clip(region, self.info.width(), self.info.height()) {
             let rows = self.rows(part.y as u32, part.height).map_err(failed)?;
@@ -138,7 +138,7 @@ impl SlideSource for StripCache {
         let failed =
             |reason: String| SlideError::Read { path: self.info().path.clone(), region: *region, reason };
         if region.level > 0 {
-            return Err(failed("a plain picture has only one level".to_owned()));
+            return Err(failed("a plain image has only one level".to_owned()));
         }
         let mut canvas = transparent(region).map_err(failed)?;
         let (width, height) = (self.info().width(), self.info().height());

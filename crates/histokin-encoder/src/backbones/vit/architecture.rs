@@ -219,7 +219,7 @@ impl VitArchitecture {
             Some(&[width, 3, height, patch]) if height == patch => (width, patch),
             Some(shape) => {
                 return Err(format!(
-                    "the patch embedding is {shape:?}; expected [width, 3, patch, patch] for pictures of three colours"
+                    "the patch embedding is {shape:?}; expected [width, 3, patch, patch] for images of three colours"
                 ));
             }
             None => return Err("the patch embedding is missing".into()),

@@ -164,7 +164,7 @@ impl Content {
         sections.push(section("Retrieval of slides", classes::slide_retrieval(comparison)));
         sections.push(section("Further measures", classes::further(comparison)));
         if let Some(pictures) = pictures {
-            sections.push(section("Queries and answers", queries::galleries(sample, comparison, pictures)));
+            sections.push(section("Queries and matches", queries::galleries(sample, comparison, pictures)));
         }
         if let Some(map) = map {
             sections.push(section("Map", map_of(map, sample)));

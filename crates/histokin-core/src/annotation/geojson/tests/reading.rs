@@ -319,8 +319,8 @@ fn json_of_other_programs_is_refused_by_name() {
         (r#"[{"annotation":{"name":"a","elements":[]}}]"#, "Digital Slide Archive"),
         (r#"{"class":"be.cytomine.ontology.UserAnnotation","location":"POINT(1 2)"}"#, "Cytomine"),
         (r#"[{"type":"polygon","points":[{"x":1,"y":2}]}]"#, "Slide Score"),
-        (r#"{"pixel_classifier_type":"OpenCVPixelClassifier","metadata":{}}"#, "classifier of QuPath"),
-        (r#"{"object_classifier_type":"OpenCVMLClassifier","features":{}}"#, "classifier of QuPath"),
+        (r#"{"pixel_classifier_type":"OpenCVPixelClassifier","metadata":{}}"#, "QuPath classifier"),
+        (r#"{"object_classifier_type":"OpenCVMLClassifier","features":{}}"#, "QuPath classifier"),
         (r#"{"version":"0.5.1","images":[]}"#, "QuPath project"),
         (r#"[{"id":1,"shapes":[{"type":"Polygon"}]}]"#, "OMERO"),
     ] {
