@@ -34,8 +34,9 @@ TOKEN = re.compile(r'''
 
 # What precedes a literal that no user reads: the log, attributes other than error messages, and fixed keys.
 UNSEEN = re.compile(
-    r'(?:tracing::\w+!|trace!|debug!|info!|warn!|expect|unreachable!|panic!|assert\w*!|include_\w+!|env!|concat!'
-    r'|cfg|serde|strum|reason|feature|target_\w+|path|rename|alias|with|json!|var|var_os|Regex::new)\s*[(=]?\s*[(]?[^;{}"]*$')
+    r'(?:\b(?:tracing::\w+|trace|debug|info|warn|unreachable|panic|assert\w*|include_\w+|env|concat|json)!\s*[({]'
+    r'|\.expect\(|\b(?:var|var_os|Regex::new)\()[^;{}"]*$'
+    r'|\b(?:feature|target_\w+|path|rename|alias|with|reason)\s*=\s*$')
 ATTRIBUTE = re.compile(r'#!?\[(?!error|arg|command|clap|value)[^\]]*$')
 # A module that only tests have: in a file of its own, or in this file, where it comes last.
 TEST_MODULE = re.compile(r'\n#\[cfg\((?:any\(|all\()?test\b[^\n]*\n(?:#[^\n]*\n)*(?:pub(?:\([^)]*\))? )?mod (\w+)(;| \{)')
