@@ -1,4 +1,4 @@
-//! The documents: their links lead to files, and the guide's summary lists all of its pages.
+//! The documents: their links lead to files and headings, and the guide's summary lists all of its pages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,17 +19,39 @@ fn links(document: &Path) -> Vec<String> {
     text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
 }
 
+/// The names by which links lead to a document's headings, as on GitHub: lower case, hyphens for spaces, no punctuation.
+fn anchors(document: &Path) -> Vec<String> {
+    let text = fs::read_to_string(document).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let words = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    let kept = |sign: &char| sign.is_alphanumeric() || matches!(sign, ' ' | '-' | '_');
+    words
+        .map(|words| words.chars().filter(kept).map(|sign| if sign == ' ' { '-' } else { sign }).collect())
+        .collect()
+}
+
 #[test]
-fn links_lead_to_files() {
-    let folders = [root().to_owned(), root().join("docs"), root().join("docs/guide")];
+fn links_lead_to_files_and_headings() {
+    let models = fs::read_dir(root().join("models")).unwrap().map(|entry| entry.unwrap().path());
+    let folders: Vec<PathBuf> = ["", "docs", "docs/guide", "assets/slides", "scripts/encoder_experiments"]
+        .iter()
+        .map(|name| root().join(name))
+        .chain(models.filter(|path| path.is_dir()))
+        .collect();
+    let mut to_headings = 0;
     for document in folders.iter().flat_map(|folder| documents_in(folder)) {
-        for link in links(&document) {
-            let file = link.split('#').next().unwrap_or_default();
-            let is_elsewhere = link.starts_with("http");
-            let target = document.parent().unwrap().join(file);
-            assert!(is_elsewhere || target.exists(), "{}: {link}", document.display());
+        for link in links(&document).iter().filter(|link| !link.starts_with("http")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link}", document.display());
+            if !heading.is_empty() {
+                assert!(anchors(&target).contains(&heading.to_owned()), "{}: {link}", document.display());
+                to_headings += 1;
+            }
         }
     }
+    assert!(to_headings > 30, "{to_headings} links to headings were followed");
 }
 
 #[test]
