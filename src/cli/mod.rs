@@ -383,3 +383,42 @@ fn print_json(document: &serde_json::Value) -> anyhow::Result<()> {
     outln!("{}", serde_json::to_string_pretty(document)?);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The command, its subcommands and theirs, by their full names.
+    fn all_of(command: &clap::Command, before: &str, into: &mut Vec<(String, clap::Command)>) {
+        let name = format!("{before} {}", command.get_name()).trim().to_owned();
+        for subcommand in
+            command.get_subcommands().filter(|one| one.get_name() != "help" && !one.is_hide_set())
+        {
+            all_of(subcommand, &name, into);
+        }
+        into.push((name, command.clone()));
+    }
+
+    #[test]
+    fn every_option_says_what_it_does_in_the_same_style() {
+        let mut command = Cli::command();
+        command.build();
+        let mut commands = Vec::new();
+        all_of(&command, "", &mut commands);
+        let mut options = 0;
+        for (name, command) in &commands {
+            assert!(command.get_about().is_some(), "{name} has no description");
+            for arg in command.get_arguments() {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!help.is_empty() && !help.ends_with('.'), "{name} {arg}: {help:?}");
+                for value in
+                    arg.get_value_names().into_iter().flatten().filter(|_| arg.get_action().takes_values())
+                {
+                    assert!(!value.contains('_'), "{name} {arg}: {value} is the name of a field");
+                }
+                options += 1;
+            }
+        }
+        assert!(options > 200, "{options} options were looked at");
+    }
+}

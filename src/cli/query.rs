@@ -57,7 +57,7 @@ pub struct QueryArgs {
     #[command(flatten)]
     marks: MarkArgs,
     /// What matches are compared with when there are marks, negative or several examples.
-    #[arg(long, value_parser = choice::<RankBy>(), default_value = "direction")]
+    #[arg(long, value_name = "HOW", value_parser = choice::<RankBy>(), default_value = "direction")]
     rank_by: RankBy,
     /// Which of the best tiles to return: the best ones, or those that teach most when they are marked.
     #[arg(long, value_parser = choice::<Order>(), default_value = "best")]

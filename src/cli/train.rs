@@ -30,6 +30,11 @@ use crate::training::{
 const ABOUT_DEFAULTS: &str = "Settings that are not given are those of the preset or of the settings file; `histokin train \
     --print-config` lists them with their values.";
 
+/// Returns the explanation of a setting as the help of its option, which ends without a full stop as all others do.
+fn option_help(name: &str) -> &'static str {
+    help_of(name).trim_end_matches('.')
+}
+
 /// Options of `histokin train`.
 #[derive(Debug, Args)]
 #[command(after_help = ABOUT_DEFAULTS)]
@@ -81,67 +86,67 @@ pub struct TrainArgs {
 /// Individual settings; each corresponds to the field of the same name in the settings file.
 #[derive(Debug, Default, Args)]
 struct SettingsArgs {
-    #[arg(long, value_parser = choice::<Method>(), help = help_of("method"))]
+    #[arg(long, value_parser = choice::<Method>(), help = option_help("method"))]
     method: Option<Method>,
-    #[arg(long, value_parser = choice::<LossKind>(), help = help_of("loss"))]
+    #[arg(long, value_parser = choice::<LossKind>(), help = option_help("loss"))]
     loss: Option<LossKind>,
-    #[arg(long, value_parser = choice::<BackboneKind>(), help = help_of("backbone"))]
+    #[arg(long, value_parser = choice::<BackboneKind>(), help = option_help("backbone"))]
     backbone: Option<BackboneKind>,
-    #[arg(long, help = help_of("init"))]
+    #[arg(long, value_name = "ENCODER", help = option_help("init"))]
     init: Option<String>,
-    #[arg(long, value_parser = choice::<HeadKind>(), help = help_of("head"))]
+    #[arg(long, value_parser = choice::<HeadKind>(), help = option_help("head"))]
     head: Option<HeadKind>,
-    #[arg(long, help = help_of("width"))]
+    #[arg(long, value_name = "NUMBER", help = option_help("width"))]
     width: Option<usize>,
-    #[arg(long, help = help_of("depth"))]
+    #[arg(long, help = option_help("depth"))]
     depth: Option<Depth>,
-    #[arg(long, help = help_of("batch_statistics"))]
+    #[arg(long, value_name = "BOOLEAN", help = option_help("batch_statistics"))]
     batch_statistics: Option<bool>,
-    #[arg(long, help = help_of("tile_px"))]
+    #[arg(long, value_name = "PX", help = option_help("tile_px"))]
     tile_px: Option<u32>,
-    #[arg(long, help = help_of("mpp"))]
+    #[arg(long, value_name = "UM", help = option_help("mpp"))]
     mpp: Option<f64>,
-    #[arg(long, help = help_of("near_mm"))]
+    #[arg(long, value_name = "MM", help = option_help("near_mm"))]
     near_mm: Option<f64>,
-    #[arg(long, help = help_of("far_mm"))]
+    #[arg(long, value_name = "MM", help = option_help("far_mm"))]
     far_mm: Option<f64>,
-    #[arg(long, value_parser = choice::<SlidesWithoutFarPairs>(), help = help_of("without_far"))]
+    #[arg(long, value_parser = choice::<SlidesWithoutFarPairs>(), value_name = "USE", help = option_help("without_far"))]
     without_far: Option<SlidesWithoutFarPairs>,
-    #[arg(long, help = help_of("slides_per_batch"))]
+    #[arg(long, value_name = "SLIDES", help = option_help("slides_per_batch"))]
     slides_per_batch: Option<usize>,
-    #[arg(long, help = help_of("margin"))]
+    #[arg(long, value_name = "DISTANCE", help = option_help("margin"))]
     margin: Option<f64>,
-    #[arg(long, alias = "spread", help = help_of("anti_collapse"))]
+    #[arg(long, alias = "spread", value_name = "WEIGHT", help = option_help("anti_collapse"))]
     anti_collapse: Option<f64>,
-    #[arg(long, alias = "keep", help = help_of("anchor"))]
+    #[arg(long, alias = "keep", value_name = "WEIGHT", help = option_help("anchor"))]
     anchor: Option<f64>,
-    #[arg(long, help = help_of("temperature"))]
+    #[arg(long, value_name = "NUMBER", help = option_help("temperature"))]
     temperature: Option<f64>,
-    #[arg(long, help = help_of("steps"))]
+    #[arg(long, value_name = "STEPS", help = option_help("steps"))]
     steps: Option<u64>,
-    #[arg(long, help = help_of("batch"))]
+    #[arg(long, value_name = "NUMBER", help = option_help("batch"))]
     batch: Option<usize>,
-    #[arg(long, help = help_of("lr"))]
+    #[arg(long, value_name = "RATE", help = option_help("lr"))]
     lr: Option<f64>,
-    #[arg(long, help = help_of("seed"))]
+    #[arg(long, help = option_help("seed"))]
     seed: Option<u64>,
-    #[arg(long, help = help_of("validate_every"))]
+    #[arg(long, value_name = "STEPS", help = option_help("validate_every"))]
     validate_every: Option<u64>,
-    #[arg(long, help = help_of("validation_tiles"))]
+    #[arg(long, value_name = "TILES", help = option_help("validation_tiles"))]
     validation_tiles: Option<usize>,
-    #[arg(long, help = help_of("labels"))]
+    #[arg(long, value_name = "FILE or FOLDER", help = option_help("labels"))]
     labels: Option<String>,
-    #[arg(long, value_parser = choice::<JudgedBy>(), help = help_of("judged_by"))]
+    #[arg(long, value_parser = choice::<JudgedBy>(), value_name = "MEASURE", help = option_help("judged_by"))]
     judged_by: Option<JudgedBy>,
-    #[arg(long, alias = "patience", help = help_of("early_stopping"))]
+    #[arg(long, alias = "patience", value_name = "NUMBER", help = option_help("early_stopping"))]
     early_stopping: Option<usize>,
-    #[arg(long, help = help_of("checkpoint_every"))]
+    #[arg(long, value_name = "STEPS", help = option_help("checkpoint_every"))]
     checkpoint_every: Option<u64>,
-    #[arg(long, help = help_of("tile_cache_mb"))]
+    #[arg(long, value_name = "MB", help = option_help("tile_cache_mb"))]
     tile_cache_mb: Option<u64>,
-    #[arg(long, help = help_of("kept_views"))]
+    #[arg(long, value_name = "VIEWS", help = option_help("kept_views"))]
     kept_views: Option<usize>,
-    #[arg(long, help = help_of("kept_features_mb"))]
+    #[arg(long, value_name = "MB", help = option_help("kept_features_mb"))]
     kept_features_mb: Option<u64>,
 }
 

@@ -187,7 +187,7 @@ pub fn class_map(args: &ClassMapArgs) -> anyhow::Result<()> {
         outln!("{}", name(&project, &areas[0].slide));
         for (class, Areas { found, .. }) in areas.iter().enumerate().filter(|(_, one)| one.found.tiles > 0) {
             let label = concepts.get(class).map_or(NO_CONCEPT, |concept| &concept.name);
-            outln!("{:>10.2} mm² {:>8} tiles  {label}", found.mm2, found.tiles);
+            outln!("{:>10.2} mm² {:>14}  {label}", found.mm2, counted(found.tiles as u64, "tile"));
         }
     }
     if let Some(folder) = &args.to {

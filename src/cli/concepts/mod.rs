@@ -78,6 +78,7 @@ struct RenameArgs {
     /// Name of the concept.
     name: String,
     /// The new name; the current one, to change only the class.
+    #[arg(value_name = "NEW-NAME")]
     new_name: String,
     /// Annotation class of what it finds from now on [default: the class that it has].
     #[arg(long, value_name = "CLASS")]
