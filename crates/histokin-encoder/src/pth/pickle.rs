@@ -152,193 +152,210 @@ impl<'a> Machine<'a> {
     fn run(&mut self) -> Result<Id, String> {
         for _ in 0..MOST_INSTRUCTIONS {
             let code = self.take(1)?[0];
-            match code {
-                0x80 => _ = self.take(1)?, // PROTO
-                0x95 => _ = self.take(8)?, // FRAME
-                b'.' => return self.pop(), // STOP
-                b'(' => self.marks.push(self.stack.len()),
-                b'N' => self.push(Value::None)?,
-                0x88 => self.push(Value::Bool(true))?,
-                0x89 => self.push(Value::Bool(false))?,
-                b'J' => {
-                    let number = i32::from_le_bytes(self.chunk()?);
-                    self.push(Value::Int(number.into()))?;
-                }
-                b'K' => {
-                    let [number] = self.chunk()?;
-                    self.push(Value::Int(number.into()))?;
-                }
-                b'M' => {
-                    let number = u16::from_le_bytes(self.chunk()?);
-                    self.push(Value::Int(number.into()))?;
-                }
-                0x8a => {
-                    let [length] = self.chunk()?;
-                    let digits = self.take(length.into())?;
-                    self.push(long(digits))?;
-                }
-                0x8b => {
-                    let length = u32::from_le_bytes(self.chunk()?);
-                    let digits = self.take(length as usize)?;
-                    self.push(long(digits))?;
-                }
-                b'G' => {
-                    self.take(8)?;
-                    self.push(Value::Float)?;
-                }
-                b'X' => {
-                    let length = u32::from_le_bytes(self.chunk()?);
-                    self.text(length as usize)?;
-                }
-                0x8c => {
-                    let [length] = self.chunk()?;
-                    self.text(length.into())?;
-                }
-                0x8d => {
-                    let length = u64::from_le_bytes(self.chunk()?);
-                    self.text(usize::try_from(length).map_err(|_| EARLY)?)?;
-                }
-                // Python 2 writes text as bytes.
-                b'U' => {
-                    let [length] = self.chunk()?;
-                    self.text_or_bytes(length.into())?;
-                }
-                b'T' => {
-                    let length = u32::from_le_bytes(self.chunk()?);
-                    self.text_or_bytes(length as usize)?;
-                }
-                b'C' => {
-                    let [length] = self.chunk()?;
-                    self.take(length.into())?;
-                    self.push(Value::Bytes)?;
-                }
-                b'B' => {
-                    let length = u32::from_le_bytes(self.chunk()?);
-                    self.take(length as usize)?;
-                    self.push(Value::Bytes)?;
-                }
-                0x8e | 0x96 => {
-                    let length = u64::from_le_bytes(self.chunk()?);
-                    self.take(usize::try_from(length).map_err(|_| EARLY)?)?;
-                    self.push(Value::Bytes)?;
-                }
-                // EMPTY_SET, ADDITEMS and FROZENSET: sets hold no tensors.
-                0x8f => self.push(Value::Opaque)?,
-                0x90 => {
-                    self.pop_to_mark()?;
-                    self.top()?;
-                }
-                0x91 => {
-                    self.pop_to_mark()?;
-                    self.push(Value::Opaque)?;
-                }
-                b'0' => match self.marks.last() == Some(&self.stack.len()) {
-                    true => _ = self.marks.pop(),
-                    false => _ = self.pop()?,
-                },
-                b'1' => _ = self.pop_to_mark()?,
-                b'2' => {
-                    let top = self.top()?;
-                    self.stack.push(top);
-                }
-                b'd' => {
-                    let items = self.pop_to_mark()?;
-                    self.push(Value::Dict(Vec::new()))?;
-                    self.set_items(&items)?;
-                }
-                b'l' => {
-                    let items = self.pop_to_mark()?;
-                    self.push(Value::List(items))?;
-                }
-                b'}' => self.push(Value::Dict(Vec::new()))?,
-                b']' => self.push(Value::List(Vec::new()))?,
-                b')' => self.push(Value::Tuple(Vec::new()))?,
-                0x85..=0x87 => {
-                    let first = self.stack.len().checked_sub(usize::from(code - 0x84)).ok_or(EARLY)?;
-                    let items = self.stack.split_off(first);
-                    self.push(Value::Tuple(items))?;
-                }
-                b't' => {
-                    let items = self.pop_to_mark()?;
-                    self.push(Value::Tuple(items))?;
-                }
-                b'a' => {
-                    let item = self.pop()?;
-                    self.append(vec![item])?;
-                }
-                b'e' => {
-                    let items = self.pop_to_mark()?;
-                    self.append(items)?;
-                }
-                b's' => {
-                    let first = self.stack.len().checked_sub(2).ok_or(EARLY)?;
-                    let items = self.stack.split_off(first);
-                    self.set_items(&items)?;
-                }
-                b'u' => {
-                    let items = self.pop_to_mark()?;
-                    self.set_items(&items)?;
-                }
-                b'q' => {
-                    let [place] = self.chunk()?;
-                    self.remember(place.into())?;
-                }
-                b'r' => {
-                    let place = u32::from_le_bytes(self.chunk()?);
-                    self.remember(place)?;
-                }
-                0x94 => self.remember(self.memo.len() as u32)?,
-                b'h' => {
-                    let [place] = self.chunk()?;
-                    self.recall(place.into())?;
-                }
-                b'j' => {
-                    let place = u32::from_le_bytes(self.chunk()?);
-                    self.recall(place)?;
-                }
-                b'c' => {
-                    let (module, name) = (self.line()?, self.line()?);
-                    self.global(module, name)?;
-                }
-                0x93 => {
-                    let (name, module) = (self.pop()?, self.pop()?);
-                    let (Value::Text(module), Value::Text(name)) = (self.value(module), self.value(name))
-                    else {
-                        return Err(EARLY.to_owned());
-                    };
-                    if module.len() + name.len() > LONGEST_KEY {
-                        return Err("its pickle names an object at length".to_owned());
-                    }
-                    let (module, name) = (module.clone(), name.clone());
-                    self.global(&module, &name)?;
-                }
-                // NEWOBJ and NEWOBJ_EX
-                0x81 | 0x92 => {
-                    let parts = if code == 0x92 { 3 } else { 2 };
-                    for _ in 0..parts {
-                        self.pop()?;
-                    }
-                    self.push(Value::Opaque)?;
-                }
-                b'Q' => {
-                    let reference = self.pop()?;
-                    let storage = self.storage(reference)?;
-                    self.push(Value::Storage(storage))?;
-                }
-                b'R' => self.reduce()?,
-                // BUILD: attributes that PyTorch adds to ordered dictionaries; irrelevant for tensors.
-                b'b' => {
-                    self.pop()?;
-                    self.top()?;
-                }
-                other => {
-                    return Err(format!(
-                        "its pickle asks for more than plain tensors (instruction {other:#04x})"
-                    ));
-                }
+            // STOP
+            if code == b'.' {
+                return self.pop();
+            }
+            let is_known = self.arrange(code)?
+                || self.constant(code)?
+                || self.text_or_bytes_instruction(code)?
+                || self.collection(code)?
+                || self.memo_instruction(code)?
+                || self.object(code)?;
+            if !is_known {
+                return Err(format!("its pickle asks for more than plain tensors (instruction {code:#04x})"));
             }
         }
         Err("its pickle is longer than that of any network".to_owned())
+    }
+
+    /// Performs an instruction on the stack or on nothing; returns whether `code` is one.
+    fn arrange(&mut self, code: u8) -> Result<bool, String> {
+        match code {
+            0x80 => _ = self.take(1)?, // PROTO
+            0x95 => _ = self.take(8)?, // FRAME
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => match self.marks.last() == Some(&self.stack.len()) {
+                true => _ = self.marks.pop(),
+                false => _ = self.pop()?,
+            },
+            b'1' => _ = self.pop_to_mark()?,
+            b'2' => {
+                let top = self.top()?;
+                self.stack.push(top);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Performs an instruction that creates a number, a truth value or None; returns whether `code` is one.
+    fn constant(&mut self, code: u8) -> Result<bool, String> {
+        let value = match code {
+            b'N' => Value::None,
+            0x88 => Value::Bool(true),
+            0x89 => Value::Bool(false),
+            b'J' => Value::Int(i32::from_le_bytes(self.chunk()?).into()),
+            b'K' => Value::Int(u8::from_le_bytes(self.chunk()?).into()),
+            b'M' => Value::Int(u16::from_le_bytes(self.chunk()?).into()),
+            0x8a => {
+                let [length] = self.chunk()?;
+                long(self.take(length.into())?)
+            }
+            0x8b => {
+                let length = u32::from_le_bytes(self.chunk()?);
+                long(self.take(length as usize)?)
+            }
+            b'G' => {
+                self.take(8)?;
+                Value::Float
+            }
+            _ => return Ok(false),
+        };
+        self.push(value)?;
+        Ok(true)
+    }
+
+    /// Performs an instruction that creates text or bytes; returns whether `code` is one.
+    fn text_or_bytes_instruction(&mut self, code: u8) -> Result<bool, String> {
+        let length = match code {
+            0x8c | b'U' | b'C' => {
+                let [length] = self.chunk()?;
+                usize::from(length)
+            }
+            b'X' | b'T' | b'B' => u32::from_le_bytes(self.chunk()?) as usize,
+            0x8d | 0x8e | 0x96 => usize::try_from(u64::from_le_bytes(self.chunk()?)).map_err(|_| EARLY)?,
+            _ => return Ok(false),
+        };
+        match code {
+            b'X' | 0x8c | 0x8d => self.text(length)?,
+            // Python 2 writes text as bytes.
+            b'U' | b'T' => self.text_or_bytes(length)?,
+            _ => {
+                self.take(length)?;
+                self.push(Value::Bytes)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Performs an instruction that creates or fills a dictionary, a list, a tuple or a set; returns whether `code` is
+    /// one.
+    fn collection(&mut self, code: u8) -> Result<bool, String> {
+        match code {
+            // EMPTY_SET, ADDITEMS and FROZENSET: sets hold no tensors.
+            0x8f => self.push(Value::Opaque)?,
+            0x90 => {
+                self.pop_to_mark()?;
+                self.top()?;
+            }
+            0x91 => {
+                self.pop_to_mark()?;
+                self.push(Value::Opaque)?;
+            }
+            b'd' => {
+                let items = self.pop_to_mark()?;
+                self.push(Value::Dict(Vec::new()))?;
+                self.set_items(&items)?;
+            }
+            b'l' => {
+                let items = self.pop_to_mark()?;
+                self.push(Value::List(items))?;
+            }
+            b'}' => self.push(Value::Dict(Vec::new()))?,
+            b']' => self.push(Value::List(Vec::new()))?,
+            b')' => self.push(Value::Tuple(Vec::new()))?,
+            0x85..=0x87 => {
+                let items = self.pop_last(usize::from(code - 0x84))?;
+                self.push(Value::Tuple(items))?;
+            }
+            b't' => {
+                let items = self.pop_to_mark()?;
+                self.push(Value::Tuple(items))?;
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.append(vec![item])?;
+            }
+            b'e' => {
+                let items = self.pop_to_mark()?;
+                self.append(items)?;
+            }
+            b's' => {
+                let items = self.pop_last(2)?;
+                self.set_items(&items)?;
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?;
+                self.set_items(&items)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Performs an instruction that remembers or recalls a value; returns whether `code` is one.
+    fn memo_instruction(&mut self, code: u8) -> Result<bool, String> {
+        match code {
+            b'q' => {
+                let [place] = self.chunk()?;
+                self.remember(place.into())?;
+            }
+            b'r' => {
+                let place = u32::from_le_bytes(self.chunk()?);
+                self.remember(place)?;
+            }
+            0x94 => self.remember(self.memo.len() as u32)?,
+            b'h' => {
+                let [place] = self.chunk()?;
+                self.recall(place.into())?;
+            }
+            b'j' => {
+                let place = u32::from_le_bytes(self.chunk()?);
+                self.recall(place)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Performs an instruction that names, creates or changes an object; returns whether `code` is one.
+    fn object(&mut self, code: u8) -> Result<bool, String> {
+        match code {
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.global(module, name)?;
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                let (Value::Text(module), Value::Text(name)) = (self.value(module), self.value(name)) else {
+                    return Err(EARLY.to_owned());
+                };
+                if module.len() + name.len() > LONGEST_KEY {
+                    return Err("its pickle names an object at length".to_owned());
+                }
+                let (module, name) = (module.clone(), name.clone());
+                self.global(&module, &name)?;
+            }
+            // NEWOBJ and NEWOBJ_EX
+            0x81 | 0x92 => {
+                self.pop_last(if code == 0x92 { 3 } else { 2 })?;
+                self.push(Value::Opaque)?;
+            }
+            b'Q' => {
+                let reference = self.pop()?;
+                let storage = self.storage(reference)?;
+                self.push(Value::Storage(storage))?;
+            }
+            b'R' => self.reduce()?,
+            // BUILD: attributes that PyTorch adds to ordered dictionaries; irrelevant for tensors.
+            b'b' => {
+                self.pop()?;
+                self.top()?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
@@ -382,6 +399,11 @@ impl<'a> Machine<'a> {
 
     fn pop(&mut self) -> Result<Id, String> {
         self.stack.pop().ok_or_else(|| EARLY.to_owned())
+    }
+
+    fn pop_last(&mut self, count: usize) -> Result<Vec<Id>, String> {
+        let first = self.stack.len().checked_sub(count).ok_or(EARLY)?;
+        Ok(self.stack.split_off(first))
     }
 
     fn top(&self) -> Result<Id, String> {
