@@ -70,40 +70,11 @@ fn run(
 ) -> Result<Outcome, TrainingError> {
     let config = setup.run.config.clone();
     if config.kept_views > 0 {
-        let before = setup.judged_pairs.len();
-        let is_kept = |tile: &TileRef| setup.slides[tile.slide].tiles.contains(&tile.rect);
-        setup.judged_pairs.retain(|pair| pair.tiles.iter().all(is_kept));
-        let left_out = before - setup.judged_pairs.len();
-        if left_out > 0 {
-            send(Progress::Notice(format!(
-                "{} judged pairs are not used: their tiles are not among those whose features are kept",
-                grouped(left_out as u64)
-            )));
-        }
+        leave_out_unkept_pairs(setup, send);
     }
     let (sampler, notices) = PairSampler::new(&setup.slides, setup.judged_pairs.clone(), &config)?;
     notices.into_iter().for_each(|notice| send(Progress::Notice(notice)));
-    let unmeasured: Vec<String> = setup
-        .validation
-        .iter()
-        .filter(|slide| !has_far_pairs(slide, config.far_mm))
-        .map(TrainingSlide::name)
-        .collect();
-    if !unmeasured.is_empty() {
-        send(Progress::Notice(format!(
-            "no ADDR can be measured on {}: no tissue tiles are more than {} mm apart",
-            unmeasured.join(", "),
-            plain(config.far_mm)
-        )));
-    }
-    if !setup.validation.is_empty()
-        && config.judged_by == JudgedBy::Retrieval
-        && !has_labels_on_two_slides(&setup.validation)
-    {
-        send(Progress::Notice(
-            "no class is labelled on two validation slides: the best step is chosen by ADDR alone".into(),
-        ));
-    }
+    tell_what_is_not_measured(&setup.validation, &config, send);
     if let Some(text) = memory_need::told(&config, setup.device)? {
         send(Progress::Notice(text));
     }
@@ -172,6 +143,48 @@ fn run(
         shown: None,
     };
     with_batches(&source, first, end, setup.threads, |batches| training_loop.follow(batches))?
+}
+
+/// Leaves out judged pairs with a tile whose features are not kept, and says how many these are.
+fn leave_out_unkept_pairs(setup: &mut Setup, send: &mut dyn FnMut(Progress)) {
+    let before = setup.judged_pairs.len();
+    let is_kept = |tile: &TileRef| setup.slides[tile.slide].tiles.contains(&tile.rect);
+    setup.judged_pairs.retain(|pair| pair.tiles.iter().all(is_kept));
+    let left_out = before - setup.judged_pairs.len();
+    if left_out > 0 {
+        send(Progress::Notice(format!(
+            "{} judged pairs are not used: their tiles are not among those whose features are kept",
+            grouped(left_out as u64)
+        )));
+    }
+}
+
+/// Says on which validation slides there is no ADDR, and whether retrieval cannot be measured although it should decide.
+fn tell_what_is_not_measured(
+    validation: &[TrainingSlide],
+    config: &TrainingConfig,
+    send: &mut dyn FnMut(Progress),
+) {
+    let unmeasured: Vec<String> = validation
+        .iter()
+        .filter(|slide| !has_far_pairs(slide, config.far_mm))
+        .map(TrainingSlide::name)
+        .collect();
+    if !unmeasured.is_empty() {
+        send(Progress::Notice(format!(
+            "no ADDR can be measured on {}: no tissue tiles are more than {} mm apart",
+            unmeasured.join(", "),
+            plain(config.far_mm)
+        )));
+    }
+    if !validation.is_empty()
+        && config.judged_by == JudgedBy::Retrieval
+        && !has_labels_on_two_slides(validation)
+    {
+        send(Progress::Notice(
+            "no class is labelled on two validation slides: the best step is chosen by ADDR alone".into(),
+        ));
+    }
 }
 
 /// Whether any class is labelled on two validation slides, so that retrieval can be measured.

@@ -28,49 +28,13 @@ use crate::stain::{LabStatistics, StainSetting};
 /// # Errors
 /// As [`super::run`].
 pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
-    let is_plain_name = paths::portable_stem(&args.name) == args.name && !args.name.starts_with('.');
-    // Windows drops points and spaces at the end of a folder's name.
-    if !is_plain_name || !args.name.is_ascii() || args.name.ends_with(['.', ' ']) {
-        bail!("{:?} is not a valid model name: use ASCII letters, digits and dashes", args.name);
-    }
-    ensure!(
-        !args.stain_switch,
-        "--stain-switch is no longer supported: it raised the ADDR and worsened retrieval (see the card of \
-         tissue-and-nuclei); encoders that have a stain switch still work. Leave out --stain-switch"
-    );
-    ensure!(args.within_um.is_finite() && args.within_um > 0.0, "--within-um must be a number above 0");
-    ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness must be a number above 0");
-    ensure!(
-        args.labels.is_some() || args.labelling.patients.is_none() && !args.labelling.some_slides,
-        "--patient-list and --some-slides say what --labels mean; give these, or leave them out"
-    );
+    check(args)?;
     let args = &FitModelArgs { weights: weights_of(args)?, ..args.clone() };
     let folder = args.models.join(&args.name);
     let published = published(args)?;
     let backbone = published.backbone;
-    let count = backbone.block_widths().len();
-    ensure!(
-        args.blocks.iter().all(|block| *block < count) && args.blocks.is_sorted_by(|a, b| a < b),
-        "{} has blocks 0 to {}: give some of them in ascending order",
-        backbone.shown_name(),
-        count - 1
-    );
-    let is_vit = matches!(backbone, BackboneKind::Vit(_));
-    ensure!(
-        !is_vit || args.weights.len() == 1 && !args.copy_weights && args.blocks.is_empty(),
-        "a vision transformer takes one weights file, which stays where it is; leave out --copy-weights and --blocks"
-    );
-    let crops = match &args.crops[..] {
-        // Those of an encoder that sees several views already.
-        [] => published.crops.clone(),
-        spacings => {
-            let px = published.crops.as_ref().map_or(published.preprocessing.tile_px, |own| own.px);
-            Some(Crops { px, um_per_px: spacings.to_vec() })
-        }
-    };
-    if let Some(crops) = &crops {
-        crops.check().map_err(anyhow::Error::msg)?;
-    }
+    check_backbone(args, backbone)?;
+    let crops = crops(args, &published)?;
     let settings = crops.as_ref().map_or(published.preprocessing.tiles(), Crops::tiles);
     let slides = sources::open(&args.slides, args.slide_mpp)?;
     let labels = args.labels.as_ref().map(|path| choosing::read_labels(path, &slides)).transpose()?;
@@ -131,6 +95,60 @@ pub(super) fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         })).collect::<Vec<_>>(),
         "choice": judging.as_ref().zip(choice.as_ref()).map(|(judging, choice)| judging.json(choice)),
     }))
+}
+
+/// Checks the options that can be checked without reading a file.
+fn check(args: &FitModelArgs) -> anyhow::Result<()> {
+    let is_plain_name = paths::portable_stem(&args.name) == args.name && !args.name.starts_with('.');
+    // Windows drops points and spaces at the end of a folder's name.
+    if !is_plain_name || !args.name.is_ascii() || args.name.ends_with(['.', ' ']) {
+        bail!("{:?} is not a valid model name: use ASCII letters, digits and dashes", args.name);
+    }
+    ensure!(
+        !args.stain_switch,
+        "--stain-switch is no longer supported: it raised the ADDR and worsened retrieval (see the card of \
+         tissue-and-nuclei); encoders that have a stain switch still work. Leave out --stain-switch"
+    );
+    ensure!(args.within_um.is_finite() && args.within_um > 0.0, "--within-um must be a number above 0");
+    ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness must be a number above 0");
+    ensure!(
+        args.labels.is_some() || args.labelling.patients.is_none() && !args.labelling.some_slides,
+        "--patient-list and --some-slides say what --labels mean; give these, or leave them out"
+    );
+    Ok(())
+}
+
+/// Checks the options that depend on the backbone.
+fn check_backbone(args: &FitModelArgs, backbone: BackboneKind) -> anyhow::Result<()> {
+    let count = backbone.block_widths().len();
+    ensure!(
+        args.blocks.iter().all(|block| *block < count) && args.blocks.is_sorted_by(|a, b| a < b),
+        "{} has blocks 0 to {}: give some of them in ascending order",
+        backbone.shown_name(),
+        count - 1
+    );
+    let is_vit = matches!(backbone, BackboneKind::Vit(_));
+    ensure!(
+        !is_vit || args.weights.len() == 1 && !args.copy_weights && args.blocks.is_empty(),
+        "a vision transformer takes one weights file, which stays where it is; leave out --copy-weights and --blocks"
+    );
+    Ok(())
+}
+
+/// Returns the views of a tile: those asked for, or else those of the encoder whose weights are used.
+fn crops(args: &FitModelArgs, published: &ModelFile) -> anyhow::Result<Option<Crops>> {
+    let crops = match &args.crops[..] {
+        // Those of an encoder that sees several views already.
+        [] => published.crops.clone(),
+        spacings => {
+            let px = published.crops.as_ref().map_or(published.preprocessing.tile_px, |own| own.px);
+            Some(Crops { px, um_per_px: spacings.to_vec() })
+        }
+    };
+    if let Some(crops) = &crops {
+        crops.check().map_err(anyhow::Error::msg)?;
+    }
+    Ok(crops)
 }
 
 /// A readout that was fitted to all slides.
