@@ -6,7 +6,7 @@
 //! the memory in [`Limits`], cannot write files, and is ended if it does not answer in time.
 
 mod child;
-mod helper;
+mod decoder_process;
 pub mod trust;
 mod wire;
 
@@ -19,7 +19,7 @@ use image::RgbaImage;
 use super::{MAX_REGION_PIXELS, OpenSettings, SlideError, SlideInfo, SlideSource};
 use crate::geometry::LevelRect;
 use crate::memory::{Budget, Kind, MemoryCache};
-use helper::{Ended, Helper};
+use decoder_process::{DecoderProcess, Ended};
 use wire::Request;
 
 pub use child::serve;
@@ -55,7 +55,7 @@ pub struct Order {
 }
 
 /// Estimated memory of a decoder process in bytes: its code, and an OpenSlide handle.
-const HELPER_BYTES: usize = 24 << 20;
+const DECODER_BYTES: usize = 24 << 20;
 
 /// Maximum number of idle processes of one slide; further ones are ended after their request.
 const MAX_IDLE: u64 = 16;
@@ -83,10 +83,10 @@ impl IsolatedSource {
     /// The error of the process, or [`SlideError::Open`] when it crashed or could not be started.
     pub fn open(order: Order) -> Result<Self, SlideError> {
         let path = order.path.clone();
-        match Helper::start(&order) {
-            Ok((helper, Ok(info))) => {
+        match DecoderProcess::start(&order) {
+            Ok((decoder, Ok(info))) => {
                 let idle = MemoryCache::new(Budget::of_process(), Kind::Handle);
-                idle.insert(0, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
+                idle.insert(0, DECODER_BYTES, Arc::new(Mutex::new(Some(decoder))));
                 let info = SlideInfo { path, ..*info };
                 Ok(Self { order, info, idle, outcome: Mutex::default() })
             }
@@ -104,35 +104,35 @@ impl IsolatedSource {
     fn ask<T>(
         &self,
         request: &Request,
-        take: impl Fn(&mut Helper) -> Result<Result<T, String>, Ended>,
+        take: impl Fn(&mut DecoderProcess) -> Result<Result<T, String>, Ended>,
     ) -> Result<T, String> {
-        let (slot, helper) = self.take_helper();
-        let mut helper = match helper {
-            Some(helper) => helper,
-            None => match Helper::start(&self.order).map_err(|ended| self.crashed(&ended))? {
-                (helper, Ok(info)) if info.id == self.info.id => helper,
+        let (slot, decoder) = self.take_decoder();
+        let mut decoder = match decoder {
+            Some(decoder) => decoder,
+            None => match DecoderProcess::start(&self.order).map_err(|ended| self.crashed(&ended))? {
+                (decoder, Ok(info)) if info.id == self.info.id => decoder,
                 (_, Ok(_)) => return Err("the file was replaced after it was opened".to_owned()),
                 (_, Err(refusal)) => return Err(refusal.reason),
             },
         };
-        let answer = helper.send(request, self.order.limits.reading).and_then(|()| take(&mut helper));
+        let answer = decoder.send(request, self.order.limits.reading).and_then(|()| take(&mut decoder));
         match answer {
             Ok(answer) => {
                 if slot < MAX_IDLE {
-                    self.idle.insert(slot, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
+                    self.idle.insert(slot, DECODER_BYTES, Arc::new(Mutex::new(Some(decoder))));
                 }
                 self.outcome.lock().unwrap_or_else(PoisonError::into_inner).reads += 1;
                 answer
             }
-            Err(_) => Err(self.crashed(&helper.end())),
+            Err(_) => Err(self.crashed(&decoder.end())),
         }
     }
 
     /// Takes an idle process, if there is one; also returns its slot, or the first free slot.
-    fn take_helper(&self) -> (u64, Option<Helper>) {
+    fn take_decoder(&self) -> (u64, Option<DecoderProcess>) {
         let mut free = MAX_IDLE;
         for slot in 0..MAX_IDLE {
-            let Some(idle) = self.idle.get::<Mutex<Option<Helper>>>(slot) else {
+            let Some(idle) = self.idle.get::<Mutex<Option<DecoderProcess>>>(slot) else {
                 free = free.min(slot);
                 continue;
             };
@@ -176,7 +176,7 @@ impl SlideSource for IsolatedSource {
         if pixels > MAX_REGION_PIXELS {
             return Err(failed("the region is too large to be read at once; read it in parts".to_owned()));
         }
-        let take = |helper: &mut Helper| helper.picture(Some((region.width, region.height)));
+        let take = |decoder: &mut DecoderProcess| decoder.picture(Some((region.width, region.height)));
         self.ask(&Request::Read(*region), take).map_err(failed)
     }
 
@@ -190,7 +190,7 @@ impl SlideSource for IsolatedSource {
         if u64::from(width) * u64::from(height) > MAX_REGION_PIXELS {
             return Err(failed("the region is too large to be read at once; read it in parts".to_owned()));
         }
-        let take = |helper: &mut Helper| helper.picture(Some((width, height)));
+        let take = |decoder: &mut DecoderProcess| decoder.picture(Some((width, height)));
         self.ask(&Request::Reduced { region: *region, factor }, take).map_err(failed)
     }
 
@@ -203,13 +203,13 @@ impl SlideSource for IsolatedSource {
             name: name.to_owned(),
             reason,
         };
-        let take = |helper: &mut Helper| helper.picture(None);
+        let take = |decoder: &mut DecoderProcess| decoder.picture(None);
         self.ask(&Request::Associated(name.to_owned()), take).map_err(failed)
     }
 
     fn icc_profile(&self) -> Result<Option<Vec<u8>>, SlideError> {
         let failed = |reason: String| SlideError::Profile { path: self.info.path.clone(), reason };
-        self.ask(&Request::Profile, Helper::profile).map_err(failed)
+        self.ask(&Request::Profile, DecoderProcess::profile).map_err(failed)
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Limits, Order};
 use crate::platform;
 
 /// A running decoder process and the pipes to it.
-pub(super) struct Helper {
+pub(super) struct DecoderProcess {
     process: Child,
     requests: ChildStdin,
     answers: BufReader<TimedPipe>,
@@ -75,7 +75,7 @@ fn is_orderly(status: ExitStatus) -> bool {
         .unwrap_or_else(|| status.code().is_some_and(|code| code != PANICKED))
 }
 
-impl Helper {
+impl DecoderProcess {
     /// Starts a process for the slide and waits until the slide is open or refused.
     ///
     /// # Errors
@@ -105,12 +105,12 @@ impl Helper {
         let (requests, answers) = pipes.expect("both pipes were requested above");
         let answers =
             BufReader::new(TimedPipe { pipe: answers, limit: opening, deadline: Instant::now() + opening });
-        let mut helper = Self { process, requests, answers, _tie: tie };
-        match helper.answer() {
-            Ok(Answer::Open(info)) => Ok((helper, Ok(info))),
-            Ok(Answer::Refused(refusal)) => Ok((helper, Err(refusal))),
+        let mut decoder = Self { process, requests, answers, _tie: tie };
+        match decoder.answer() {
+            Ok(Answer::Open(info)) => Ok((decoder, Ok(info))),
+            Ok(Answer::Refused(refusal)) => Ok((decoder, Err(refusal))),
             Ok(other) => Err(Ended::Invalid(format!("{other:?} at the start"))),
-            Err(Ended::Crashed(_)) => Err(helper.end()),
+            Err(Ended::Crashed(_)) => Err(decoder.end()),
             Err(other) => Err(other),
         }
     }
@@ -201,7 +201,7 @@ impl Helper {
     }
 }
 
-impl Drop for Helper {
+impl Drop for DecoderProcess {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.process.kill();
