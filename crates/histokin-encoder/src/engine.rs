@@ -98,7 +98,7 @@ pub fn chosen() -> Option<EngineChoice> {
 
 impl Engine {
     /// Returns whether this build has the engine; its library may be missing.
-    pub fn is_built(self) -> bool {
+    fn is_built(self) -> bool {
         match self {
             Self::Torch => cfg!(feature = "torch"),
             Self::OnnxRuntime => cfg!(feature = "ort"),

@@ -282,12 +282,6 @@ impl Shape {
         let edges = lines.iter().flat_map(|line| line.windows(2));
         Some(total(edges.map(|pair| distance(pair[0], pair[1]))))
     }
-
-    /// Returns the length of all outlines in µm, including those of holes; `None` for points and lines.
-    pub fn perimeter_um(&self, mpp: MicronsPerPixel) -> Option<f64> {
-        let around = |ring: &Ring| total(edges(ring).map(|(a, b)| mpp.distance_um(a, b)));
-        self.is_area().then(|| total(self.polygons().iter().flat_map(Polygon::rings).map(around)))
-    }
 }
 
 /// Returns the sum of lengths or areas, 0 if there are none: Rust's own sum of no numbers is -0, which would be shown.
@@ -399,7 +393,6 @@ mod tests {
         let shape = Shape::Polygons(vec![polygon]);
         assert_eq!(shape.area_px2(), Some(96.0));
         assert_eq!(shape.area_um2(MicronsPerPixel::new(0.5, 0.25).unwrap()), Some(12.0));
-        assert_eq!(shape.perimeter_um(MicronsPerPixel::square(0.5).unwrap()), Some(24.0));
     }
 
     #[test]
@@ -419,7 +412,7 @@ mod tests {
             }
         }
         let nothing = Shape::Polygons(Vec::new());
-        for extent in [nothing.area_px2(), nothing.area_um2(mpp), nothing.perimeter_um(mpp)] {
+        for extent in [nothing.area_px2(), nothing.area_um2(mpp)] {
             assert_eq!(extent.map(f64::to_bits), Some(0));
         }
     }

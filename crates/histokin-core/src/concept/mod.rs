@@ -249,7 +249,7 @@ impl Concept {
     }
 
     /// Returns whether an example is the direction of the concept, or by its name one that it had before.
-    pub fn is_example(&self, example: &Example) -> bool {
+    fn is_example(&self, example: &Example) -> bool {
         let is_former = matches!(example, Example::Descriptors { name, position: None, descriptors, file: None, .. }
             if descriptors.len() == 1 && *name == self.name);
         is_former || self.is_direction(example)

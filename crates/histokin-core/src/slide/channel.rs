@@ -41,7 +41,7 @@ impl ChannelDisplay {
     }
 
     /// Whether its window is one: two finite numbers, the second larger.
-    pub fn has_window(&self) -> bool {
+    fn has_window(&self) -> bool {
         let [low, high] = self.window;
         low.is_finite() && high.is_finite() && low < high
     }

@@ -164,7 +164,7 @@ impl DisplayPyramid {
     }
 
     /// Extent (width, height) of a tile in pixels of its level.
-    pub fn tile_extent(&self, tile: TileKey) -> (u32, u32) {
+    fn tile_extent(&self, tile: TileKey) -> (u32, u32) {
         let level = &self.levels[tile.level as usize];
         let extent =
             |index: u32, whole: u32| whole.saturating_sub(index * DISPLAY_TILE_PX).min(DISPLAY_TILE_PX);

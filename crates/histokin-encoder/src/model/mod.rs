@@ -245,7 +245,7 @@ impl Model {
     }
 
     /// Returns the path of the file that holds the head, if there is one.
-    pub fn head_path(&self) -> Option<&Path> {
+    fn head_path(&self) -> Option<&Path> {
         self.head_files().map(WeightFiles::path)
     }
 
