@@ -3,22 +3,20 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use histokin::annotation::{
     Annotation, AnnotationClass, AnnotationError, AnnotationSet, Bounds, Edit, Format, ObjectKind, Shape,
     bounds_origin, read_bytes, read_file, read_file_watched, write_asap, write_file, write_file_watched,
     write_geojson,
 };
-use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
-use histokin::session::{AnnotationCommand, Command, Job, Session, Severity, SlideCommand};
-use histokin::slide::{self, SlideId};
-use histokin::workers::Workers;
+use histokin::session::{AnnotationCommand, Session, Severity, SlideCommand};
+use histokin::slide;
 use serde_json::Value;
 
-use crate::support::{asset, shared_data};
+use crate::support::running::Running;
+use crate::support::{asset, histokin, shared_data};
 
 const SLIDE: &str = "slides/CMU-1-Small-Region.svs";
 
@@ -26,106 +24,18 @@ fn square(x: f64, side: f64) -> Shape {
     Shape::Rectangle(Bounds::between(Level0Point::new(x, 100.0), Level0Point::new(x + side, 100.0 + side)))
 }
 
-/// A session with real workers, as the window has it.
-struct Running {
-    session: Session,
-    workers: Workers,
-}
-
-impl Running {
-    fn on(project: &Path) -> Self {
-        let project = Project::open_or_create(project).unwrap();
-        let mut running = Self {
-            session: Session::new(project),
-            workers: Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap(),
-        };
-        running.handle(SlideCommand::Open(vec![asset(SLIDE)]));
-        running.until("the slide is open", |session| session.active().is_some());
-        running
-    }
-
-    fn slide(&self) -> SlideId {
-        self.session.active().unwrap().id().clone()
-    }
-
-    fn handle(&mut self, command: impl Into<Command>) {
-        let jobs = self.session.handle(command);
-        self.issue(jobs);
-    }
-
-    fn issue(&self, jobs: Vec<Job>) {
-        let project = self.session.opened();
-        jobs.into_iter().for_each(|job| self.workers.dispatch(&project, job));
-    }
-
-    fn annotate(&mut self, command: impl FnOnce(SlideId) -> AnnotationCommand) {
-        let command = command(self.slide());
-        self.handle(command);
-    }
-
-    fn edit(&mut self, edit: Edit) {
-        self.until("what has happened is taken in", |_| true);
-        self.annotate(|slide| AnnotationCommand::Edit { slide, edit });
-    }
-
-    fn until(&mut self, what: &str, done: impl Fn(&Session) -> bool) {
-        let started = Instant::now();
-        loop {
-            while let Ok(report) = self.workers.reports().try_recv() {
-                let jobs = self.session.receive(report);
-                self.issue(jobs);
-            }
-            if done(&self.session) {
-                return;
-            }
-            assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Takes in one event after the other, and calls `seen` after each, until it returns true.
-    fn step_until(&mut self, what: &str, mut seen: impl FnMut(&Session) -> bool) {
-        loop {
-            let report = self.workers.reports().recv_timeout(Duration::from_secs(60));
-            let report = report.unwrap_or_else(|_| panic!("waited in vain until {what}"));
-            let jobs = self.session.receive(report);
-            self.issue(jobs);
-            if seen(&self.session) {
-                return;
-            }
-        }
-    }
-
-    fn until_told(&mut self, words: &str) -> String {
-        self.until(words, |session| session.messages().iter().any(|message| message.text.contains(words)));
-        let mut told = self.session.messages().iter().map(|message| message.text.clone());
-        told.find(|text| text.contains(words)).unwrap()
-    }
-
-    fn count(&self) -> usize {
-        self.session.annotations(&self.slide()).unwrap().set().len()
-    }
-}
-
-/// Annotations are read in the background; draw until drawing is possible.
-fn draw(running: &mut Running, shape: Shape, class: Option<AnnotationClass>) {
-    let before = running.count();
-    let annotation = Annotation::new(shape, class);
-    let started = Instant::now();
-    while running.count() == before {
-        assert!(started.elapsed() < Duration::from_secs(60));
-        running.edit(Edit::Add(vec![annotation.clone()]));
-        std::thread::sleep(Duration::from_millis(5));
-    }
+/// A session of the project in a folder, which is made if there is none, with the slide open.
+fn running_on(project: &Path) -> Running {
+    Running::on(Project::open_or_create(project).unwrap())
 }
 
 #[test]
 fn what_is_drawn_is_saved_undone_and_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let mut running = Running::on(folder.path());
+    let mut running = running_on(folder.path());
     let slide = running.slide();
-    draw(&mut running, square(100.0, 50.0), Some(AnnotationClass::named("Tumour")));
-    draw(&mut running, square(300.0, 80.0), None);
+    running.draw(square(100.0, 50.0), Some(AnnotationClass::named("Tumour")));
+    running.draw(square(300.0, 80.0), None);
     let second = running.session.annotations(&slide).unwrap().selection()[0];
     running.edit(Edit::Reshape { id: second, shape: square(300.0, 20.0) });
     running.annotate(AnnotationCommand::Undo);
@@ -140,7 +50,7 @@ fn what_is_drawn_is_saved_undone_and_there_after_a_restart() {
     let file = folder.path().join("annotations").join(format!("{slide}.geojson"));
     assert_eq!(read_file(&file).unwrap().set, *set);
 
-    let mut again = Running::on(folder.path());
+    let mut again = running_on(folder.path());
     again.until("annotations are read", |session| session.annotations(&slide).unwrap().set().len() == 2);
     assert!(again.session.annotations(&slide).unwrap().undo_title().is_none());
 }
@@ -166,9 +76,9 @@ fn many_detections_are_imported_edited_counted_and_there_after_a_restart() {
     let file = folder.path().join("cells.geojson");
     std::fs::write(&file, write_geojson(&detections(COUNT).collect(), None)).unwrap();
     let project = folder.path().join("project");
-    let mut running = Running::on(&project);
+    let mut running = running_on(&project);
     let slide = running.slide();
-    draw(&mut running, square(300.0, 80.0), None);
+    running.draw(square(300.0, 80.0), None);
     let drawn = running.session.annotations(&slide).unwrap().set().at(0).unwrap();
     for _ in 0..2 {
         // The second time, they replace themselves.
@@ -213,7 +123,7 @@ fn many_detections_are_imported_edited_counted_and_there_after_a_restart() {
     drop(running);
 
     // Edits of a few are kept in a journal beside the file.
-    let mut again = Running::on(&project);
+    let mut again = running_on(&project);
     again.until("annotations are read", |session| session.annotations(&slide).unwrap().is_loaded());
     assert_eq!(*again.session.annotations(&slide).unwrap().set(), classified);
     again.edit(Edit::Remove(vec![drawn.id]));
@@ -224,7 +134,7 @@ fn many_detections_are_imported_edited_counted_and_there_after_a_restart() {
     assert_eq!(Project::open(&project).unwrap().annotations().load(&slide).unwrap().set, *last);
 
     // An export that QuPath can read has everything.
-    let mut again = Running::on(&project);
+    let mut again = running_on(&project);
     again.until("annotations are read", |session| session.annotations(&slide).unwrap().is_loaded());
     for name in ["all.geojson", "all.geojson.gz"] {
         let path = folder.path().join(name);
@@ -243,8 +153,8 @@ fn many_beside_a_project(count: usize) -> (tempfile::TempDir, PathBuf, Running) 
         one
     });
     std::fs::write(&file, write_geojson(&AnnotationSet::packed(small), None)).unwrap();
-    let mut running = Running::on(&folder.path().join("project"));
-    draw(&mut running, square(300.0, 80.0), None);
+    let mut running = running_on(&folder.path().join("project"));
+    running.draw(square(300.0, 80.0), None);
     (folder, file, running)
 }
 
@@ -285,10 +195,7 @@ fn detections_come_while_their_file_is_read_and_closing_after_the_import_keeps_t
     assert_eq!(modified(), before, "closing wrote them again");
 
     // When the project is opened, they come in the same way.
-    let mut again = Running {
-        session: Session::new(Project::open_or_create(&folder.path().join("project")).unwrap()),
-        workers: Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap(),
-    };
+    let mut again = Running::new(Project::open_or_create(&folder.path().join("project")).unwrap());
     again.handle(SlideCommand::Open(vec![asset(SLIDE)]));
     let mut most = 0;
     again.step_until("annotations are read", |session| {
@@ -357,10 +264,10 @@ fn a_damaged_file_is_set_aside_and_one_that_cannot_be_read_is_never_overwritten(
     std::fs::create_dir_all(&annotations).unwrap();
     let file = annotations.join(format!("{slide}.geojson"));
     std::fs::write(&file, "{\n\"type\":").unwrap();
-    let mut running = Running::on(folder.path());
+    let mut running = running_on(folder.path());
     let told = running.until_told("damaged-1");
     assert!(told.contains("line 2"), "{told}");
-    draw(&mut running, square(0.0, 9.0), None);
+    running.draw(square(0.0, 9.0), None);
     drop(running);
     assert_eq!(
         std::fs::read(annotations.join(format!("{slide}.geojson.damaged-1"))).unwrap(),
@@ -371,7 +278,7 @@ fn a_damaged_file_is_set_aside_and_one_that_cannot_be_read_is_never_overwritten(
     // A folder in the file's place cannot be read, nor may anything be written there.
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();
-    let mut running = Running::on(folder.path());
+    let mut running = running_on(folder.path());
     running.until("the trouble is told", |session| {
         session.messages().iter().any(|message| message.severity == Severity::Error)
     });
@@ -389,9 +296,9 @@ fn a_damaged_file_is_set_aside_and_one_that_cannot_be_read_is_never_overwritten(
 #[test]
 fn files_are_imported_once_and_exported_for_both_programs() {
     let folder = tempfile::tempdir().unwrap();
-    let mut running = Running::on(&folder.path().join("project"));
+    let mut running = running_on(&folder.path().join("project"));
     let gland = AnnotationClass::new("Gland", [1, 2, 3]);
-    draw(&mut running, square(50.0, 40.0), Some(gland.clone()));
+    running.draw(square(50.0, 40.0), Some(gland.clone()));
     let (geojson, xml) = (folder.path().join("out.geojson"), folder.path().join("out.xml"));
     for path in [&geojson, &xml] {
         running.annotate(|slide| AnnotationCommand::Export { slide, path: path.clone() });
@@ -528,10 +435,6 @@ fn annotations_beyond_the_slide_are_told() {
     );
 }
 
-fn histokin(arguments: &[&str]) -> assert_cmd::assert::Assert {
-    assert_cmd::Command::new(env!("CARGO_BIN_EXE_histokin")).args(arguments).assert()
-}
-
 #[test]
 fn the_command_line_imports_lists_and_exports() {
     let folder = tempfile::tempdir().unwrap();
@@ -547,7 +450,7 @@ fn the_command_line_imports_lists_and_exports() {
     .unwrap();
     let root = root.display().to_string();
     let json = |arguments: &[&str]| -> Value {
-        serde_json::from_slice(&histokin(arguments).success().get_output().stdout).unwrap()
+        serde_json::from_slice(&histokin(arguments).assert().success().get_output().stdout).unwrap()
     };
     let slide = ["--slide", "CMU-1-Small-Region"];
     let read = json(&[&["annotations", "import", &root, &path("in.geojson"), "--json"][..], &slide].concat());
@@ -565,8 +468,9 @@ fn the_command_line_imports_lists_and_exports() {
         );
     }
     std::fs::write(path("bad.xml"), "<ASAP_Annotations>\n<oops>").unwrap();
-    let failed =
-        histokin(&[&["annotations", "import", &root, &path("bad.xml")][..], &slide].concat()).failure();
+    let failed = histokin(&[&["annotations", "import", &root, &path("bad.xml")][..], &slide].concat())
+        .assert()
+        .failure();
     let message = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
     assert!(message.contains("bad.xml") && message.contains("line 2"), "{message}");
 }
@@ -583,7 +487,7 @@ fn a_file_with_odd_objects_is_read_and_told_and_brings_nothing_twice() {
     let root = root.display().to_string();
     let json = |arguments: &[&str]| -> Value {
         let all = [&["annotations"][..], arguments, &["--slide", "CMU-1-Small-Region", "--json"]].concat();
-        serde_json::from_slice(&histokin(&all).success().get_output().stdout).unwrap()
+        serde_json::from_slice(&histokin(&all).assert().success().get_output().stdout).unwrap()
     };
     let text = r#"{"type":"FeatureCollection","crs":"pixels","features":[
       {"type":"Feature","id":17,"geometry":{"type":"Point","coordinates":[10,20]},"properties":{"objectType":"annotation","childObjects":[

@@ -4,30 +4,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::support::{asset, fixture, interruptible_program};
-
-fn histokin(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
-    command.args(arguments);
-    command
-}
-
-fn json(arguments: &[&str]) -> Value {
-    let output = histokin(arguments).assert().success().get_output().stdout.clone();
-    serde_json::from_slice(&output).expect("standard output is one JSON document")
-}
+use crate::support::{asset, fixture, histokin, interruptible_program, json, over_white, text};
 
 fn refused(arguments: &[&str]) -> String {
     let output = histokin(arguments).assert().failure().get_output().clone();
     assert!(output.stdout.is_empty(), "nothing on standard output");
     String::from_utf8(output.stderr).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 #[test]
@@ -152,7 +136,7 @@ fn rendering_at_one_to_one_gives_the_slides_own_pixels() {
     histokin(&arguments).assert().success();
     let source = histokin::slide::open(&slide, None).unwrap();
     let region = histokin::geometry::LevelRect { level: 0, x: 700, y: 900, width: 300, height: 200 };
-    let expected = histokin::tiling::over_white(&source.read(&region).unwrap());
+    let expected = over_white(&source.read(&region).unwrap());
     assert_eq!(image::open(&out).unwrap().into_rgb8(), expected);
 }
 
@@ -222,7 +206,7 @@ fn rendering_turns_recolours_and_reduces_as_the_window_does() {
     let source = histokin::slide::open(&slide, None).unwrap();
     let own = |x, y, width, height| {
         let region = histokin::geometry::LevelRect { level: 0, x, y, width, height };
-        histokin::tiling::over_white(&source.read(&region).unwrap())
+        over_white(&source.read(&region).unwrap())
     };
     // Larger than a block, and beyond the slide's edge.
     assert_eq!(render("-100,40,1500,1100", "1500x1100", &[]), own(-100, 40, 1500, 1100));

@@ -9,8 +9,8 @@ use image::RgbImage;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::support::asset;
 use crate::support::skipped::skip;
+use crate::support::{asset, histokin, json};
 
 /// The default encoder in ONNX Runtime, or `None` and a note that the test skips where there is none.
 fn in_onnx_runtime() -> Option<Box<dyn Encoder>> {
@@ -27,16 +27,6 @@ fn tile(seed: u32) -> RgbImage {
     RgbImage::from_fn(224, 224, |x, y| {
         image::Rgb([(200 + x * seed % 50) as u8, (x * y % (90 + seed)) as u8, (150 + y % 80) as u8])
     })
-}
-
-fn histokin(arguments: &[&str]) -> assert_cmd::Command {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_histokin"));
-    command.args(arguments);
-    command
-}
-
-fn json(arguments: &[&str]) -> Value {
-    serde_json::from_slice(&histokin(arguments).assert().success().get_output().stdout).unwrap()
 }
 
 /// All numbers of a descriptor file.

@@ -13,7 +13,7 @@ use histokin::tissue::TissueMask;
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
-use crate::support::{Tiles, halved, write_levels};
+use crate::support::{Tiles, halved, over_white, write_levels};
 
 const GLASS: Rgb<u8> = Rgb([243, 242, 244]);
 const STAIN: Rgb<u8> = Rgb([170, 60, 150]);
@@ -110,10 +110,6 @@ fn assert_marks(
     }
 }
 
-fn opaque(picture: &image::RgbaImage) -> RgbImage {
-    histokin::tiling::over_white(picture)
-}
-
 fn decode(pyramid: &DisplayPyramid, tile: TileKey) -> DisplayTile {
     pyramid.decode(tile, &mut |finer| Some(Arc::new(decode(pyramid, finer)))).expect("it is not abandoned")
 }
@@ -123,7 +119,7 @@ fn assert_all_views(what: &str, slide: &Arc<dyn SlideSource>, centres: &[(u32, u
     let info = slide.info();
     for (number, level) in (0..).zip(&info.levels) {
         let region = LevelRect { level: number, x: 0, y: 0, width: level.width, height: level.height };
-        let picture = opaque(&slide.read(&region).unwrap());
+        let picture = over_white(&slide.read(&region).unwrap());
         let place = |x: f64, y: f64| (x * level.downsample.x, y * level.downsample.y);
         let tolerance = 2.0 * level.downsample.x.min(level.downsample.y);
         assert_marks(&format!("{what}, level {number}"), &picture, place, centres, tolerance);
@@ -143,7 +139,7 @@ fn assert_all_views(what: &str, slide: &Arc<dyn SlideSource>, centres: &[(u32, u
                     if is_far(across, centre.0) || is_far(down, centre.1) {
                         continue;
                     }
-                    let picture = opaque(&decode(&pyramid, tile).pixels);
+                    let picture = over_white(&decode(&pyramid, tile).pixels);
                     let texels = |(start, end): (f64, f64), px: u32, scale: f64| {
                         f64::from(px).min((end - start) / scale)
                     };
@@ -185,7 +181,7 @@ fn assert_all_views(what: &str, slide: &Arc<dyn SlideSource>, centres: &[(u32, u
         let shown = format!("{what}, rendered at 1:{reduction}");
         assert_marks(&shown, &picture, whole(&picture), centres, 2.0 * reduction);
     }
-    let small = opaque(&thumbnail(slide.as_ref(), 512).unwrap());
+    let small = over_white(&thumbnail(slide.as_ref(), 512).unwrap());
     let reduction = f64::from(info.width().max(info.height())) / 512.0;
     assert_marks(&format!("{what}, thumbnail"), &small, whole(&small), centres, 2.0 * reduction);
     let tissue = TissueMask::of(slide.as_ref()).unwrap();
@@ -291,7 +287,7 @@ fn pixels_that_are_not_square_are_cut_into_square_microns() {
     let slide = slide_of_long_pixels(&folder.path().join("long.tif"));
     let mpp = slide.info().mpp.expect("the file says it");
     assert!((mpp.x() - 0.5).abs() < 1e-6 && (mpp.y() - 0.25).abs() < 1e-6, "{mpp:?}");
-    let small = opaque(&thumbnail(slide.as_ref(), 512).unwrap());
+    let small = over_white(&thumbnail(slide.as_ref(), 512).unwrap());
     assert_eq!(small.dimensions(), (512, 384), "1024 × 768 µm");
     let (wide, high) = extent_of_stain(&small);
     assert!((wide - 150.0).abs() <= 2.0 && (high - 150.0).abs() <= 2.0, "{wide} × {high}");

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::asset;
+use crate::support::{asset, text};
 
 const PERSON: &str = "drimogenquill";
 
@@ -60,10 +60,6 @@ impl Home {
         let (project, slide) = (self.path("project"), self.slide());
         self.histokin(&["embed", text(&project), text(&slide), "--device", "cpu"]);
     }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {

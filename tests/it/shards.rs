@@ -2,16 +2,9 @@
 
 use std::path::Path;
 
-use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::support::asset;
-
-fn histokin(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
-    command.args(arguments);
-    command
-}
+use crate::support::{asset, histokin};
 
 /// Copy the files of a folder and its folders over those of another.
 fn copy_over(from: &Path, to: &Path) {

@@ -1,10 +1,8 @@
 //! Queries that learn from marks, and the concepts that they become.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use assert_cmd::Command;
 use histokin::annotation::AnnotationClass;
 use histokin::concept::{self, Concept, ConceptError, ConceptStore};
 use histokin::descriptors::{DescriptorSet, Row};
@@ -20,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::made;
-use crate::support::asset;
+use crate::support::{asset, histokin, json, text};
 
 const WIDTH: usize = 32;
 const TILES: u32 = 400;
@@ -371,21 +369,6 @@ fn concepts_with_too_few_marks_or_of_another_encoder_are_not_applied() {
     assert!(concept::areas(&index, &other).is_ok());
     other.recipe.tiles.mpp = 0.5;
     assert!(matches!(concept::areas(&index, &other), Err(ConceptError::OtherRecipe { .. })));
-}
-
-fn histokin(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
-    command.args(arguments);
-    command
-}
-
-fn json(arguments: &[&str]) -> Value {
-    let output = histokin(arguments).assert().success().get_output().stdout.clone();
-    serde_json::from_slice(&output).expect("standard output is one JSON document")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 #[test]

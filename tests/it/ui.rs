@@ -57,6 +57,22 @@ pub fn wait_until_sharp(harness: &mut Harness<'_, App>) {
     wait(harness, "all tiles in view are there", is_complete);
 }
 
+/// A window on the small slide at 1:1, once all tiles in view are there and its annotations are read.
+pub fn open_at_one_to_one(project: &Path) -> Harness<'static, App> {
+    let mut harness = window(project, vec![asset(SLIDE)]);
+    wait(&mut harness, "the slide is open", |app| app.session().active().is_some());
+    wait_until_sharp(&mut harness);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Num7);
+    harness
+}
+
+/// Presses a key, and lets the window run until all tiles in view are there.
+pub fn press_and_settle(harness: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
+    harness.key_press_modifiers(modifiers, key);
+    harness.run_steps(8);
+    wait_until_sharp(harness);
+}
+
 /// A window on the small slide once it is embedded.
 pub fn embedded(project: &Path) -> Harness<'static, App> {
     let mut harness = window(project, vec![asset(SLIDE)]);

@@ -1,6 +1,5 @@
 //! Annotations under the hand: drawing, selecting, reshaping, undoing, keeping, importing and exporting.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
@@ -13,23 +12,7 @@ use histokin::geometry::Level0Point;
 use histokin::session::{AnnotationCommand, Command, SlideCommand};
 use histokin::ui::App;
 
-use crate::support::asset;
-use crate::ui::{SLIDE, canvas, wait, wait_until_sharp, window};
-
-/// The window on the slide at 1:1, its annotations read.
-fn open(project: &Path) -> Harness<'static, App> {
-    let mut harness = window(project, vec![asset(SLIDE)]);
-    wait(&mut harness, "the slide is open", |app| app.session().active().is_some());
-    wait_until_sharp(&mut harness);
-    press(&mut harness, Modifiers::NONE, Key::Num7);
-    harness
-}
-
-fn press(harness: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
-    harness.key_press_modifiers(modifiers, key);
-    harness.run_steps(8);
-    wait_until_sharp(harness);
-}
+use crate::ui::{canvas, open_at_one_to_one, press_and_settle, wait};
 
 fn middle(harness: &Harness<'_, App>) -> Pos2 {
     harness.get_by_label("slide canvas").rect().center()
@@ -88,10 +71,10 @@ fn close_to(a: Level0Point, b: Level0Point) -> bool {
 #[test]
 fn a_rectangle_is_drawn_selected_reshaped_undone_and_there_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let mut harness = open(folder.path());
+    let mut harness = open_at_one_to_one(folder.path());
     let at = middle(&harness);
     let plain = canvas(&mut harness);
-    press(&mut harness, Modifiers::NONE, Key::R);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::R);
     drag(&mut harness, &[at, at + Vec2::new(60.0, 30.0), at + Vec2::new(120.0, 80.0)]);
     let drawn = only(&harness);
     let center = harness.state().field().unwrap().center();
@@ -108,7 +91,7 @@ fn a_rectangle_is_drawn_selected_reshaped_undone_and_there_again_after_a_restart
     assert!(changed > 120 * 80, "the area is tinted: {changed} pixels changed");
 
     // A corner is taken by the selecting tool, since what was drawn is selected.
-    press(&mut harness, Modifiers::SHIFT, Key::S);
+    press_and_settle(&mut harness, Modifiers::SHIFT, Key::S);
     let corner = at + Vec2::new(120.0, 80.0);
     drag(&mut harness, &[corner, corner + Vec2::new(10.0, 10.0), corner + Vec2::new(50.0, 40.0)]);
     let larger = only(&harness).shape().bounds().unwrap();
@@ -117,18 +100,18 @@ fn a_rectangle_is_drawn_selected_reshaped_undone_and_there_again_after_a_restart
     let moved = only(&harness).shape().bounds().unwrap();
     assert!(close_to(moved.min, Level0Point::new(larger.min.x - 20.0, larger.min.y - 10.0)), "{moved:?}");
 
-    press(&mut harness, Modifiers::COMMAND, Key::Z);
-    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    press_and_settle(&mut harness, Modifiers::COMMAND, Key::Z);
+    press_and_settle(&mut harness, Modifiers::COMMAND, Key::Z);
     assert_eq!(only(&harness).shape().bounds(), Some(bounds));
-    press(&mut harness, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    press_and_settle(&mut harness, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
     assert_eq!(only(&harness).shape().bounds(), Some(larger));
-    press(&mut harness, Modifiers::NONE, Key::Delete);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Delete);
     assert!(set(&harness).is_empty());
-    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    press_and_settle(&mut harness, Modifiers::COMMAND, Key::Z);
     let kept = only(&harness);
     drop(harness);
 
-    let mut again = open(folder.path());
+    let mut again = open_at_one_to_one(folder.path());
     wait(&mut again, "annotations are read", |app| {
         let id = app.session().active().unwrap().id();
         app.session().annotations(id).unwrap().set().len() == 1
@@ -139,19 +122,19 @@ fn a_rectangle_is_drawn_selected_reshaped_undone_and_there_again_after_a_restart
 #[test]
 fn on_a_turned_slide_annotations_lie_where_they_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
-    let mut harness = open(folder.path());
-    press(&mut harness, Modifiers::ALT, Key::R);
-    press(&mut harness, Modifiers::ALT, Key::F);
+    let mut harness = open_at_one_to_one(folder.path());
+    press_and_settle(&mut harness, Modifiers::ALT, Key::R);
+    press_and_settle(&mut harness, Modifiers::ALT, Key::F);
     let at = middle(&harness);
-    press(&mut harness, Modifiers::NONE, Key::O);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::O);
     drag(&mut harness, &[at, at + Vec2::new(30.0, 60.0), at + Vec2::new(100.0, 200.0)]);
     let drawn = only(&harness);
     let bounds = drawn.shape().bounds().unwrap();
     // A quarter turn: what is wide on the screen is high on the slide.
     assert!(matches!(drawn.shape(), Shape::Ellipse(_)));
     assert!((bounds.width() - 200.0).abs() < 2.0 && (bounds.height() - 100.0).abs() < 2.0, "{bounds:?}");
-    press(&mut harness, Modifiers::NONE, Key::Escape);
-    press(&mut harness, Modifiers::NONE, Key::Escape);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Escape);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Escape);
     harness.run_steps(20);
     // Its colour is on the screen where the hand had drawn: at the left end of the ellipse.
     let picture = canvas(&mut harness);
@@ -167,10 +150,10 @@ fn on_a_turned_slide_annotations_lie_where_they_are_drawn() {
 #[test]
 fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
     let folder = tempfile::tempdir().unwrap();
-    let mut harness = open(folder.path());
+    let mut harness = open_at_one_to_one(folder.path());
     annotate(&mut harness, |_| AnnotationCommand::ChooseClass(Some(AnnotationClass::named("Stroma"))));
     let at = middle(&harness);
-    press(&mut harness, Modifiers::NONE, Key::P);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::P);
     for corner in [
         Vec2::ZERO,
         Vec2::new(100.0, 0.0),
@@ -181,38 +164,38 @@ fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
         click(&mut harness, at + corner);
         if corner.x == 300.0 {
             // A slip is taken back.
-            press(&mut harness, Modifiers::NONE, Key::Backspace);
+            press_and_settle(&mut harness, Modifiers::NONE, Key::Backspace);
         }
     }
-    press(&mut harness, Modifiers::NONE, Key::Enter);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Enter);
     let polygon = only(&harness);
     assert!((polygon.shape().area_px2().unwrap() - 10_000.0).abs() < 300.0, "{polygon:?}");
     assert_eq!(polygon.class.as_ref().unwrap().name, "Stroma");
 
     // The selected area grows under the brush and gets a hole from the eraser.
-    press(&mut harness, Modifiers::NONE, Key::B);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::B);
     drag(
         &mut harness,
         &[at + Vec2::new(90.0, 50.0), at + Vec2::new(120.0, 50.0), at + Vec2::new(200.0, 50.0)],
     );
     let grown = only(&harness).shape().area_px2().unwrap();
     assert!(grown > 10_000.0 + 3000.0, "{grown}");
-    press(&mut harness, Modifiers::NONE, Key::E);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::E);
     click(&mut harness, at + Vec2::new(50.0, 50.0));
     let Shape::Polygons(parts) = only(&harness).shape().clone() else { panic!("an area") };
     assert_eq!((parts.len(), parts[0].holes.len()), (1, 1));
 
-    press(&mut harness, Modifiers::NONE, Key::Escape);
-    press(&mut harness, Modifiers::NONE, Key::Escape);
-    press(&mut harness, Modifiers::SHIFT, Key::L);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Escape);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Escape);
+    press_and_settle(&mut harness, Modifiers::SHIFT, Key::L);
     drag(&mut harness, &[at - Vec2::new(0.0, 60.0), at - Vec2::new(50.0, 60.0), at - Vec2::new(100.0, 60.0)]);
     let line = set(&harness).at(1).unwrap().clone();
     assert!((line.shape().length_px().unwrap() - 100.0).abs() < 2.0, "{line:?}");
     assert!(line.is_measurement() && line.class.is_none());
 
     // Without a tool, a click on an outline selects instead of asking for similar tissue.
-    press(&mut harness, Modifiers::NONE, Key::Escape);
-    press(&mut harness, Modifiers::NONE, Key::Escape);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Escape);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Escape);
     click(&mut harness, at - Vec2::new(50.0, 60.0));
     let session = harness.state().session();
     let selection = session.annotations(session.active().unwrap().id()).unwrap().selection().to_vec();
@@ -223,24 +206,24 @@ fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
 #[test]
 fn lines_polylines_and_the_wand_are_drawn_by_hand() {
     let folder = tempfile::tempdir().unwrap();
-    let mut harness = open(folder.path());
+    let mut harness = open_at_one_to_one(folder.path());
     let at = middle(&harness);
-    press(&mut harness, Modifiers::NONE, Key::L);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::L);
     drag(&mut harness, &[at, at + Vec2::new(30.0, 40.0), at + Vec2::new(60.0, 80.0)]);
     let line = only(&harness);
     assert!(matches!(line.shape(), Shape::Lines(lines) if lines[0].len() == 2), "{line:?}");
     assert!((line.shape().length_px().unwrap() - 100.0).abs() < 2.0, "{line:?}");
 
-    press(&mut harness, Modifiers::NONE, Key::V);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::V);
     for corner in [Vec2::new(-200.0, 0.0), Vec2::new(-100.0, 0.0), Vec2::new(-100.0, 100.0)] {
         click(&mut harness, at + corner);
     }
-    press(&mut harness, Modifiers::NONE, Key::Enter);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Enter);
     let polyline = set(&harness).at(1).unwrap().clone();
     assert!(matches!(polyline.shape(), Shape::Lines(lines) if lines[0].len() == 3), "{polyline:?}");
     assert!((polyline.shape().length_px().unwrap() - 200.0).abs() < 3.0);
 
-    press(&mut harness, Modifiers::NONE, Key::W);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::W);
     let from = at + Vec2::new(0.0, 150.0);
     click(&mut harness, from);
     for _ in 0..200 {
@@ -262,14 +245,14 @@ fn lines_polylines_and_the_wand_are_drawn_by_hand() {
         harness.run_steps(12);
         canvas(harness)
     };
-    press(&mut harness, Modifiers::NONE, Key::Escape);
-    press(&mut harness, Modifiers::NONE, Key::Escape);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Escape);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Escape);
     let filled = picture(&mut harness);
-    press(&mut harness, Modifiers::NONE, Key::F);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::F);
     let outlined = picture(&mut harness);
-    press(&mut harness, Modifiers::NONE, Key::A);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::A);
     let hidden = picture(&mut harness);
-    press(&mut harness, Modifiers::NONE, Key::G);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::G);
     let grid = picture(&mut harness);
     let changed = |a: &image::RgbaImage, b: &image::RgbaImage| {
         a.pixels().zip(b.pixels()).filter(|(a, b)| a != b).count()
@@ -282,15 +265,15 @@ fn lines_polylines_and_the_wand_are_drawn_by_hand() {
 #[test]
 fn the_region_of_the_wand_is_added_although_another_tool_is_chosen_before_it_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    let mut harness = open(folder.path());
+    let mut harness = open_at_one_to_one(folder.path());
     let at = middle(&harness);
-    press(&mut harness, Modifiers::NONE, Key::W);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::W);
     for events in [vec![Event::PointerMoved(at)], vec![button(true, at), button(false, at)]] {
         events.into_iter().for_each(|event| harness.event(event));
         harness.step();
     }
     // A tool whose annotations are measurements, which the region is not.
-    press(&mut harness, Modifiers::SHIFT, Key::L);
+    press_and_settle(&mut harness, Modifiers::SHIFT, Key::L);
     for _ in 0..200 {
         if set(&harness).len() == 1 {
             break;
@@ -305,7 +288,7 @@ fn the_region_of_the_wand_is_added_although_another_tool_is_chosen_before_it_is_
 #[test]
 fn files_are_imported_when_opened_and_exported_by_path_and_ten_thousand_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
-    let mut harness = open(&folder.path().join("project"));
+    let mut harness = open_at_one_to_one(&folder.path().join("project"));
     let plain = canvas(&mut harness);
     let field = harness.state().field().unwrap();
     let (left, top) = (field.x as f64, field.y as f64);
@@ -350,8 +333,8 @@ fn files_are_imported_when_opened_and_exported_by_path_and_ten_thousand_are_draw
     assert_eq!(read_file(&out).unwrap().set.len(), 10_000);
 
     harness.run_steps(3);
-    press(&mut harness, Modifiers::COMMAND, Key::A);
-    press(&mut harness, Modifiers::NONE, Key::Delete);
+    press_and_settle(&mut harness, Modifiers::COMMAND, Key::A);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Delete);
     wait(&mut harness, "all are gone", |app| {
         let id = app.session().active().unwrap().id();
         app.session().annotations(id).unwrap().set().is_empty()

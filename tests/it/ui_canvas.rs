@@ -10,25 +10,11 @@ use histokin::stain::separation::Separation;
 use histokin::ui::App;
 use image::{RgbaImage, imageops};
 
-use crate::support::asset;
-use crate::ui::{SLIDE, canvas, wait, wait_until_sharp, window};
+use crate::support::{asset, over_white};
+use crate::ui::{SLIDE, canvas, open_at_one_to_one, press_and_settle, wait, wait_until_sharp, window};
 
 /// Height at the bottom of the canvas where scale bar and overview lie, in pixels.
 const COVERED: u32 = 200;
-
-fn open_at_one_to_one(project: &std::path::Path) -> Harness<'static, App> {
-    let mut harness = window(project, vec![asset(SLIDE)]);
-    wait(&mut harness, "the slide is open", |app| app.session().active().is_some());
-    wait_until_sharp(&mut harness);
-    press(&mut harness, Modifiers::NONE, Key::Num7);
-    harness
-}
-
-fn press(harness: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
-    harness.key_press_modifiers(modifiers, key);
-    harness.run_steps(8);
-    wait_until_sharp(harness);
-}
 
 fn slide_pixels(field: Level0Rect) -> RgbaImage {
     let slide = histokin::slide::open(&asset(SLIDE), None).unwrap();
@@ -52,13 +38,13 @@ fn quarter_turns_and_mirrors_show_the_slides_pixels_bit_by_bit() {
         assert_eq!(different(&canvas(harness), &turned(&slide_pixels(field))), 0, "{what}");
     };
     expect(&mut harness, RgbaImage::clone, "upright");
-    press(&mut harness, Modifiers::ALT, Key::R);
+    press_and_settle(&mut harness, Modifiers::ALT, Key::R);
     expect(&mut harness, imageops::rotate90, "turned right");
-    press(&mut harness, Modifiers::ALT, Key::F);
+    press_and_settle(&mut harness, Modifiers::ALT, Key::F);
     expect(&mut harness, |slide| imageops::flip_horizontal(&imageops::rotate90(slide)), "and mirrored");
-    press(&mut harness, Modifiers::ALT | Modifiers::SHIFT, Key::F);
+    press_and_settle(&mut harness, Modifiers::ALT | Modifiers::SHIFT, Key::F);
     expect(&mut harness, imageops::rotate270, "and mirrored the other way");
-    press(&mut harness, Modifiers::NONE, Key::U);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::U);
     expect(&mut harness, RgbaImage::clone, "upright again");
 }
 
@@ -133,12 +119,12 @@ fn stains_and_tone_are_shown_live_and_the_slides_own_pixels_return() {
     let mut harness = open_at_one_to_one(folder.path());
     let field = harness.state().field().unwrap();
     for stain in [0, 1] {
-        press(&mut harness, Modifiers::NONE, Key::C);
+        press_and_settle(&mut harness, Modifiers::NONE, Key::C);
         let difference = largest_difference(&canvas(&mut harness), one_stain(stain), field);
         assert!(difference <= 1, "stain {stain}: off by {difference}");
     }
 
-    press(&mut harness, Modifiers::NONE, Key::C);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::C);
     wait(&mut harness, "the slide's colours are measured", |app| {
         matches!(app.session().active().unwrap().colours, Colours::Known(_))
     });
@@ -149,7 +135,7 @@ fn stains_and_tone_are_shown_live_and_the_slides_own_pixels_return() {
     let difference = largest_difference(&canvas(&mut harness), normalised, field);
     assert!(difference <= 1, "normalised: off by {difference}");
 
-    press(&mut harness, Modifiers::ALT, Key::C);
+    press_and_settle(&mut harness, Modifiers::ALT, Key::C);
     assert_eq!(different(&canvas(&mut harness), &slide_pixels(field)), 0, "own colours again");
 }
 
@@ -158,7 +144,7 @@ fn the_appearance_card_changes_the_picture_and_resets_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = open_at_one_to_one(folder.path());
     let own = canvas(&mut harness);
-    press(&mut harness, Modifiers::SHIFT, Key::C);
+    press_and_settle(&mut harness, Modifiers::SHIFT, Key::C);
     harness.get_by_label("Eosin").click();
     harness.run_steps(3);
     harness.get_by_label("Reset to original colours").click();
@@ -171,11 +157,11 @@ fn the_appearance_card_changes_the_picture_and_resets_it() {
     harness.run_steps(2);
     harness.drop_at(at(0.32));
     harness.run_steps(3);
-    press(&mut harness, Modifiers::SHIFT, Key::C);
+    press_and_settle(&mut harness, Modifiers::SHIFT, Key::C);
     let toned = canvas(&mut harness);
     let changed = own.pixels().zip(toned.pixels()).filter(|(own, toned)| own != toned).count();
     assert!(changed > own.pixels().len() / 2, "{changed} pixels changed");
-    press(&mut harness, Modifiers::ALT, Key::C);
+    press_and_settle(&mut harness, Modifiers::ALT, Key::C);
     assert_eq!(canvas(&mut harness), own);
 }
 
@@ -187,7 +173,7 @@ fn panes_show_slides_side_by_side_and_move_together_when_linked() {
     wait_until_sharp(&mut harness);
     let id = |harness: &Harness<'_, App>| harness.state().session().active().unwrap().id().clone();
     let first = id(&harness);
-    press(&mut harness, Modifiers::COMMAND, Key::Num2);
+    press_and_settle(&mut harness, Modifiers::COMMAND, Key::Num2);
     assert_eq!(harness.query_all_by_label("slide canvas").count(), 2);
     let fields = |harness: &Harness<'_, App>| -> Vec<Level0Rect> {
         harness.state().fields().into_iter().map(Option::unwrap).collect()
@@ -200,23 +186,23 @@ fn panes_show_slides_side_by_side_and_move_together_when_linked() {
     assert_ne!(id(&harness), first, "the second pane is at work");
     assert!(harness.state().session().query().is_none(), "and nothing was asked for");
 
-    press(&mut harness, Modifiers::COMMAND | Modifiers::ALT, Key::S);
-    press(&mut harness, Modifiers::NONE, Key::Plus);
+    press_and_settle(&mut harness, Modifiers::COMMAND | Modifiers::ALT, Key::S);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::Plus);
     let near = |a: u32, b: u32| a.abs_diff(b) <= 3;
     let zoomed = fields(&harness);
     for (before, after) in whole.iter().zip(&zoomed) {
         assert!(near(after.width, before.width / 2), "{before:?} {after:?}");
     }
-    press(&mut harness, Modifiers::ALT, Key::R);
+    press_and_settle(&mut harness, Modifiers::ALT, Key::R);
     for (before, after) in zoomed.iter().zip(fields(&harness)) {
         assert!(near(after.width, before.height) && near(after.height, before.width), "{before:?} {after:?}");
     }
-    press(&mut harness, Modifiers::COMMAND | Modifiers::ALT, Key::S);
-    press(&mut harness, Modifiers::NONE, Key::U);
+    press_and_settle(&mut harness, Modifiers::COMMAND | Modifiers::ALT, Key::S);
+    press_and_settle(&mut harness, Modifiers::NONE, Key::U);
     let apart = fields(&harness);
     assert!(near(apart[1].width, zoomed[1].width) && near(apart[0].width, zoomed[0].height));
 
-    press(&mut harness, Modifiers::COMMAND, Key::Num1);
+    press_and_settle(&mut harness, Modifiers::COMMAND, Key::Num1);
     assert_eq!(harness.query_all_by_label("slide canvas").count(), 1);
     assert_ne!(id(&harness), first, "the pane at work stays");
 }
@@ -246,7 +232,7 @@ fn the_view_is_saved_as_it_is_with_a_scale_bar_or_without() {
         image::open(&path).unwrap().into_rgba8()
     };
     let plain = save("plain.png", false);
-    let expected = histokin::tiling::over_white(&slide_pixels(field));
+    let expected = over_white(&slide_pixels(field));
     assert_eq!(image::DynamicImage::ImageRgba8(plain.clone()).into_rgb8(), expected);
     let with_bar = save("with-bar.png", true);
     let changed: Vec<(u32, u32)> = plain

@@ -11,7 +11,7 @@ use histokin::session::AnnotationCommand;
 use histokin::ui::{App, WindowOptions};
 use image::RgbImage;
 
-use crate::support::asset;
+use crate::support::{asset, over_white};
 use crate::ui::{SLIDE, wait, wait_until_sharp, window, window_with};
 
 fn press(harness: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
@@ -77,7 +77,7 @@ fn a_region_is_saved_at_the_slides_own_pixels_with_what_is_drawn_on_it() {
     let found = (-2..=2).flat_map(|y| (-2..=2).map(move |x| (x, y))).find(|(x, y)| {
         let (x, y) = (middle.x.round() as i64 + x, middle.y.round() as i64 + y);
         let pixels = slide.read(&LevelRect { level: 0, x, y, width, height }).unwrap();
-        histokin::tiling::over_white(&pixels) == plain
+        over_white(&pixels) == plain
     });
     assert!(found.is_some(), "the region holds the slide's pixels bit by bit");
 

@@ -13,16 +13,12 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
-use crate::support::{asset, fit_model_args};
+use crate::support::{asset, fit_model_args, text};
 
 /// A small transformer of random weights, as a library saved it (`scripts/vit_reference.py`).
 fn small(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/histokin-encoder/tests/fixtures/vit");
     folder.join(name)
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn tile(edge: u32) -> RgbImage {

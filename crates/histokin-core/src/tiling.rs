@@ -363,11 +363,6 @@ impl Span {
 /// Value of all three colours of empty glass.
 const WHITE: u8 = 255;
 
-/// Blends a picture with straight alpha over white.
-pub fn over_white(picture: &image::RgbaImage) -> RgbImage {
-    over(picture, WHITE)
-}
-
 /// Blends a picture with straight alpha over the grey of the value `ground`.
 fn over(picture: &image::RgbaImage, ground: u8) -> RgbImage {
     let ground = u32::from(ground);

@@ -3,17 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command as Process, Output};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use histokin::annotation::{Annotation, Bounds, Edit, Shape, read_file};
-use histokin::encoder::DeviceChoice;
+use histokin::annotation::{Bounds, Shape, read_file};
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
-use histokin::session::{AnnotationCommand, Command, Job, Remedy, Session, SlideCommand};
-use histokin::workers::Workers;
+use histokin::session::{AnnotationCommand, Remedy};
 use serde_json::json;
 
+use crate::support::running::Running;
 use crate::support::{asset, fixture};
 
 /// Run a script in which `$P` is a disk of its own, of one MiB, `$BIN` the program, `$T` a folder on the usual disk.
@@ -148,75 +145,23 @@ fn on_a_full_disk_old_files_stay_and_work_goes_on_when_there_is_room() {
     assert!(read(&at("ro-query")).contains("nearest of"));
 }
 
-/// A session with real workers.
-struct Running {
-    session: Session,
-    workers: Workers,
-}
-
-impl Running {
-    fn on(root: &Path) -> Self {
-        let project = Project::open_or_create(root).unwrap().claim().unwrap();
-        let workers = Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap();
-        let mut running = Self { session: Session::new(project), workers };
-        running.handle(SlideCommand::Open(vec![asset("slides/CMU-1-Small-Region.svs")]));
-        running.until("the slide is open", |session| session.active().is_some());
-        running
-    }
-
-    fn handle(&mut self, command: impl Into<Command>) {
-        let jobs = self.session.handle(command);
-        self.issue(jobs);
-    }
-
-    fn issue(&self, jobs: Vec<Job>) {
-        let project = self.session.opened();
-        jobs.into_iter().for_each(|job| self.workers.dispatch(&project, job));
-    }
-
-    fn until(&mut self, what: &str, done: impl Fn(&Session) -> bool) {
-        let timeout = Instant::now();
-        loop {
-            while let Ok(report) = self.workers.reports().try_recv() {
-                let jobs = self.session.receive(report);
-                self.issue(jobs);
-            }
-            if done(&self.session) {
-                return;
-            }
-            assert!(timeout.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
 #[test]
 fn annotations_that_cannot_be_saved_stay_are_told_and_are_saved_when_they_can_be() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("project");
-    let mut running = Running::on(&root);
-    let slide = running.session.active().unwrap().id().clone();
-    let draw = |running: &mut Running, x: f64| {
-        let timeout = Instant::now();
-        let count =
-            |running: &Running| running.session.annotations(&slide).map_or(0, |marks| marks.set().len());
-        let before = count(running);
-        while count(running) == before {
-            assert!(timeout.elapsed() < Duration::from_secs(60));
-            let bounds = Bounds::between(Level0Point::new(x, 5.0), Level0Point::new(x + 90.0, 80.0));
-            let edit = Edit::Add(vec![Annotation::new(Shape::Rectangle(bounds), None)]);
-            running.handle(AnnotationCommand::Edit { slide: slide.clone(), edit });
-            running.until("what has happened is taken in", |_| true);
-        }
+    let mut running = Running::on(Project::open_or_create(&root).unwrap().claim().unwrap());
+    let slide = running.slide();
+    let square = |x: f64| {
+        Shape::Rectangle(Bounds::between(Level0Point::new(x, 5.0), Level0Point::new(x + 90.0, 80.0)))
     };
     let annotations = root.join("annotations");
     let kept = annotations.join(format!("{slide}.geojson"));
-    draw(&mut running, 5.0);
+    running.draw(square(5.0), None);
     running.until("it is saved", |_| kept.exists());
     // Nothing can be written there any more.
     fs::remove_dir_all(&annotations).unwrap();
     fs::write(&annotations, "in the way").unwrap();
-    draw(&mut running, 500.0);
+    running.draw(square(500.0), None);
     running.until("it is told", |session| session.unsaved_annotations().next() == Some(&slide));
     let remedy = Some(Remedy::SaveAnnotations(slide.clone()));
     let message = running.session.messages().iter().find(|message| message.remedy == remedy).unwrap();

@@ -4,6 +4,7 @@
 pub mod postgres;
 #[cfg(feature = "archive")]
 pub mod proxy;
+pub mod running;
 pub mod skipped;
 pub mod tiff_bones;
 
@@ -18,6 +19,24 @@ use histokin::encoder::DeviceChoice;
 use image::RgbImage;
 use tiff::encoder::{Rational, TiffEncoder};
 use tiff::tags::{CompressionMethod, PhotometricInterpretation, ResolutionUnit, Tag};
+
+/// The program with these arguments.
+pub fn histokin(arguments: &[&str]) -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_histokin"));
+    command.args(arguments);
+    command
+}
+
+/// The JSON document that the program writes to standard output, and nothing else.
+pub fn json(arguments: &[&str]) -> serde_json::Value {
+    let output = histokin(arguments).assert().success().get_output().stdout.clone();
+    serde_json::from_slice(&output).expect("standard output is one JSON document")
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
 
 /// The program, which ends at SIGINT even where the tests run in a shell's background, whose processes ignore that signal.
 pub fn interruptible_program() -> Command {
@@ -57,6 +76,14 @@ pub fn fit_model_args(models: &Path, weights: &Path) -> FitModelArgs {
         slide_mpp: None,
         json: true,
     }
+}
+
+/// A picture with straight alpha over white, as the program shows and embeds it.
+pub fn over_white(picture: &image::RgbaImage) -> RgbImage {
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let [red, green, blue, alpha] = picture.get_pixel(x, y).0.map(u32::from);
+        image::Rgb([red, green, blue].map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
+    })
 }
 
 /// A file that ships with the program.
