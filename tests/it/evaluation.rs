@@ -91,6 +91,7 @@ fn the_confusion_matrix_is_that_of_numpy() {
     let classes = classes::of(&found, &tiles, &Resampling::default()).unwrap();
     assert_eq!(classes.confusion.queries, [0, 1, 2].map(Class));
     let expected: Vec<Vec<u32>> = numbers(&reference["confusion_other_slide"]);
+    assert_eq!(classes.confusion.counts.len(), 3);
     for (found, expected) in classes.confusion.counts.iter().zip(expected) {
         // The column of a class that answers nobody is left out.
         assert_eq!(found[..], expected[..found.len()]);
@@ -119,6 +120,7 @@ fn the_health_of_descriptors_is_that_of_numpy() {
     near(found.effective_dimension, &expected["effective_dimension"], 1e-6);
     near(found.median_distance, &expected["median_distance"], 1e-5);
     near(found.near_duplicates, &expected["near_duplicates"], 1e-9);
+    assert_eq!(found.spectrum.len(), expected["spectrum"].as_array().unwrap().len());
     for (found, expected) in found.spectrum.iter().zip(expected["spectrum"].as_array().unwrap()) {
         near(*found, expected, 1e-6);
     }

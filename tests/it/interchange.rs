@@ -189,6 +189,7 @@ fn features_of_any_width_are_ranked_by_all_their_numbers() {
     };
     let mut expected: Vec<f64> = other[..60].iter().map(|row| distance(row)).collect();
     expected.sort_by(f64::total_cmp);
+    assert_eq!(found["matches"].as_array().unwrap().len(), 5);
     for (found, expected) in found["matches"].as_array().unwrap().iter().zip(expected) {
         assert!((found["distance"].as_f64().unwrap() - expected).abs() < 1e-5, "{found} {expected}");
     }

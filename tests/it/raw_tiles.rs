@@ -15,6 +15,7 @@ fn slides_in(folder: &Path) -> Vec<PathBuf> {
     let is_slide = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "tif" || ending == "svs");
     let mut slides: Vec<PathBuf> = entries.filter(is_slide).collect();
     slides.sort();
+    assert!(!slides.is_empty(), "no slide in {}", folder.display());
     slides
 }
 

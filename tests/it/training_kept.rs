@@ -106,6 +106,7 @@ fn learning_from_kept_features_is_learning_with_the_network_frozen() {
     };
     // Without augmentation all views are the same. Kept numbers have three digits.
     let (kept, frozen) = (losses(1), losses(0));
+    assert_eq!([kept.len(), frozen.len()], [12; 2]);
     assert!(kept.iter().zip(&frozen).all(|(a, b)| (a - b).abs() < 0.01 * b.abs()), "{kept:?} {frozen:?}");
 }
 

@@ -334,6 +334,7 @@ mod tests {
     #[test]
     fn input_is_normalised_channel_by_channel_and_rows_keep_their_order() {
         let batch = encoder(64, 0.0, false).encode(&tiles(3)).unwrap();
+        assert_eq!((batch.values.len(), batch.width), (9, 3));
         for (index, row) in batch.rows().enumerate() {
             let expected = [1.0, -1.0, index as f32 / 255.0];
             assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{row:?}");
@@ -359,6 +360,7 @@ mod tests {
     #[test]
     fn descriptors_have_length_one_where_the_model_says_so() {
         let batch = encoder(64, 0.3, true).encode(&tiles(2)).unwrap();
+        assert_eq!(batch.rows().len(), 2);
         for row in batch.rows() {
             assert!((row.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-6);
         }

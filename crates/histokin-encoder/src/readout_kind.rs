@@ -279,6 +279,7 @@ mod tests {
         file.preprocessing.l2_normalise = true;
         let found = read_out(&pooled, &file, &head).unwrap().values;
         let length = 17.0_f32.sqrt();
+        assert_eq!(found.len(), 4);
         assert!(found.iter().zip([1.0 / length, 4.0 / length, 0.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-6));
         let none = DescriptorBatch { values: Vec::new(), width: 2 };
         assert!(read_out(&none, &file, &head).unwrap().values.is_empty());

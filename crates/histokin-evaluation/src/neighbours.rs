@@ -386,6 +386,8 @@ impl Ord for Candidate {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -415,6 +417,7 @@ mod tests {
             let queries: Vec<u32> = (0..tiles as u32).collect();
             let pool = Pool::new(descriptors, &groups, pool_rows.clone());
             let found = pool.nearest(&queries, count);
+            prop_assert_eq!(found.len(), queries.len());
             for (query, found) in queries.iter().zip(&found) {
                 let mut all: Vec<Neighbour> = pool_rows
                     .iter()
@@ -476,11 +479,15 @@ mod tests {
         let groups = vec![0; 200];
         let pool = Pool::new(descriptors, &groups, (0..200).collect());
         let queries: Vec<u32> = (0..50).collect();
+        let seen: Vec<AtomicUsize> = queries.iter().map(|_| AtomicUsize::new(0)).collect();
         pool.distances(&queries, |query, row| {
+            seen[query].fetch_add(row.len(), Ordering::Relaxed);
             for (tile, squared) in row.iter().enumerate() {
                 let exact = descriptors.distance(queries[query] as usize, tile).powi(2);
                 assert!((squared - exact).abs() < 1e-3, "{squared} {exact}");
             }
         });
+        let seen: Vec<usize> = seen.into_iter().map(AtomicUsize::into_inner).collect();
+        assert!(seen.iter().all(|tiles| *tiles == 200), "each query once, with all tiles: {seen:?}");
     }
 }

@@ -491,7 +491,9 @@ mod tests {
         let (values, tiles) = three_slides();
         let descriptors = Descriptors::new(&values, 1).unwrap();
         let found = ask(descriptors, &tiles, &RetrievalSettings::default()).unwrap();
+        assert!(!found.queries.is_empty());
         for query in &found.queries {
+            assert!(!query.answers.is_empty());
             let patient = tiles.patients[query.tile as usize];
             assert!(query.answers.iter().all(|answer| tiles.patients[answer.tile as usize] != patient));
             assert_eq!(query.pool, if patient == 0 { 4 } else { 8 });

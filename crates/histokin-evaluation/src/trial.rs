@@ -297,7 +297,9 @@ mod tests {
             values: (0..18).map(|row| sign * (row % 6) as f32 + (row / 6) as f32 * 0.1).collect(),
         };
         let asked = ask(&sample, &[of(1.0), of(0.0)], Exclude::Slide, 0).unwrap();
+        assert_eq!(asked.len(), queries(&sample, 0).len());
         for query in asked {
+            assert_eq!(query.matches.len(), 2);
             for matches in &query.matches {
                 assert_eq!(matches.len(), MATCHES);
                 assert!(matches.iter().all(|row| row / 6 != query.tile / 6));

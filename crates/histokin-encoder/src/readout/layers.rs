@@ -149,6 +149,7 @@ mod tests {
         let head = (Tensor::eye(3, FLOAT), Tensor::zeros([3], FLOAT));
         let found = described(&description, Some(head), &[0.0, 3.0_f32.ln()]);
         let expected = [0.5, 0.75_f32.sqrt(), 0.5 * stain.tanh()];
+        assert_eq!(found.len(), expected.len());
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
     }
 

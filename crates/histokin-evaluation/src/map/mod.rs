@@ -278,6 +278,7 @@ mod tests {
             })
             .collect();
         let points = pca(Descriptors::new(&values, 3).unwrap(), 0);
+        assert_eq!(points.len(), 500);
         for (index, point) in points.iter().enumerate() {
             let angle = index as f32 * 0.37;
             assert!((point[0] - 3.0 * angle.sin()).abs() < 0.15, "{point:?}");

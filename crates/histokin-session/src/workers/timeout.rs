@@ -101,7 +101,8 @@ mod tests {
     fn the_end_does_not_wait_for_a_thread_that_hangs() {
         let (give, leave) = bounded::<()>(0);
         let hanging = std::thread::spawn(move || _ = leave.recv());
-        join([hanging, std::thread::spawn(|| {})], Duration::from_millis(30));
+        let waits = move || join([hanging, std::thread::spawn(|| {})], Duration::from_millis(30));
+        assert!(wait_for("the end", Duration::from_secs(30), waits));
         drop(give);
     }
 }

@@ -295,6 +295,7 @@ mod tests {
         // By LittleCMS, through Pillow: 223, 159, 199 is 185, 29, -11 of 255, 128, 128.
         let signed = rendering(Model::Lab { is_signed: true }, Alpha::None, Range::Bits(8), 3);
         let found = signed.rgba(&Samples::U8(vec![185, 29, 245, 255, 0, 0, 0, 0, 0]));
+        assert_eq!(found.len(), 12);
         for (found, expected) in found.iter().zip([223, 159, 199, 255, 255, 255, 255, 255, 0, 0, 0, 255]) {
             assert!(found.abs_diff(expected) <= 2, "{found} instead of {expected}");
         }

@@ -520,6 +520,7 @@ mod tests {
         let stream = jpeg(&picture);
         let as_ycbcr = decode(Components::YCbCr, &stream).unwrap();
         let as_rgb = decode(Components::Rgb, &stream).unwrap();
+        assert_eq!([as_ycbcr.len(), as_rgb.len()], [4 * (EDGE * EDGE) as usize; 2]);
         for (pixel, (decoded, raw)) in
             picture.pixels().zip(as_ycbcr.chunks_exact(4).zip(as_rgb.chunks_exact(4)))
         {

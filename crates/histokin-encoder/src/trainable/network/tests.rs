@@ -120,6 +120,7 @@ fn learning_features_without_batch_statistics_are_those_of_use() {
     let learning = network.forward(&network.images(&tiles()).unwrap()).unwrap();
     let learning = Vec::<f32>::try_from(learning.detach().flatten(0, 1)).unwrap();
     let used = network.encoder().unwrap().encode(&tiles()).unwrap().values;
+    assert!(!used.is_empty() && learning.len() == used.len());
     assert!(learning.iter().zip(&used).all(|(a, b)| (a - b).abs() < 1e-4));
 }
 

@@ -140,6 +140,7 @@ mod tests {
     #[test]
     fn any_change_of_the_encoder_withdraws_the_suggestion() {
         let (_folder, mut session) = session(None);
+        assert!(session.messages().iter().any(|message| message.remedy.is_some()));
         let settings =
             ProjectSettings { encoder: Some("mine".into()), ..session.project().settings().clone() };
         session.embed_again(settings, "embedded again".into());
