@@ -1,4 +1,4 @@
-//! histokin displays whole-slide images and finds where else in an archive the tissue under the cursor
+//! histokin displays whole-slide images and finds where else on a user's slides the tissue under the pointer
 //! occurs.
 //!
 //! Data passes through the libraries in this order:

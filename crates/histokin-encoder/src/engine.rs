@@ -1,7 +1,7 @@
 //! The engines in which networks run: libtorch, and ONNX Runtime.
 //!
 //! Both compute the same descriptors, but for rounding: they differ by less than 1e-4 of their length, which tests check
-//! for the networks that ship. An encoder's identity therefore does not depend on the engine, as little as on the
+//! for the networks that ship. An encoder's identity therefore depends neither on the engine nor on the
 //! device: what one engine has embedded is searched and continued with the other.
 //!
 //! # Which engine runs an encoder

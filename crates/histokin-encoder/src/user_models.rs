@@ -99,7 +99,10 @@ fn free_folder(name: &str) -> Result<PathBuf, EncoderError> {
     let wrong =
         |path: &Path, reason: &str| EncoderError::File { path: path.to_owned(), reason: reason.into() };
     if name.is_empty() || plain_name(name) != name.to_ascii_lowercase() {
-        return Err(wrong(Path::new(name), "an encoder cannot have this name; use letters, digits, dashes and underscores"));
+        return Err(wrong(
+            Path::new(name),
+            "an encoder cannot have this name; use letters, digits, dashes and underscores",
+        ));
     }
     let folder = folder().ok_or_else(|| wrong(Path::new("~"), "your home folder is unknown"))?.join(name);
     // Some systems do not tell capitals from small letters.

@@ -1,4 +1,4 @@
-//! What an encoder finds alike, before anything is embedded with it in full: the nearest tiles of a few tiles, in a
+//! Which tiles an encoder finds similar, before anything is embedded with it in full: the nearest tiles of a few tiles, in a
 //! sample of a few hundred.
 
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ pub struct PreviewQuery {
     pub nearest: Vec<usize>,
 }
 
-/// What an encoder finds alike in a sample.
+/// Which tiles of a sample an encoder finds similar.
 #[derive(Debug, Clone)]
 pub struct EncoderPreview {
     /// The sampled tiles.

@@ -1,4 +1,4 @@
-//! Control of a running training from another thread.
+//! Control of a training run from another thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What a training needs, and what it tells.
+//! What a training run needs, and what it reports.
 
 use std::path::PathBuf;
 

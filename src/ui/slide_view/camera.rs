@@ -420,7 +420,7 @@ mod tests {
         }
 
         #[test]
-        fn zooming_keeps_what_is_under_the_cursor(camera in cameras(), zoom in 0.001..32.0, x in 0.0..1201.0, y in 0.0..800.0) {
+        fn zooming_keeps_what_is_under_the_pointer(camera in cameras(), zoom in 0.001..32.0, x in 0.0..1201.0, y in 0.0..800.0) {
             let anchor = ScreenPoint { x, y };
             let held = camera.level0_from_screen(anchor, VIEWPORT);
             let mut zoomed = camera;

@@ -1,4 +1,4 @@
-//! What speaks against reading the coordinates of a file as level-0 pixels of a slide: positions beyond it, and what the file
+//! Reasons to doubt that the coordinates of a file are level-0 pixels of a slide: positions beyond it, and what the file
 //! itself states. The annotations are read all the same, and the user is told.
 
 use std::sync::Arc;

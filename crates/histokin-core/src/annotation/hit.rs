@@ -1,4 +1,4 @@
-//! Hit testing of annotations at the cursor.
+//! Hit testing of annotations at the pointer.
 
 use super::shape::edges;
 use super::{Annotation, Polygon, Shape};

@@ -33,7 +33,7 @@ pub struct SlideRank {
     /// Histogram of the tiles' distances to the query, evenly sampled on large slides; bars range from 0 to
     /// `farthest`.
     pub histogram: [u32; HISTOGRAM_BINS],
-    /// Upper end of the histogram, the same for all slides of an answer.
+    /// Upper end of the histogram, as a descriptor distance; the same for all slides of an answer.
     pub farthest: f32,
 }
 

@@ -98,7 +98,7 @@ pub enum SlideError {
     /// The pixel size is unknown, and the operation needs it.
     #[error(
         "{}: the slide does not state its pixel size; give it with --slide-mpp (µm per pixel) \
-         or in the slide's panel",
+         or with “Set pixel size…” in the window",
         path.display()
     )]
     NotCalibrated {

@@ -1,4 +1,4 @@
-//! Names by which tables and files of other programs call slides.
+//! Names under which tables and files of other programs list slides.
 //!
 //! They have another folder than the slide, the separators of another system, another extension or none, other capital
 //! letters, or another Unicode form (macOS decomposes `é` into two characters). A name that no slide has as it stands is

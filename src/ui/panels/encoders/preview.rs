@@ -1,4 +1,4 @@
-//! What an encoder finds alike in a sample of tiles, before anything is embedded with it in full.
+//! Which tiles of a sample an encoder finds similar, before anything is embedded with it in full.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

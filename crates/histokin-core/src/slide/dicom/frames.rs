@@ -242,7 +242,7 @@ mod tests {
     fn of_size(bytes: &[u8], size: u64) -> Result<Frames, String> {
         let mut source = Cursor::new(bytes);
         if !has_prefix(&mut source) {
-            return Err("it is no DICOM file".to_owned());
+            return Err("it is not a DICOM file".to_owned());
         }
         let header = Header::read(&mut source);
         Frames::of(&header, source, size)

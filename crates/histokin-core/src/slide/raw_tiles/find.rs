@@ -80,7 +80,7 @@ fn dicom_levels(info: &SlideInfo) -> Vec<Option<RawLevel>> {
     let files = dicom::files_of_slide(&info.path);
     let frames = files.iter().filter_map(|path| {
         let read = TileFile::open(path).and_then(|(file, source)| {
-            let header = Header::of(path).ok_or("it is no DICOM file")?;
+            let header = Header::of(path).ok_or("it is not a DICOM file")?;
             let frames = Frames::of(&header, BufReader::new(source), file.size())?;
             Ok((file, Arc::new(frames)))
         });

@@ -7,8 +7,8 @@
 //! OpenSlide's pixels.
 //!
 //! The levels of a TIFF slide are images of one file, those of a DICOM slide are files of one folder: `find` finds them,
-//! `level` has their tiles decoded, and `read` composes regions of these. Where regions are read here and there, no more
-//! than is shown of a tile is decoded; where they are read one beside the other (`recent`), tiles are decoded whole and
+//! `level` has their tiles decoded, and `read` composes regions of these. Where reads are scattered, no more
+//! than is shown of a tile is decoded; where they are adjacent (`recent`), tiles are decoded whole and
 //! cached.
 
 mod find;

@@ -1,4 +1,4 @@
-//! Whether regions are read one beside the other, or here and there.
+//! Whether regions are read next to each other or scattered.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

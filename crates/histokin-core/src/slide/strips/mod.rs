@@ -38,7 +38,7 @@ pub(super) fn obstacle(path: &Path, format: ImageFormat, width: u32, height: u32
     match format {
         ImageFormat::Jpeg => jpeg::obstacle(path),
         ImageFormat::Png => png::obstacle(path),
-        _ => Some("pictures of this format are held in memory as a whole".to_owned()),
+        _ => Some("images of this format are held in memory as a whole".to_owned()),
     }
 }
 

@@ -15,7 +15,7 @@ pub enum EmbeddingCommand {
     ListEncoders,
     /// Adds, renames or removes one of the user's encoders.
     ChangeEncoders(EncoderChange),
-    /// Shows what the encoder that the user looks at finds alike on the open slides.
+    /// Shows which tiles of the open slides the encoder that the user looks at finds similar.
     Preview,
     /// Stops the preview.
     StopPreview,
@@ -27,7 +27,7 @@ pub enum EmbeddingCommand {
     EmbedAllAgain,
     /// Reads the encoder of this name or path and offers it.
     ExamineEncoder(String),
-    /// Reads the encoder at a path that the user has given, offers it, and shows what it finds alike.
+    /// Reads the encoder at a path that the user has given, offers it, and shows which tiles it finds similar.
     OfferEncoder(String),
     /// Embeds with the offered encoder from now on.
     UseOfferedEncoder,

@@ -25,7 +25,7 @@ pub enum EmbeddingEvent {
     EncodersListed(Vec<ListedEncoder>),
     /// The user's encoders were changed, or could not be.
     EncodersChanged(Result<EncoderChange, String>),
-    /// A preview of the encoder that the user looks at goes on.
+    /// Progress of a preview of the encoder that the user looks at.
     PreviewProgress {
         /// Name or path of the encoder.
         which: String,
@@ -41,7 +41,7 @@ pub enum EmbeddingEvent {
         /// The preview, or why there is none.
         result: Result<Arc<EncoderPreview>, String>,
     },
-    /// A comparison of an encoder with the project's goes on.
+    /// Progress of a comparison of an encoder with the project's.
     ComparisonProgress {
         /// Name or path of the encoder.
         which: String,

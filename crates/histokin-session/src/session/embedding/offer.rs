@@ -52,7 +52,7 @@ impl Session {
         vec![Job::Encoders(EncoderJob::Examine(which))]
     }
 
-    /// Has an encoder read that the user has given, and shows what it finds alike.
+    /// Has an encoder read that the user has given, and shows which tiles it finds similar.
     pub(in crate::session) fn offer_encoder(&mut self, path: String) -> Vec<Job> {
         let jobs = self.examine_encoder(path);
         self.embedding.is_given = true;

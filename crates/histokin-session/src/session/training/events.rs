@@ -38,7 +38,7 @@ pub enum TrainingEvent {
     Progress(Progress),
     /// The training has ended or failed; [`TrainingEvent::Listed`] follows.
     Ended(Result<TrainingEnd, String>),
-    /// A comparison of a run's encoder with the project's goes on.
+    /// Progress of a comparison of a run's encoder with the project's.
     TrialProgress {
         /// ID of the run.
         run: String,

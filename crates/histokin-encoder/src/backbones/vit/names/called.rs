@@ -1,4 +1,4 @@
-//! How a file calls a parameter of timm's name: what messages about the file say.
+//! The name in a file of a parameter that timm names otherwise, for messages about the file.
 
 use super::{FoundVit, translate};
 
