@@ -309,7 +309,7 @@ fn bombs_are_not_unfolded() {
         Some(info)
     };
     let message = labels::read_labels(&path, &found).unwrap_err().to_string();
-    assert!(message.contains("more pieces than a mask has"), "{message}");
+    assert!(message.contains("too many separate areas"), "{message}");
 }
 
 #[test]

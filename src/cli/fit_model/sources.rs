@@ -79,7 +79,7 @@ fn choose_tiles(
     let grid = TileGrid::new(slide.info(), settings)?;
     let tissue = TissueMask::of(slide.as_ref())?;
     let statistics = LabStatistics::of_slide(slide.as_ref())?
-        .with_context(|| format!("{}: there is no tissue to fit on", slide.info().path.display()))?;
+        .with_context(|| format!("{}: there is no tissue to fit to", slide.info().path.display()))?;
     let of_tissue: Vec<TileIndex> = selection::tiles(&tissue, &grid, &tissue.settings);
     let most = args.tiles_per_slide;
     let mut tiles: Vec<TileIndex> =

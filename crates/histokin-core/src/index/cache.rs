@@ -126,7 +126,7 @@ fn load(path: &Path, sets: &[Arc<DescriptorSet>]) -> Option<Segment> {
     let loaded = match head(path) {
         Some(head) => {
             let own: Vec<Arc<DescriptorSet>> = head.sets.iter().map(find).collect::<Option<_>>()?;
-            map(path).map_err(|_| "it cannot be mapped").and_then(|map| Segment::mapped(map, own))
+            map(path).map_err(|_| "it cannot be mapped into memory").and_then(|map| Segment::mapped(map, own))
         }
         None => Err("its header is damaged"),
     };

@@ -329,7 +329,7 @@ fn describe(plan: &NetworkPlan, given: Option<&Model>) -> Result<SelfDescription
         return Err(EncoderError::File {
             path: model.path().to_owned(),
             reason: format!(
-                "its crops need tiles of {tile_px} px at {} µm/px; set tile_px and mpp so",
+                "its crops need tiles of {tile_px} px at {} µm/px; set tile_px and mpp to these",
                 histokin_core::number_format::plain(mpp)
             ),
         });

@@ -136,7 +136,10 @@ fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
             };
             if let Some(class) = class {
                 areas_left = areas_left.checked_sub(1).ok_or_else(|| {
-                    LabelError::file(path, "its classes lie in more pieces than a mask has; make it coarser")
+                    LabelError::file(
+                        path,
+                        "its classes form too many separate areas; save the mask at a lower resolution",
+                    )
                 })?;
                 let edge = |pixel: u32, axis: usize| (f64::from(pixel) * scale[axis]).round();
                 let (left, top) = (edge(start, 0), edge(row, 1));
