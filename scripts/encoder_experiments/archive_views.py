@@ -92,23 +92,29 @@ def views(fields, most, count, rng):
     return np.array([[of_place(fields[number], *place) for place in places] for number, places in chosen])
 
 
-def keep(out, network, tiles):
-    """Write the outputs of block 13 for views, [fields, 2, views, edge, edge, 3]."""
-    maps = backbone.frozen(network, tiles.reshape(-1, *tiles.shape[3:]), backbone.FIRST)
+def keep(out, network, **views):
+    """Write the outputs of block 13 for views, [fields, 2, views, edge, edge, 3], by their names."""
+    kept = {}
+    for name, tiles in views.items():
+        found = backbone.frozen(network, tiles.reshape(-1, *tiles.shape[3:]), backbone.FIRST)
+        kept[name] = found.reshape(*tiles.shape[:3], *found.shape[1:])
     part = out.with_suffix(".part")
     with part.open("wb") as file:
-        np.savez(file, maps=maps.reshape(*tiles.shape[:3], *maps.shape[1:]))
+        np.savez(file, **kept)
     part.rename(out)
     print(out.stem, len(tiles), flush=True)
 
 
-def arguments(description, paths, most, count):
-    """Return the paths and the numbers of fields and varied views of a command line; `out` is made."""
+def arguments(description, paths, most, count, flags=()):
+    """Return the paths, the numbers of fields and varied views, and the flags, pairs of a name and a help text, of a command
+    line; `out` is made."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in paths:
         parser.add_argument(name, type=pathlib.Path)
     parser.add_argument("--fields", dest="most", type=int, default=most, help="fields per section")
     parser.add_argument("--varied", dest="count", type=int, default=count, help="varied views of each place")
+    for name, text in flags:
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     return args
@@ -124,7 +130,7 @@ def main():
         rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
         tiles = views(np.load(path)["img"], args.most, args.count, rng)
         if len(tiles):
-            keep(out, network, tiles)
+            keep(out, network, maps=tiles)
 
 
 if __name__ == "__main__":

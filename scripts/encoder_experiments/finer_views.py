@@ -1,9 +1,11 @@
 """Make the views of archive_views.py at 1 µm/px, from the same places: tiles of 224 px.
 
-    finer_views.py LIST.csv MIRRORS FIELDS OUT WEIGHTS.safetensors [--fields 12] [--varied 3]
+    finer_views.py LIST.csv MIRRORS FIELDS OUT WEIGHTS.safetensors [--fields 12] [--varied 3] [--halves]
 
 FIELDS is made by archive_fields.py; its sections are read again from MIRRORS. OUT gets what archive_views.py writes, but
-maps of 14 × 14. judge.py and train.py take them as they are. Run again to continue.
+maps of 14 × 14. judge.py and train.py take them as they are. With `--halves` it also gets two magnifications of each view in
+112 px, [fields, 2, 1 + varied, 7, 7, 96]: `centre`, its middle 112 µm at 1 µm/px, and `coarse`, all of it at 2 µm/px. Run
+again to continue.
 """
 
 import csv
@@ -35,6 +37,14 @@ def views(field, place, count, rng):
     return [plain(field, x, y, SIZE), *(varied(field, x, y, number, rng, SIZE) for number in range(count))]
 
 
+def halves(tiles):
+    """Return the middle of tiles, [..., 224, 224, 3], and the tiles themselves at half the magnification, both as 112 px."""
+    half = SIZE // 2
+    coarse = [Image.fromarray(tile).resize((half, half), Image.LANCZOS) for tile in tiles.reshape(-1, SIZE, SIZE, 3)]
+    middle = slice(half // 2, half // 2 + half)
+    return tiles[..., middle, middle, :], np.array(coarse).reshape(*tiles.shape[:-3], half, half, 3)
+
+
 def sections(listed, mirrors, fields, out, most):
     """Yield each section of LIST that is at hand and not yet done: its name, the file to write, its random numbers, the corners
     of up to `most` fields with the places in each, and the level and its scale with which fields are read."""
@@ -59,13 +69,17 @@ def sections(listed, mirrors, fields, out, most):
 
 
 def main():
-    args = arguments(__doc__, ["list", "mirrors", "fields", "out", "weights"], most=12, count=3)
+    flags = [("halves", "keep two magnifications of each view in half as many pixels as well")]
+    args = arguments(__doc__, ["list", "mirrors", "fields", "out", "weights"], most=12, count=3, flags=flags)
     network = backbone.load(args.weights)
     for _, out, rng, corners, level, scale in sections(args.list, args.mirrors, args.fields, args.out, args.most):
         fields = [(finer(level, scale, corner), places) for corner, places in corners]
         tiles = [[views(field, place, args.count, rng) for place in places] for field, places in fields]
         if tiles:
-            keep(out, network, np.array(tiles))
+            kept = {"maps": np.array(tiles)}
+            if args.halves:
+                kept["centre"], kept["coarse"] = halves(kept["maps"])
+            keep(out, network, **kept)
 
 
 if __name__ == "__main__":

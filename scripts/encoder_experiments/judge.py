@@ -11,8 +11,9 @@ The readout is that of `fit-model --neighbourhoods`: half-whitened by the covari
 slide nearer than 0.5 mm, shrunk by a tenth, then 128 principal components, of unit length. It is fitted on the tissue of
 the sections in JUDGED.npz, but for the patient that asks. With `--views`, the readout of the trained blocks is fitted on
 these views as well (readout.py); without BLOCKS, that of ImageNet's. With `--mean`, the mean of the weights of all BLOCKS
-is judged as one network. "All sets" is the mean over all patients of each patient's mean difference over its kinds, its
-interval from resampling patients.
+is judged as one network. `--less` compares with the readout of ImageNet's network that is fitted on the same views, which is
+that of tissue-views, or with the mean of the weights of some blocks, read in the same way. "All sets" is the mean over all
+patients of each patient's mean difference over its kinds, its interval from resampling patients.
 """
 
 import argparse
@@ -171,28 +172,34 @@ def main():
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0])
     parser.add_argument("--mean", action="store_true", help="judge the mean of the BLOCKS as one network")
     parser.add_argument("--views", type=pathlib.Path, help="fit the readout on the views in this folder as well")
+    less = "compare with the mean of these blocks, without any with ImageNet's, read out with the views"
+    parser.add_argument("--less", nargs="*", type=pathlib.Path, metavar="BLOCKS", help=less)
     pair = ("VIEWS", "LABELS")
     parser.add_argument("--archive", nargs=2, action="append", type=pathlib.Path, metavar=pair, default=[])
     args = parser.parse_args()
+    if args.less is not None and not args.views:
+        parser.error("--less needs --views")
     judged = np.load(args.judged)
     readouts, tissue = Readouts(judged), judged["tissue"]
     sets = {"judged": (Judge(judged["label"], judged["patient"]), judged["labelled"])}
     sets.update({labels.stem: archive_tiles(views, labels) for views, labels in args.archive})
     start = backbone.load(args.weights)[backbone.FIRST :]
 
+    def averaged(paths):
+        return backbone.mean([backbone.load_blocks(path, start) for path in paths]) if paths else start
+
     def measured(blocks, views=None):
         archive = view_moments(features_of_views(blocks, views)) if views else None
         fitted = readouts.fitted(backbone.pooled(blocks, tissue), archive)
         return {name: judge.measure(backbone.pooled(blocks, maps), fitted) for name, (judge, maps) in sets.items()}
 
-    base = measured(start)
+    base = measured(start) if args.less is None else measured(averaged(args.less), args.views)
+    what = "the mean of " + ", ".join(map(str, args.less)) if args.less else "ImageNet"
     for name, (judge, _) in sets.items():
         print(f"{name}: {len(judge.queries)} queries of {len(judge.patients)} patients:", ", ".join(judge.kinds))
         print(" | ".join(base[name]))
-        print("ImageNet", judge.report(base[name]), flush=True)
-    trained = [backbone.load_blocks(path, start) for path in args.blocks]
-    if args.mean and trained:
-        trained = [backbone.mean(trained)]
+        print(what, judge.report(base[name]), flush=True)
+    trained = [averaged(args.blocks)] if args.mean and args.blocks else [averaged([path]) for path in args.blocks]
     if args.views and not trained:
         trained, args.shares = [start], [0.0]
     for share in args.shares if trained else []:
@@ -200,8 +207,8 @@ def main():
         found = {name: {key: np.mean([run[name][key] for run in runs], 0) for key in base[name]} for name in sets}
         for name, (judge, _) in sets.items():
             print(f"{name}, share {share}:", judge.report(found[name]))
-            print(f"{name}, share {share}, less ImageNet:", judge.report(found[name], base[name]), flush=True)
-        print(f"all sets, share {share}, less ImageNet:", pooled(sets, found, base), flush=True)
+            print(f"{name}, share {share}, less {what}:", judge.report(found[name], base[name]), flush=True)
+        print(f"all sets, share {share}, less {what}:", pooled(sets, found, base), flush=True)
 
 
 if __name__ == "__main__":

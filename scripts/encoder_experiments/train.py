@@ -12,6 +12,10 @@ within    the same, but only other fields of the same section count as unlike, s
 organ     the organ of the section; --shuffle gives each patient another's organ
 mean      from one view, the mean of the readout of ImageNet's features over all views of the tile and, by the part
           --near, of the tile beside it; the readout stays as it is
+
+A step sees two views of each field, with `--place` two of the same place. `--pair` names what is seen of the first and of the
+second view: its `maps`, or its `centre` or `coarse` of `finer_views.py --halves`. Where they differ, each has a mean of its own
+in vicreg. With `--towards`, vicreg draws the first view to the second, and not the second to the first.
 """
 
 import argparse
@@ -32,6 +36,7 @@ ORGANS = ["liver", "stomach", "colon", "duodenum", "small intestine", "kidney", 
 ORGANS += ["soft tissue", "appendix", "squamous mucosa", "oesophagus", "adrenal"]
 SAME = {"small intestine": "duodenum", "meninges": "brain", "oesophagus": "squamous mucosa"}
 LOSSES = ["vicreg", "contrast", "within", "organ", "mean"]
+SEEN = ["maps", "centre", "coarse"]  # what finer_views.py keeps of a view
 
 
 def contrast(z, within, temperature=0.2):
@@ -50,9 +55,14 @@ def contrast(z, within, temperature=0.2):
     return jnp.where(alike, jnp.logaddexp(similarity, others) - similarity, 0).sum() / alike.sum()
 
 
-def vicreg(z):
-    alike = ((z[:, :, 0] - z[:, :, 1]) ** 2).mean()
-    centred = (z - z.mean((1, 2), keepdims=True)).reshape(-1, z.shape[-1])
+def vicreg(z, apart, towards):
+    """Return VICReg's loss of projections, [sections, fields, 2, width].
+
+    `apart`: first and second views have a mean each. `towards`: only the first are drawn to the second.
+    """
+    goal = jax.lax.stop_gradient(z[:, :, 1]) if towards else z[:, :, 1]
+    alike = ((z[:, :, 0] - goal) ** 2).mean()
+    centred = (z - z.mean(1 if apart else (1, 2), keepdims=True)).reshape(-1, z.shape[-1])
     covariance = centred.T @ centred / (len(centred) - 1)
     variance = jnp.diagonal(covariance)
     spread = jax.nn.relu(1 - jnp.sqrt(variance + 1e-4)).mean()
@@ -96,18 +106,23 @@ def project(head, x):
     return x
 
 
-def loss_of(learned, fixed, maps, wanted, weights, pull):
-    """Return the weighted sum of losses; `maps` are [sections, fields, 2, 7, 7, 96]."""
-    flat = maps.astype(jnp.float32).reshape(-1, *maps.shape[-3:])
-    pooled = backbone.blocks(learned["blocks"], flat, backbone.FIRST).mean((1, 2))
-    both = jnp.concatenate([flat.mean((1, 2)), pooled], 1)
+def pooled_views(blocks, maps):
+    """Return the pooled features of blocks 13 and 16, [sections, fields, width], of views, [sections, fields, 7, 7, 96]."""
+    flat = maps.astype(jnp.float32).reshape(-1, *maps.shape[2:])
+    pooled = backbone.blocks(blocks, flat, backbone.FIRST).mean((1, 2))
+    return [features.reshape(*maps.shape[:2], -1) for features in (flat.mean((1, 2)), pooled)]
+
+
+def loss_of(learned, fixed, views, wanted, weights, pull, apart, towards):
+    """Return the weighted sum of losses; `views` are the first and the second ones, [sections, fields, 7, 7, 96] each."""
+    parts = [pooled_views(learned["blocks"], maps) for maps in views]
+    low, pooled = (jnp.stack(part, 2) for part in zip(*parts))
     total = 0.0
     for name, weight in weights:
         if name == "mean":
-            z = project([fixed["readout"]], both)
+            z = project([fixed["readout"]], jnp.concatenate([low, pooled], -1))
         else:
             z = project(learned["heads"][name], (pooled - fixed["centre"]) / fixed["spread"])
-        z = z.reshape(*maps.shape[:3], -1)
         if name == "mean":
             loss = ((z - wanted[name]) ** 2).mean()
         elif name == "organ":
@@ -115,17 +130,27 @@ def loss_of(learned, fixed, maps, wanted, weights, pull):
             losses = optax.softmax_cross_entropy_with_integer_labels(z, jnp.maximum(wanted[name], 0))
             loss = (losses * known).sum() / jnp.maximum(known.sum(), 1)
         else:
-            loss = vicreg(z) if name == "vicreg" else contrast(z, name == "within")
+            loss = vicreg(z, apart, towards) if name == "vicreg" else contrast(z, name == "within")
         total += weight * loss
     changes = jax.tree.map(lambda one, two: ((one - two) ** 2).sum(), learned["blocks"], fixed["start"])
     return total + pull * sum(jax.tree.leaves(changes))
 
 
-def train(start, maps, section, wanted, readout, args, rng, keep):
+def drawn_pair(same_place, fields, places, each, rng):
+    """Draw the place and the view of two views of each field, [*fields, 2] both."""
+    if not same_place:
+        return np.divmod(np.argsort(rng.random((*fields, places * each)), -1)[..., :2], each)
+    place = np.broadcast_to(rng.integers(places, size=(*fields, 1)), (*fields, 2))
+    return place, np.argsort(rng.random((*fields, each)), -1)[..., :2]
+
+
+def train(start, seen, section, wanted, readout, args, rng, keep):
     """Call keep(step, blocks) with the mean blocks at each of args.steps.
 
-    `wanted` holds what each loss asks for: of each place for `mean`, [fields, 2, width], of each field for `organ`.
+    `seen` are the outputs of block 13 of first and of second views. `wanted` holds what each loss asks for: of each place
+    for `mean`, [fields, 2, width], of each field for `organ`.
     """
+    maps = seen[0]
     some = rng.permutation(len(maps))[:500]
     pooled = backbone.pooled(start, maps[some, 0, rng.integers(maps.shape[2], size=len(some))])[:, maps.shape[-1] :]
     fixed = {"start": start, "readout": readout, "centre": pooled.mean(0), "spread": pooled.std(0) + 1e-3}
@@ -139,11 +164,12 @@ def train(start, maps, section, wanted, readout, args, rng, keep):
     rates = {"blocks": args.lr, "heads": 1e-3}
     rates = {name: optax.adam(optax.linear_schedule(0, rate, 50)) for name, rate in rates.items()}
     optimiser = optax.multi_transform(rates, {"blocks": "blocks", "heads": "heads"})
-    gradient = jax.value_and_grad(functools.partial(loss_of, weights=args.loss, pull=args.pull))
+    options = {"weights": args.loss, "pull": args.pull, "apart": args.pair[0] != args.pair[1], "towards": args.towards}
+    gradient = jax.value_and_grad(functools.partial(loss_of, **options))
 
     @jax.jit
-    def step(learned, state, mean, fixed, maps, wanted):
-        loss, change = gradient(learned, fixed, maps, wanted)
+    def step(learned, state, mean, fixed, views, wanted):
+        loss, change = gradient(learned, fixed, views, wanted)
         change, state = optimiser.update(change, state)
         learned = optax.apply_updates(learned, change)
         mean = backbone.mixed(mean, learned["blocks"], 0.01)
@@ -156,15 +182,15 @@ def train(start, maps, section, wanted, readout, args, rng, keep):
     total, begin = 0.0, time.time()
     for number in range(1, max(args.steps) + 1):
         sections = rng.choice(usable, args.sections, replace=False)
-        chosen = np.stack([rng.permutation(of_section[n])[: args.fields] for n in sections])[..., None]
-        which = np.argsort(rng.random((*chosen.shape[:2], places * each)), -1)[..., :2]
-        place, view = np.divmod(which, each)
+        chosen = np.stack([rng.permutation(of_section[n])[: args.fields] for n in sections])
+        place, view = drawn_pair(args.place, chosen.shape, places, each, rng)
+        views = [from_[chosen, place[..., k], view[..., k]] for k, from_ in enumerate(seen)]
         goals = {}
         if "mean" in wanted:
-            goals["mean"] = wanted["mean"][chosen, place]
+            goals["mean"] = wanted["mean"][chosen[..., None], place]
         if "organ" in wanted:
-            goals["organ"] = np.broadcast_to(wanted["organ"][chosen], which.shape)
-        learned, state, mean, loss = step(learned, state, mean, fixed, maps[chosen, place, view], goals)
+            goals["organ"] = np.broadcast_to(wanted["organ"][chosen][..., None], place.shape)
+        learned, state, mean, loss = step(learned, state, mean, fixed, views, goals)
         total += float(loss)
         if number % 100 == 0:
             print(f"step {number}: loss {total / 100:.4f}, {time.time() - begin:.0f} s", flush=True)
@@ -198,15 +224,20 @@ def main():
     parser.add_argument("--list", type=pathlib.Path, required=True)
     parser.add_argument("--leave-out", nargs="+", default=[])
     parser.add_argument("--shuffle", action="store_true")
+    parser.add_argument("--pair", nargs=2, choices=SEEN, default=["maps", "maps"])
+    parser.add_argument("--place", action="store_true")
+    parser.add_argument("--towards", action="store_true")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(args.seed)
     with args.list.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["patient"] not in args.leave_out]
     rows = [row for row in rows if (args.views / f"{row['slide']}.npz").exists()]
-    parts = [np.load(args.views / f"{row['slide']}.npz")["maps"] for row in rows]
-    section = np.repeat(np.arange(len(rows)), [len(part) for part in parts])
-    maps = np.concatenate(parts)
+    parts = {name: [np.load(args.views / f"{row['slide']}.npz")[name] for row in rows] for name in set(args.pair)}
+    section = np.repeat(np.arange(len(rows)), [len(part) for part in parts[args.pair[0]]])
+    parts = {name: np.concatenate(part) for name, part in parts.items()}
+    seen = [parts[name] for name in args.pair]
+    maps = seen[0]
     print(len(rows), "sections,", len(maps), "fields,", maps.shape[1] * maps.shape[2], "views of each", flush=True)
     start = backbone.load(args.weights)[backbone.FIRST :]
     wanted, readout, losses = {}, None, [name for name, _ in args.loss]
@@ -218,7 +249,7 @@ def main():
     def keep(step, blocks):
         backbone.save_blocks(args.out / f"{step}.safetensors", blocks)
 
-    train(start, maps, section, wanted, readout, args, rng, keep)
+    train(start, seen, section, wanted, readout, args, rng, keep)
 
 
 if __name__ == "__main__":
