@@ -17,6 +17,7 @@ use histokin::session::{
     SlideStatus, ViewCommand,
 };
 use histokin::slide::{self, SlideId};
+use histokin::tissue::TissueMask;
 
 use crate::made::QuarterColours;
 use crate::session::TestSession;
@@ -240,6 +241,64 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
         query::ask(&request.index, &request.query, &request.annotations).unwrap().matches[0].distance,
         0.0
     );
+}
+
+#[test]
+fn visited_and_chosen_matches_stay_the_same_tiles_while_others_are_embedded() {
+    let mut test = asked();
+    let listed = matches(&test);
+    test.session.handle(MatchCommand::GoTo { rank: 1, from: None });
+    test.session.handle(MatchCommand::ChooseExactly(vec![1, 3]));
+    // Nearer tiles are embedded on the other slide, and come first.
+    let nearer: Vec<Vec<f32>> = (0..5).map(|tile| vec![tile as f32 * 0.01; 12]).collect();
+    test.index(vec![test.set(0, &rows(5, 1.0)), test.set(1, &nearer)]);
+    let settings = test.session.query_settings().clone();
+    let jobs = test.session.handle(QueryCommand::SetSettings(settings));
+    answer(&mut test, &jobs);
+    let now = matches(&test);
+    assert_ne!(listed, now);
+    let place = |tile: &(SlideId, i64)| now.iter().position(|found| found == tile);
+    let query = test.session.query().unwrap();
+    assert_eq!(query.visited, place(&listed[1]));
+    assert_eq!(query.chosen.iter().copied().collect::<Vec<_>>(), {
+        let mut places: Vec<usize> = [1, 3].iter().filter_map(|rank| place(&listed[*rank])).collect();
+        places.sort_unstable();
+        places
+    });
+    // What is no longer among the matches is neither visited nor chosen.
+    let visited = query.visited.expect("it is still a match");
+    let mut settings = test.session.query_settings().clone();
+    settings.count = visited;
+    let jobs = test.session.handle(QueryCommand::SetSettings(settings));
+    answer(&mut test, &jobs);
+    let query = test.session.query().unwrap();
+    assert_eq!((query.visited, query.answer.as_ref().unwrap().matches.len()), (None, visited));
+    assert!(!query.chosen.contains(&visited));
+}
+
+#[test]
+fn a_click_beside_the_tissue_keeps_an_answer() {
+    let mut test = asked();
+    let mut glass = TissueMask::of(test.slides[1].as_ref()).unwrap();
+    glass.mask.fill(0);
+    test.session.absorb(SlideEvent::TissueFound { slide: test.id(1), tissue: Arc::new(glass) });
+    let beside = Level0Point::new(500.0, 600.0);
+    let before = (matches(&test), test.session.generation());
+    for command in [
+        QueryCommand::At { slide: test.id(1), point: beside },
+        QueryCommand::AddExample { slide: test.id(1), point: beside, is_positive: true },
+    ] {
+        assert!(test.session.handle(command).is_empty());
+        assert_eq!((matches(&test), test.session.generation()), before);
+        assert_eq!(test.session.query().unwrap().positives.len(), 1);
+    }
+    let told: Vec<&str> = test.session.messages().iter().map(|message| message.text.as_str()).collect();
+    assert!(told.len() == 1 && told[0].starts_with("No tissue was detected here"), "{told:?}");
+    // What was embedded there before the mask changed can be searched with.
+    let jobs =
+        test.session.handle(QueryCommand::At { slide: test.id(1), point: Level0Point::new(10.0, 10.0) });
+    answer(&mut test, &jobs);
+    assert_eq!(test.session.query().unwrap().target().unwrap().slide, test.id(1));
 }
 
 #[test]

@@ -33,6 +33,9 @@ impl Session {
     /// Searches for tiles like the one under `point`.
     pub(in crate::session) fn query_at(&mut self, slide: SlideId, point: Level0Point) -> Vec<Job> {
         let Some(example) = self.tile_example(&slide, point) else { return Vec::new() };
+        if self.keeps_query(&example) {
+            return Vec::new();
+        }
         self.ask(vec![example], Vec::new())
     }
 
@@ -141,6 +144,14 @@ impl Session {
             return if is_positive { self.query_at(slide, point) } else { Vec::new() };
         }
         let Some(example) = self.tile_example(&slide, point) else { return Vec::new() };
+        let is_known = self
+            .query
+            .current
+            .as_ref()
+            .is_some_and(|query| query.examples().any(|(_, known)| known.position == example.position));
+        if !is_known && self.keeps_query(&example) {
+            return Vec::new();
+        }
         if let Some(query) = &mut self.query.current {
             let (to, off) = match is_positive {
                 true => (&mut query.positives, &mut query.negatives),
@@ -191,6 +202,28 @@ impl Session {
         }
     }
 
+    /// Whether an answer is kept instead of a search with a tile that has no tissue; says so. A click beside the tissue would
+    /// otherwise cost a query with its marks.
+    fn keeps_query(&mut self, example: &ShownExample) -> bool {
+        let is_answered = self.query.current.as_ref().is_some_and(|query| query.answer.is_some());
+        let is_kept = is_answered && example.position.as_ref().is_some_and(|tile| self.is_glass(tile));
+        if is_kept {
+            self.messages.note(NO_TISSUE);
+        }
+        is_kept
+    }
+
+    /// Whether a tile has no tissue, by the tissue mask of its slide, and was not embedded by an earlier one. Not known until
+    /// the mask is.
+    fn is_glass(&self, tile: &TilePosition) -> bool {
+        let tissue = self.slide(&tile.slide).and_then(|state| state.tissue.as_ref());
+        let is_embedded = || {
+            let set = self.index().set_index(&tile.slide)?;
+            self.index().sets()[set as usize].row_at(tile.rect.center())
+        };
+        tissue.is_some_and(|tissue| !tissue.has_tissue(&tile.rect)) && is_embedded().is_none()
+    }
+
     /// Tile settings of the examples.
     fn example_tiles(&self) -> TileSettings {
         self.searched_recipe().map_or(self.project.settings().tiles, |recipe| recipe.tiles)
@@ -208,8 +241,7 @@ impl Session {
         let position = builder::missing_tile(self.index(), examples, problem)?;
         let state = self.slide(&position.slide)?;
         let slide = state.source.clone();
-        let is_glass = state.tissue.as_ref().is_some_and(|tissue| !tissue.has_tissue(&position.rect));
-        if is_glass {
+        if self.is_glass(&position) {
             let query = self.query.current.as_mut()?;
             query.problem = Some(NO_TISSUE.to_owned());
             return None;

@@ -98,6 +98,20 @@ impl QueryState {
         self.marks.iter().filter(|mark| mark.judgement == judgement).count()
     }
 
+    /// Keeps pointing at the matches that are visited and chosen where the next answer ranks them, as it does when more tiles
+    /// have been embedded: what is judged has to be the tile that the user sees.
+    fn follow_matches(&mut self, next: &Answer) {
+        let before = self.answer.take();
+        let tile_of =
+            |rank: &usize| before.as_ref()?.matches.get(*rank).map(|found| (&found.slide, found.rect));
+        let follow = |rank: &usize| {
+            let tile = tile_of(rank)?;
+            next.matches.iter().position(|found| (&found.slide, found.rect) == tile)
+        };
+        self.visited = self.visited.as_ref().and_then(follow);
+        self.chosen = self.chosen.iter().filter_map(follow).collect();
+    }
+
     fn list(&mut self, is_positive: bool) -> &mut Vec<ShownExample> {
         if is_positive { &mut self.positives } else { &mut self.negatives }
     }

@@ -176,11 +176,7 @@ impl Session {
     pub(in crate::session) fn show_answer(&mut self, answer: Answer) {
         let Some(query) = &mut self.query.current else { return };
         query.problem = None;
-        let is_other = |before: &Arc<Answer>| before.matches != answer.matches;
-        if query.answer.as_ref().is_none_or(is_other) {
-            query.chosen.clear();
-            query.visited = query.visited.filter(|rank| *rank < answer.matches.len());
-        }
+        query.follow_matches(&answer);
         let answer = Arc::new(answer);
         query.answer = Some(answer.clone());
         // Until the archive has answered, its matches are missing.
