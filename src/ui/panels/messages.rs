@@ -114,11 +114,12 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, requests: &mut 
             let room = (ui.available_width() - ICON_BUTTON - ui.spacing().item_spacing.x).max(0.0);
             ui.vertical(|ui| {
                 ui.set_width(room);
-                ui.add(
-                    egui::Label::new(RichText::new(&message.text).color(palette.text))
-                        .wrap()
-                        .selectable(true),
-                );
+                let short = without_folder(&message.text);
+                let text = RichText::new(short).color(palette.text);
+                let label = ui.add(egui::Label::new(text).wrap().selectable(true));
+                if short.len() < message.text.len() {
+                    label.on_hover_text(&message.text);
+                }
                 if let Some(remedy) = &message.remedy {
                     ui.horizontal(|ui| remedy_ui(ui, remedy, requests));
                 }
@@ -128,6 +129,14 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, requests: &mut 
             }
         });
     });
+}
+
+/// Returns a message about a file without the folder that it begins with.
+fn without_folder(text: &str) -> &str {
+    let (path, _) = text.split_once(": ").unwrap_or_default();
+    let name = if Path::new(path).is_absolute() { Path::new(path).file_name() } else { None };
+    let name = name.and_then(|name| name.to_str()).filter(|name| path.ends_with(name));
+    name.map_or(text, |name| &text[path.len() - name.len()..])
 }
 
 /// Draws buttons for what the user can do about a message.
@@ -277,4 +286,28 @@ pub fn notice_ui(ui: &Ui, room: HintRoom, text: &str, palette: &Palette) {
     ui.painter().galley(rect.min + Vec2::new(14.0, 8.0), galley, palette.on_chip);
     ui.interact(rect, egui::Id::unique("notice"), Sense::hover())
         .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn messages_name_a_file_without_its_folder() {
+        let cases = [
+            (
+                "/a/long folder/Ä slide.svs: cannot be opened: it is empty",
+                "Ä slide.svs: cannot be opened: it is empty",
+            ),
+            ("/a/project/: is read-only", "/a/project/: is read-only"),
+            ("slide.svs: cannot be opened", "slide.svs: cannot be opened"),
+            ("Saved to /a/b: done", "Saved to /a/b: done"),
+            ("/: is full", "/: is full"),
+            ("no colon", "no colon"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(without_folder(text), shown);
+        }
+    }
 }

@@ -101,6 +101,7 @@ impl Messages {
 
     /// Adds a message with what the user can do about it.
     pub(super) fn add(&mut self, severity: Severity, text: String, remedy: Option<Remedy>) {
+        let text = without_error_numbers(&text);
         // A repeated message is shown once.
         if self.list.iter().any(|message| message.text == text) {
             return;
@@ -129,9 +130,40 @@ impl Messages {
     }
 }
 
+/// Removes the numbers of errors of the system, such as " (os error 28)", which mean nothing to users.
+pub(super) fn without_error_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches('-').trim_start_matches(|digit: char| digit.is_ascii_digit());
+        match rest.strip_prefix(')') {
+            Some(rest) if rest.len() < part.len() - 1 => kept.push_str(rest),
+            _ => kept.extend([" (os error ", part]),
+        }
+    }
+    kept
+}
+
 impl super::Session {
     /// Messages that have not been dismissed, the oldest first.
     pub fn messages(&self) -> &[Message] {
         &self.messages.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_have_no_numbers_of_errors() {
+        let mut messages = Messages::default();
+        let full = std::io::Error::from_raw_os_error(28);
+        messages.error(format!("a.svs: {full}; b.svs: {full}."));
+        assert!(!messages.list[0].text.contains("os error"), "{}", messages.list[0].text);
+        assert!(messages.list[0].text.ends_with('.') && messages.list[0].text.contains("; b.svs: "));
+        for text in ["slide (os error in it).svs", "slide (os error ", "(os error )", "plain"] {
+            assert_eq!(without_error_numbers(text), text);
+        }
     }
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 pub use commands::AnnotationCommand;
 pub use worker::{AnnotationEvent, AnnotationJob, Counts, FileTrouble, FileWork, ReadFile};
 
+use super::messages::without_error_numbers;
 use super::{Job, Remedy, Session, Severity, UnsavedElsewhere, ViewTarget};
 use histokin_core::annotation::{
     Annotation, AnnotationClass, AnnotationSet, DetectionColours, Detections, Edit, History, Polygon, Shape,
@@ -380,7 +381,7 @@ impl Session {
                 Vec::new()
             }
             AnnotationEvent::NotSaved { slide, reason } => {
-                self.annotations_saved(&slide, Some(reason));
+                self.annotations_saved(&slide, Some(without_error_numbers(&reason)));
                 Vec::new()
             }
             AnnotationEvent::Imported { slide, path, file } => {
