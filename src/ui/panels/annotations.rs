@@ -7,6 +7,7 @@ use egui::{Align2, Color32, FontId, Frame, Margin, Rect, RichText, ScrollArea, S
 use egui_material_icons::{MaterialIcon, icons};
 use uuid::Uuid;
 
+use super::colour_picker::colour_ui;
 use super::detections::detections_ui;
 use super::{action_icon_ui, header_ui, icon_button, row_ui};
 use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, area_label, length_label};
@@ -258,9 +259,8 @@ impl AnnotationsPanel {
                 ui.horizontal(|ui| {
                     let pending = self.class.as_ref().filter(|(name, _)| *name == class.name);
                     let mut changed = pending.map_or_else(|| class.clone(), |(_, to)| to.clone());
-                    let color = ui
-                        .color_edit_button_srgb(&mut changed.color)
-                        .accessible_name(format!("Colour of {}", class.name));
+                    let name = format!("Colour of {}", class.name);
+                    let color = colour_ui(ui, &mut changed.color, &name, palette);
                     let width = (ui.available_width() - 78.0).max(0.0);
                     let field = ui
                         .add(TextEdit::singleline(&mut changed.name).desired_width(width))

@@ -7,6 +7,7 @@ mod archive;
 pub mod annotations;
 pub mod canvas_menu;
 mod card;
+mod colour_picker;
 mod comparison;
 pub mod concept_dialog;
 mod detections;

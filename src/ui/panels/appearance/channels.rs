@@ -2,6 +2,7 @@
 
 use egui::{Button, Checkbox, RichText, TextEdit, Ui};
 
+use super::super::colour_picker::colour_ui;
 use super::super::number_field;
 use crate::session::{Session, SlideCommand};
 use crate::slide::SlideId;
@@ -74,9 +75,8 @@ fn channel_ui(ui: &mut Ui, shown: &mut ChannelDisplay, channel: &SlideChannel, p
         ui.add(Checkbox::without_text(&mut shown.visible))
             .on_hover_text("Show this channel")
             .accessible_name(format!("Show {name}"));
-        ui.color_edit_button_srgb(&mut shown.colour)
-            .on_hover_text("Colour of this channel")
-            .accessible_name(format!("Colour of {name}"));
+        let colour = format!("Colour of {name}");
+        colour_ui(ui, &mut shown.colour, &colour, palette).on_hover_text("Colour of this channel");
         let hint = format!("Name of this channel: {}", shown.name);
         let room = (ui.available_width() - ONLY).max(60.0);
         ui.add(TextEdit::singleline(&mut shown.name).desired_width(room))
