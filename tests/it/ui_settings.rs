@@ -10,6 +10,7 @@ use histokin::annotation::Shape;
 use histokin::encoder::DeviceChoice;
 use histokin::encoder::engine::{self, Engine};
 use histokin::project::{Project, ProjectSettings};
+use histokin::session::SlideCommand;
 use histokin::tiling::TileSettings;
 use histokin::ui::{App, WindowOptions};
 
@@ -204,6 +205,31 @@ fn the_first_steps_lead_to_the_first_search_and_are_then_over() {
     assert!(harness.query_by_label("A click on tissue finds similar tissue").is_none());
     let kept = left(harness, folder.path());
     assert!(kept.contains("first_steps_done = true") && kept.contains("click_explained = true"), "{kept}");
+}
+
+#[test]
+fn a_slide_without_a_pixel_size_is_told_wherever_a_search_is_suggested() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("photograph.png");
+    image::RgbImage::from_pixel(600, 400, image::Rgb([180, 90, 150])).save(&picture).unwrap();
+    let mut harness = open(folder.path(), true);
+    wait_for_tiles(&mut harness);
+    harness.run_steps(3);
+    harness.get_by_label("Step 3 of 3");
+    harness.get_by_label("Click tissue on the slide");
+    harness.state_mut().command(SlideCommand::Open(vec![picture]));
+    wait(&mut harness, "the picture is shown", |app| {
+        app.session().active().is_some_and(|slide| slide.source.info().mpp.is_none())
+    });
+    harness.run_steps(3);
+    harness.get_by_label("Set the pixel size first");
+    harness.get_by_label("Set pixel size…");
+    assert!(harness.query_by_label("Click tissue on the slide").is_none());
+    assert!(harness.query_by_label_contains("Step ").is_none());
+    // The first steps are not over.
+    harness.key_press(Key::PageUp);
+    harness.run_steps(6);
+    harness.get_by_label("Step 3 of 3");
 }
 
 #[test]

@@ -191,10 +191,9 @@ impl App {
         let mut settings = self.window_state.settings.clone();
         if !settings.first_steps_done {
             let room = self.hint_room(self.chrome.free);
-            settings.first_steps_done = match Step::of(&self.session) {
-                Some(step) => first_steps::first_steps_ui(context, step, room, palette),
-                None => true,
-            };
+            settings.first_steps_done = Step::are_over(&self.session)
+                || Step::due(&self.session)
+                    .is_some_and(|step| first_steps::first_steps_ui(context, step, room, palette));
         } else if self.chrome.click_hint && !self.shows_page() {
             let room = self.hint_room(self.chrome.free);
             settings.click_explained |= first_steps::click_hint_ui(context, room, palette, requests);

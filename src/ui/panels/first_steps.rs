@@ -37,12 +37,16 @@ pub enum Step {
 impl Step {
     const ALL: [Self; 3] = [Self::Open, Self::Wait, Self::Find];
 
-    /// The step that is due; `None` once a search was answered.
-    pub fn of(session: &Session) -> Option<Self> {
-        let is_answered = session.query().is_some_and(|query| query.answer.is_some());
+    /// Whether the first steps are over, since a search was answered.
+    pub fn are_over(session: &Session) -> bool {
+        session.query().is_some_and(|query| query.answer.is_some())
+    }
+
+    /// The step that is due. There is none beside a slide without a pixel size: a message with a button asks for that.
+    pub fn due(session: &Session) -> Option<Self> {
         match (session.slides().is_empty(), session.searchable_tiles()) {
-            _ if is_answered => None,
             (true, _) => Some(Self::Open),
+            _ if session.active().is_some_and(|slide| slide.source.info().mpp.is_none()) => None,
             (false, 0) => Some(Self::Wait),
             (false, _) => Some(Self::Find),
         }

@@ -204,6 +204,7 @@ fn size_label(state: &SlideState) -> String {
 
 fn status_ui(ui: &mut Ui, session: &Session, state: &SlideState, palette: &Palette) {
     let color = match &state.status {
+        SlideStatus::Embedded(progress) if progress.total == 0 => palette.query,
         SlideStatus::Embedded(_) => palette.good,
         SlideStatus::Failed(_) => palette.error,
         SlideStatus::NeedsMpp => palette.query,

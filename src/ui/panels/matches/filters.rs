@@ -4,7 +4,8 @@ use egui::{Align, Button, DragValue, Frame, Layout, Margin, RichText, ScrollArea
 
 use super::super::{ICON_BUTTON, action_icon_ui, line_ui, number_field};
 use super::settings::choice_ui;
-use crate::query::{AnnotationFilter, Patients, QuerySettings, RankBy};
+use crate::number_format::decimal;
+use crate::query::{AnnotationFilter, Patients, QuerySettings, RankBy, Scope};
 use crate::session::{QueryCommand, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::SearchAction;
@@ -28,6 +29,19 @@ pub fn in_force(session: &Session) -> usize {
         settings.diversity > 0.0,
     ];
     filters.into_iter().filter(|in_force| *in_force).count()
+}
+
+/// Says why there are no matches; `in_force` is the number of filters that are.
+pub fn why_none(settings: &QuerySettings, in_force: usize) -> String {
+    match settings.scope {
+        _ if in_force > 0 => "No tiles match these filters.".to_owned(),
+        Scope::Others => "No other slide has tiles to search.".to_owned(),
+        _ if settings.exclude_um > 0.0 => format!(
+            "There are no other tiles: those nearer than {} µm to the query are left out. Filters, From query, changes that.",
+            decimal(settings.exclude_um, 0)
+        ),
+        _ => "There are no other tiles to search.".to_owned(),
+    }
 }
 
 /// Draws the filters and applies changes to `settings`.
@@ -230,4 +244,18 @@ fn setting_ui(ui: &mut Ui, name: &str, hint: &str, palette: &Palette, add: impl 
         named.response.on_hover_text(hint);
         ui.allocate_ui_with_layout(Vec2::new(FIELD, 28.0), left, add);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_matches_what_left_it_out_is_named() {
+        let settings = |scope, exclude_um| QuerySettings { scope, exclude_um, ..QuerySettings::default() };
+        assert!(why_none(&settings(Scope::All, 500.0), 1).contains("filters"));
+        assert!(why_none(&settings(Scope::Others, 500.0), 0).contains("other slide"));
+        assert!(why_none(&settings(Scope::All, 500.0), 0).contains("500 µm"));
+        assert!(why_none(&settings(Scope::Same, 0.0), 0).contains("no other tiles"));
+    }
 }

@@ -6,6 +6,7 @@ mod concepts;
 mod encoders;
 mod filters;
 mod gallery;
+mod hint;
 mod list;
 mod marks;
 mod query;
@@ -19,10 +20,8 @@ use super::{action_icon_ui, header_ui};
 use crate::number_format::{counted, decimal, sentence};
 use crate::query::{Answer, Judgement, Match, QuerySettings, TilePosition, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
-use crate::ui::actions::{self, SearchAction};
+use crate::ui::actions::SearchAction;
 use crate::ui::app::{Requests, slide_name};
-use crate::ui::region_tool::RegionShape;
-use crate::ui::settings::{FindSimilar, Settings};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
@@ -149,7 +148,7 @@ pub fn matches_ui(
             query::history_ui(ui, session, pictures, palette, requests);
         }
         let Some(query) = query else {
-            hint_ui(ui, session, palette);
+            hint::hint_ui(ui, session, palette);
             return;
         };
         Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
@@ -180,45 +179,6 @@ pub fn matches_ui(
         Listing::Slides => slides::slides_ui(ui, shown, is_new),
         Listing::Encoders => encoders::encoders_ui(ui, shown),
     }
-}
-
-fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
-    let named = |ui: &Ui, action: SearchAction| actions::entry(action).named(ui.ctx());
-    let key = actions::entry(SearchAction::FindSimilar).shortcut_label(ui.ctx());
-    let how = match (Settings::current(ui.ctx()).find_similar, key) {
-        (FindSimilar::Click, _) => "Click tissue on the slide".to_owned(),
-        (FindSimilar::DoubleClick, _) => "Double-click tissue on the slide".to_owned(),
-        (FindSimilar::Key, Some(key)) => format!("Point at tissue and press {key}"),
-        (FindSimilar::Key, None) => "Point at tissue and use the command Find similar tissue".to_owned(),
-    };
-    Frame::new().inner_margin(Margin::symmetric(24, 40)).show(ui, |ui| {
-        ui.vertical_centered(|ui| {
-            ui.label(icons::ICON_IMAGE_SEARCH.rich_text().size(40.0).color(palette.weak));
-            ui.add_space(6.0);
-            ui.label(RichText::new(how).family(theme::bold()).color(palette.strong));
-            ui.label(
-                RichText::new(
-                    "The most similar tiles on this and all other slides are outlined, and listed here.",
-                )
-                .color(palette.weak),
-            );
-            ui.add_space(8.0);
-            let text = match (session.slides().is_empty(), session.searchable_tiles()) {
-                (true, _) => "Open a slide first.".to_owned(),
-                (false, 0) => {
-                    "Nothing can be searched yet: the first tiles are still to be embedded.".to_owned()
-                }
-                (false, tiles) => format!("{} can be searched so far.", counted(tiles as u64, "tile")),
-            };
-            ui.label(RichText::new(text).small().color(palette.weak));
-            ui.add_space(8.0);
-            let region = named(ui, SearchAction::DrawRegion(RegionShape::Rect));
-            let image = named(ui, SearchAction::PastePicture);
-            let annotation = named(ui, SearchAction::ByAnnotations);
-            let more = format!("Other ways: {region}, {image}, {annotation}.");
-            ui.label(RichText::new(more).small().color(palette.weak));
-        });
-    });
 }
 
 /// Draws the state of the search in the archive.
@@ -256,7 +216,7 @@ fn summary_ui(
         let problem =
             names.fold(problem.clone(), |text, slide| text.replace(&slide.0, &slide_name(session, slide)));
         ui.add_space(6.0);
-        let title = if query.embeds_tile { "Please wait" } else { "Cannot search here" };
+        let title = if hint::is_to_come(session, query) { "Please wait" } else { "Cannot search here" };
         ui.label(RichText::new(title).family(theme::bold()).color(palette.query));
         ui.label(RichText::new(sentence(&problem)).small().color(palette.weak));
         return;
@@ -282,7 +242,8 @@ fn summary_ui(
     }
     archive_ui(ui, session, palette, requests);
     if answer.matches.is_empty() {
-        ui.label(RichText::new("No tiles match these filters.").small().color(palette.query));
+        let text = filters::why_none(session.query_settings(), filters::in_force(session));
+        ui.label(RichText::new(text).small().color(palette.query));
     }
     let precision = session.query_history().precision(answer);
     if let Some(share) = precision.share() {

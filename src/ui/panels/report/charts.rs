@@ -161,7 +161,7 @@ pub fn precision_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
         .filter_map(|(one, color)| Some((one, one.target.as_ref()?, *color)))
         .collect();
     let Some((_, first, _)) = targets.first() else {
-        ui.label("Retrieval needs labels: add tables or masks to the folder “labels” of the project.");
+        ui.label("Retrieval needs labels: annotate tissue with classes, or add tables or masks to the project's folder “labels”.");
         return;
     };
     let axes = Axes::ui(ui, ANSWERS as f64, 1.0, palette);
