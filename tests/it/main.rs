@@ -67,6 +67,8 @@ mod ui_encoders;
 #[cfg(feature = "gui")]
 mod ui_help;
 #[cfg(feature = "gui")]
+mod ui_menus;
+#[cfg(feature = "gui")]
 mod ui_report;
 #[cfg(feature = "gui")]
 mod ui_accessibility;

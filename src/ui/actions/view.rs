@@ -57,6 +57,10 @@ pub enum ViewAction {
     ToggleHighlights,
     /// Shows or hides annotations.
     ToggleAnnotations,
+    /// Goes to a position that is typed.
+    GoToPosition,
+    /// Copies the name of the active slide and the position under the pointer.
+    CopyPosition,
     /// Fills areas, or only outlines them.
     ToggleFill,
     /// Shows or hides a grid over the slide.
@@ -163,6 +167,20 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Pan down",
         "Pan the view down",
         [plain(Key::ArrowDown)]
+    ),
+    entry!(
+        Action::View(ViewAction::GoToPosition),
+        ICON_MY_LOCATION,
+        "Go to position…",
+        "Type or paste a position, in pixels, µm or mm, and go there",
+        [ctrl(Key::J)]
+    ),
+    entry!(
+        Action::View(ViewAction::CopyPosition),
+        ICON_LOCATION_ON,
+        "Copy position",
+        "Copy the name of the slide and the position under the pointer, in level-0 pixels",
+        [ctrl_shift(Key::J)]
     ),
     entry!(
         Action::View(ViewAction::Turn(90)),

@@ -9,6 +9,7 @@ use egui::{Context, Rect};
 use super::App;
 use super::layout::SIDE_WIDTHS;
 use crate::encoder::DeviceChoice;
+use crate::query::TilePosition;
 use crate::session::{Command, Message, MessageCommand, Remedy, Severity};
 use crate::ui::actions::{self, Action};
 use crate::ui::heat_map::HeatSource;
@@ -95,7 +96,17 @@ pub struct Chrome {
     pub(super) notes: HashMap<u64, f64>,
 }
 
+/// An image of a tile that the user wants.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TilePicture {
+    /// On the clipboard.
+    Copy(TilePosition),
+    /// In a file, by the dialog for images.
+    Save(TilePosition),
+}
+
 /// The user's requests in one frame.
+#[derive(Default)]
 pub struct Requests {
     /// Commands to the session.
     pub commands: Vec<Command>,
@@ -109,6 +120,10 @@ pub struct Requests {
     pub heat: Option<HeatSource>,
     /// Settings to put in force.
     pub settings: Option<Settings>,
+    /// Images of tiles to save or copy.
+    pub pictures: Vec<TilePicture>,
+    /// A short notice of what was done.
+    pub notice: Option<String>,
     /// Whether the query is shown beside its matches.
     pub is_comparing: bool,
 }

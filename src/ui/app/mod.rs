@@ -17,7 +17,7 @@ use egui::{Context, Ui};
 use handover::WindowWaker;
 
 use canvas::Canvas;
-pub use chrome::{Chrome, Requests};
+pub use chrome::{Chrome, Requests, TilePicture};
 pub use handover::HandedOver;
 use persistence::OpenedPaths;
 
@@ -284,12 +284,8 @@ impl eframe::App for App {
         };
         let mut requests = Requests {
             actions: actions::pressed(&context, busy),
-            commands: Vec::new(),
-            saves: Vec::new(),
-            dialog: None,
-            heat: None,
-            settings: None,
             is_comparing: self.canvas.panes.is_comparing(),
+            ..Requests::default()
         };
         self.ask_for_permission();
         self.use_pasted_picture(&context);

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use egui::Context;
 
-use super::App;
-use crate::geometry::Level0Point;
+use super::{App, TilePicture};
+use crate::geometry::{Level0Point, Stretch};
 use crate::session::{MessageCommand, Profile};
+use crate::slide::SlideId;
 use crate::ui::export::{Destination, Export, Exported, ExportedAnnotations, PictureArea};
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::save_view::{SaveForm, SaveRequest};
+use crate::ui::slide_view::camera::Camera;
 use crate::ui::slide_view::{Magnification, ScaleBar};
 use crate::ui::waker;
 
@@ -20,29 +22,52 @@ impl App {
         PictureArea { camera, span: (view.0 / camera.zoom, view.1 / camera.zoom) }
     }
 
-    /// Opens the dialog for saving a picture of `area`.
-    pub(super) fn offer_picture(&mut self, area: PictureArea) {
-        let Some(state) = self.session.active() else { return };
+    /// Opens the dialog for saving a picture of `area` of a slide, with overlays if the user leaves it at that.
+    pub(super) fn offer_picture(&mut self, slide: SlideId, area: PictureArea, with_overlays: bool) {
+        let Some(state) = self.session.slide(&slide) else { return };
         let info = state.source.info();
         let magnification = Magnification::of(1.0, info.mpp, info.objective_power);
         let folder = self.window_state.picture_folder.as_deref();
-        let form = SaveForm::new(&info.name(), area, magnification, folder);
+        let form = SaveForm::new(slide, &info.name(), (area, magnification), with_overlays, folder);
         self.chrome.dialog = Some(Dialog::SaveView(form));
+    }
+
+    /// Copies the image of a tile, or opens the dialog for saving it: upright, at 1:1, and without what is drawn on the slide,
+    /// since that includes the outline of the tile.
+    pub(super) fn picture_of_tile(&mut self, context: &Context, picture: TilePicture) {
+        let (TilePicture::Copy(tile) | TilePicture::Save(tile)) = &picture;
+        let Some(state) = self.session.slide(&tile.slide) else { return };
+        let corner = |x: i64, y: i64| Level0Point::new(x as f64, y as f64);
+        let rect = tile.rect;
+        let corners = [corner(rect.x, rect.y), corner(rect.right(), rect.bottom())];
+        let upright =
+            Camera { stretch: Stretch::of(state.source.info().mpp), ..Camera::upright(rect.center()) };
+        let Some((camera, span)) = upright.around(&corners) else { return };
+        let area = PictureArea { camera: Camera { zoom: 1.0, ..camera }, span };
+        let slide = tile.slide.clone();
+        match picture {
+            TilePicture::Save(_) => self.offer_picture(slide, area, false),
+            TilePicture::Copy(_) => {
+                let request = SaveRequest { scale_bar: false, ..SaveRequest::copy_of(slide, area, false) };
+                self.export(context, request);
+            }
+        }
     }
 
     /// Opens the dialog for saving the drawn or selected region, given by its corners.
     pub(super) fn offer_region(&mut self, corners: &[Level0Point]) {
         let (camera, _) = self.canvas.panes.view().seen();
-        if let Some((camera, span)) = camera.around(corners) {
-            self.offer_picture(PictureArea { camera, span });
+        let slide = self.session.active().map(|state| state.id().clone());
+        if let Some((slide, (camera, span))) = slide.zip(camera.around(corners)) {
+            self.offer_picture(slide, PictureArea { camera, span }, self.chrome.highlights_shown);
         }
     }
 
-    /// Starts drawing the requested picture of the active slide.
+    /// Starts drawing the requested picture.
     pub(super) fn export(&mut self, context: &Context, request: SaveRequest) {
-        let Some(state) = self.session.active() else { return };
-        let Some(shown) = self.canvas.slides.get(state.id()) else { return };
-        let SaveRequest { area, size, scale_bar, destination } = request;
+        let SaveRequest { slide, area, size, scale_bar, overlays, destination } = request;
+        let Some(state) = self.session.slide(&slide) else { return };
+        let Some(shown) = self.canvas.slides.get(&slide) else { return };
         if let Destination::File(path) = &destination {
             self.window_state.picture_folder = path.parent().map(Path::to_owned);
         }
@@ -56,7 +81,7 @@ impl App {
         let on_screen = area.span.0 * area.camera.zoom / f64::from(size.0);
         let widest = (size.0 as f32 / 450.0).max(0.8);
         let pixels_per_point = (context.pixels_per_point() / on_screen as f32).min(widest);
-        let annotations_shown = self.chrome.highlights_shown && self.chrome.annotations_shown;
+        let annotations_shown = overlays && self.chrome.annotations_shown;
         let annotations = self.session.annotations(state.id()).filter(|_| annotations_shown);
         let annotations = annotations.map(|annotations| ExportedAnnotations {
             set: annotations.set().clone(),
@@ -71,7 +96,7 @@ impl App {
             size,
             shading: self.canvas.appearance.shading(normaliser.as_ref(), &self.session.stain(state.id())),
             profile,
-            marks: shown.marks.iter().filter(|_| self.chrome.highlights_shown).cloned().collect(),
+            marks: shown.marks.iter().filter(|_| overlays).cloned().collect(),
             annotations,
             scale_bar: scale_bar.then_some(ScaleBar { mpp: state.source.info().mpp, pixels_per_point }),
             destination,

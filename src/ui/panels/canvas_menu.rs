@@ -1,14 +1,19 @@
 //! The menu of the right button on a slide.
 
-use egui::{Button, Modifiers, Response, Ui};
-use egui_material_icons::{MaterialIcon, icons};
+use egui::{Modifiers, Response, RichText, Ui};
+use egui_material_icons::icons;
 
+use super::matches::menu::judgement_items_ui;
+use super::menu_item_ui;
+use super::position_dialog::point_text;
 use super::tools::menu_entry_ui;
 use crate::geometry::Level0Point;
+use crate::query::Match;
 use crate::session::{QueryCommand, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::{self, Action, SearchAction, SlideAction, ViewAction};
-use crate::ui::app::Requests;
+use crate::ui::app::{Requests, slide_name};
+use crate::ui::theme::{self, Palette};
 
 /// Width of the menu in points.
 const WIDTH: f32 = 270.0;
@@ -83,8 +88,8 @@ fn tissue_ui(
 ) -> Option<Level0Point> {
     let entry = actions::entry(SearchAction::FindSimilar);
     let shortcut = entry.shortcut_label(ui.ctx()).unwrap_or_default();
-    let found = item_ui(ui, entry.icon, entry.name, shortcut, entry.tooltip).then_some(point);
-    if session.query().is_some() {
+    let found = menu_item_ui(ui, entry.icon, entry.name, &shortcut, entry.tooltip).then_some(point);
+    if let Some(query) = session.query() {
         let click = |modifier| format!("{} + click", ui.ctx().format_modifiers(modifier));
         let same = (icons::ICON_ADD_CIRCLE, "Add as example", click(Modifiers::SHIFT));
         let different = (icons::ICON_DO_NOT_DISTURB_ON, "Add as negative example", click(Modifiers::COMMAND));
@@ -93,21 +98,27 @@ fn tissue_ui(
                 true => "Also search for tissue like this",
                 false => "Search for tissue unlike this",
             };
-            if item_ui(ui, icon, name, shortcut, hint) {
+            if menu_item_ui(ui, icon, name, &shortcut, hint) {
                 let slide = slide.clone();
                 requests.command(QueryCommand::AddExample { slide, point, is_positive });
             }
         }
+        let matches = query.answer.as_ref().map(|answer| answer.matches.as_slice()).unwrap_or_default();
+        let is_here = |found: &Match| found.slide == *slide && found.rect.contains(point);
+        if let Some(rank) = matches.iter().position(is_here) {
+            let palette = Palette::current(ui.ctx());
+            let found = &matches[rank];
+            ui.separator();
+            let title = RichText::new(format!("Match {}", found.rank)).small().family(theme::bold());
+            ui.label(title.color(palette.weak));
+            judgement_items_ui(ui, (session, query), (rank, found), &palette, requests);
+        }
+    }
+    let copy = actions::entry(ViewAction::CopyPosition);
+    let hint = "Copy the name of the slide and this position in level-0 pixels";
+    if menu_item_ui(ui, copy.icon, copy.name, "", hint) {
+        ui.copy_text(point_text(&slide_name(session, slide), point));
+        requests.notice = Some("Position copied to the clipboard.".to_owned());
     }
     found
-}
-
-/// Draws an entry; returns whether it was chosen, which closes the menu.
-fn item_ui(ui: &mut Ui, icon: MaterialIcon, name: &str, shortcut: String, hint: &str) -> bool {
-    let button = Button::new((icon.rich_text().size(17.0), name)).frame_when_inactive(false);
-    let response = ui.add(button.shortcut_text(shortcut)).on_hover_text(hint).accessible_name(name);
-    if response.clicked() {
-        ui.close();
-    }
-    response.clicked()
 }

@@ -9,6 +9,7 @@ use egui::{
 
 use super::archive::{self, ArchiveForm};
 use super::concept_dialog::{self, ConceptForm};
+use super::position_dialog::{self, PositionForm};
 use super::save_view::{self, SaveForm};
 use super::settings::{self, SettingsForm};
 use super::{about, dialog_width, help, path_edit_ui, properties, row_ui, unsaved};
@@ -59,6 +60,8 @@ pub enum Dialog {
         /// Text typed so far, in µm per pixel.
         typed: String,
     },
+    /// Position to go to.
+    Position(PositionForm),
     /// Address of the department's archive.
     Archive(ArchiveForm),
     /// Name of a concept.
@@ -104,6 +107,7 @@ impl Dialog {
             Self::Recent { .. } => "recent dialog",
             Self::Properties { .. } => "properties dialog",
             Self::Calibrate { .. } => "pixel size dialog",
+            Self::Position(_) => "position dialog",
             Self::Archive(_) => "archive dialog",
             Self::Concept(_) => "concept dialog",
             Self::TrustEncoder { .. } => "trust dialog",
@@ -202,6 +206,7 @@ pub fn dialog_ui(
         Dialog::ExportAnnotations { slide, typed, is_new } => {
             export_ui(ui, slide, (typed, is_new), palette, requests)
         }
+        Dialog::Position(form) => position_dialog::position_ui(ui, form, session, palette, requests),
         Dialog::Archive(form) => archive::archive_ui(ui, form, palette, requests),
         Dialog::Concept(form) => concept_dialog::concept_ui(ui, form, session, palette, requests),
         Dialog::Unsaved { leave } => unsaved::unsaved_ui(ui, session, leave, palette, requests),
@@ -363,7 +368,7 @@ fn calibrate_ui(
 }
 
 /// Gives a field the focus when the dialog is opened. The Tab key can leave it.
-fn focus_unless_elsewhere(field: &egui::Response) {
+pub(super) fn focus_unless_elsewhere(field: &egui::Response) {
     if field.ctx.memory(|memory| memory.focused().is_none()) {
         field.request_focus();
     }

@@ -19,6 +19,7 @@ pub mod encoders;
 pub mod matches;
 pub mod messages;
 pub mod pane;
+pub mod position_dialog;
 pub mod properties;
 pub mod report;
 pub mod save_view;
@@ -105,6 +106,19 @@ fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, hint: &str, color: C
         response.on_hover_text(hint).on_disabled_hover_text(hint)
     })
     .inner
+}
+
+/// Draws an entry of a menu; returns whether it was chosen, which closes the menu.
+fn menu_item_ui(ui: &mut Ui, icon: impl Into<RichText>, name: &str, shortcut: &str, hint: &str) -> bool {
+    let mut button = Button::new((icon.into().size(17.0), name)).frame_when_inactive(false);
+    if !shortcut.is_empty() {
+        button = button.shortcut_text(shortcut);
+    }
+    let response = ui.add(button).on_hover_text(hint).accessible_name(name);
+    if response.clicked() {
+        ui.close();
+    }
+    response.clicked()
 }
 
 /// A field for a number, written and read in the user's number format.

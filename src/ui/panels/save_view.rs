@@ -9,6 +9,7 @@ use egui::{Align, Button, Event, Key, Layout, Response, RichText, Ui, Vec2};
 use super::{chip_ui, dialog_width, number_field, path_edit_ui};
 use crate::number_format::{grouped, plain};
 use crate::paths::portable_stem;
+use crate::slide::SlideId;
 use crate::ui::actions::ViewAction;
 use crate::ui::app::Requests;
 use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
@@ -52,6 +53,8 @@ pub struct SaveForm {
     is_path_new: bool,
     scale: Scale,
     scale_bar: bool,
+    overlays: bool,
+    slide: SlideId,
     area: PictureArea,
     /// Magnification at one level-0 pixel per image pixel.
     magnification: Magnification,
@@ -60,21 +63,25 @@ pub struct SaveForm {
 /// A request to save or copy an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SaveRequest {
+    /// The slide.
+    pub slide: SlideId,
     /// Part of the slide.
     pub area: PictureArea,
     /// Width and height in pixels.
     pub size: (u32, u32),
     /// Whether a scale bar is drawn.
     pub scale_bar: bool,
+    /// Whether matches and annotations are drawn.
+    pub overlays: bool,
     /// File or clipboard.
     pub destination: Destination,
 }
 
 impl SaveRequest {
     /// Returns a request to copy `area` as shown on the screen, with a scale bar.
-    pub fn copy_of(area: PictureArea) -> Self {
+    pub fn copy_of(slide: SlideId, area: PictureArea, overlays: bool) -> Self {
         let size = size(&area, area.camera.zoom);
-        Self { area, size, scale_bar: true, destination: Destination::Clipboard }
+        Self { slide, area, size, scale_bar: true, overlays, destination: Destination::Clipboard }
     }
 }
 
@@ -85,9 +92,15 @@ fn size(area: &PictureArea, zoom: f64) -> (u32, u32) {
 }
 
 impl SaveForm {
-    /// Returns the form for a part of the slide `name`. `magnification` is that at 1:1; `folder` is where an
-    /// image was last saved.
-    pub fn new(name: &str, area: PictureArea, magnification: Magnification, folder: Option<&Path>) -> Self {
+    /// Returns the form for a part of the slide `name`, with its magnification at 1:1; `folder` is where an image was last
+    /// saved.
+    pub fn new(
+        slide: SlideId,
+        name: &str,
+        (area, magnification): (PictureArea, Magnification),
+        overlays: bool,
+        folder: Option<&Path>,
+    ) -> Self {
         let stem = portable_stem(name.rsplit_once('.').map_or(name, |(stem, _)| stem));
         let last = folder.map(Path::to_owned);
         let suggested = last.clone().unwrap_or_default().join(format!("{stem}.png"));
@@ -101,6 +114,8 @@ impl SaveForm {
             is_path_new: true,
             scale: Scale::Screen,
             scale_bar: true,
+            overlays,
+            slide,
             area,
             magnification,
         }
@@ -156,7 +171,9 @@ impl SaveForm {
 
     fn request(&self, destination: Destination) -> SaveRequest {
         let size = self.size(self.scale);
-        SaveRequest { area: self.area, size, scale_bar: self.scale_bar, destination }
+        let Self { slide, area, scale_bar, overlays, .. } = self;
+        let (slide, area) = (slide.clone(), *area);
+        SaveRequest { slide, area, size, scale_bar: *scale_bar, overlays: *overlays, destination }
     }
 }
 
@@ -224,6 +241,7 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, request
     line_ui(ui, "", palette, |ui| width_ui(ui, form, palette));
     ui.add_space(4.0);
     ui.checkbox(&mut form.scale_bar, "Include scale bar");
+    ui.checkbox(&mut form.overlays, "Include matches and annotations");
     ui.add_space(6.0);
     let path = PathBuf::from(form.path.trim());
     let too_large = (!form.fits(form.scale))
@@ -334,19 +352,7 @@ mod tests {
         let camera = Camera { zoom: 0.25, ..Camera::upright(Level0Point::new(5000.0, 4000.0)) };
         let magnification = Magnification::of(1.0, Some(MicronsPerPixel::square(0.5).unwrap()), None);
         let area = PictureArea { camera, span: (8000.0, 4000.0) };
-        SaveForm::new("slide.svs", area, magnification, None)
-    }
-
-    fn requests() -> Requests {
-        Requests {
-            commands: Vec::new(),
-            actions: Vec::new(),
-            saves: Vec::new(),
-            dialog: None,
-            heat: None,
-            settings: None,
-            is_comparing: false,
-        }
+        SaveForm::new(SlideId("a".to_owned()), "slide.svs", (area, magnification), true, None)
     }
 
     #[test]
@@ -368,7 +374,7 @@ mod tests {
         let draw = move |ui: &mut Ui, form: &mut SaveForm| {
             // Fonts are there from the frame after the one that installs them.
             if std::mem::replace(&mut is_installed, true) {
-                save_view_ui(ui, form, &Palette::of(egui::Theme::Dark), &mut requests());
+                save_view_ui(ui, form, &Palette::of(egui::Theme::Dark), &mut Requests::default());
             } else {
                 theme::install(ui.ctx());
             }
@@ -389,8 +395,8 @@ mod tests {
     fn a_name_that_is_taken_is_not_offered() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("slide.png"), "").unwrap();
-        let SaveForm { area, magnification, .. } = form();
-        let mut form = SaveForm::new("slide.svs", area, magnification, Some(folder.path()));
+        let SaveForm { slide, area, magnification, .. } = form();
+        let mut form = SaveForm::new(slide, "slide.svs", (area, magnification), true, Some(folder.path()));
         while form.poll() {
             std::thread::sleep(SOON);
         }

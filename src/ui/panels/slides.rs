@@ -182,6 +182,12 @@ fn slide_ui(
                 ui.close();
             }
         }
+        let button = egui::Button::new("Copy path").frame_when_inactive(false);
+        if ui.add(button).on_hover_text("Copy the path of the slide's file").clicked() {
+            ui.copy_text(info.path.display().to_string());
+            requests.notice = Some("Path copied to the clipboard.".to_owned());
+            ui.close();
+        }
     });
     response
 }

@@ -56,6 +56,12 @@ impl App {
         for request in requests.saves {
             self.export(context, request);
         }
+        for picture in requests.pictures {
+            self.picture_of_tile(context, picture);
+        }
+        if let Some(notice) = requests.notice {
+            self.notice(context, notice);
+        }
     }
 
     /// Performs one action, or says what it needs.

@@ -3,9 +3,13 @@
 use egui::Context;
 
 use super::App;
+use crate::geometry::Level0Point;
 use crate::slide::SlideId;
-use crate::ui::actions::{SlideAction, ViewAction};
+use crate::ui::actions::{self, SlideAction, ViewAction};
+use crate::ui::app::slide_name;
 use crate::ui::file_dialog::Choose;
+use crate::ui::panels::dialogs::Dialog;
+use crate::ui::panels::position_dialog::{PositionForm, point_text};
 use crate::ui::panels::save_view::SaveRequest;
 use crate::ui::panes::Split;
 use crate::ui::region_tool::{RegionShape, RegionUse};
@@ -50,8 +54,8 @@ impl App {
                 in_view.iter().for_each(|slide| self.canvas.view_histories.clear(slide));
             }
             ViewAction::Save => {
-                if self.session.active().is_some() {
-                    self.offer_picture(self.area_in_view());
+                if let Some(slide) = self.session.active().map(|state| state.id().clone()) {
+                    self.offer_picture(slide, self.area_in_view(), self.chrome.highlights_shown);
                 }
             }
             ViewAction::SaveRegion => {
@@ -59,10 +63,23 @@ impl App {
                 self.take_region_tool(context, RegionShape::Rect, RegionUse::Picture);
             }
             ViewAction::Copy => {
-                if self.session.active().is_some() {
-                    self.export(context, SaveRequest::copy_of(self.area_in_view()));
+                if let Some(slide) = self.session.active().map(|state| state.id().clone()) {
+                    let shown = self.chrome.highlights_shown;
+                    self.export(context, SaveRequest::copy_of(slide, self.area_in_view(), shown));
                 }
             }
+            ViewAction::GoToPosition => {
+                if let Some((slide, field)) = self.current_view() {
+                    self.chrome.dialog = Some(Dialog::Position(PositionForm::new(slide, field)));
+                }
+            }
+            ViewAction::CopyPosition => match self.canvas.hovered.clone() {
+                Some((slide, at)) => self.copy_position(context, &slide, at),
+                None => {
+                    let named = actions::entry(action).named(context);
+                    self.notice(context, format!("Point at the slide, then use {named}."));
+                }
+            },
             ViewAction::ToggleTissue => self.chrome.tissue_shown ^= true,
             ViewAction::ToggleHighlights => self.chrome.highlights_shown ^= true,
             ViewAction::ToggleAnnotations => self.chrome.annotations_shown ^= true,
@@ -70,5 +87,11 @@ impl App {
             ViewAction::ToggleGrid => self.chrome.grid_shown ^= true,
             ViewAction::ToggleCrosshair => self.chrome.crosshair_shown ^= true,
         }
+    }
+
+    /// Copies a position on a slide.
+    fn copy_position(&mut self, context: &Context, slide: &SlideId, at: Level0Point) {
+        context.copy_text(point_text(&slide_name(&self.session, slide), at));
+        self.notice(context, "Position copied to the clipboard.");
     }
 }

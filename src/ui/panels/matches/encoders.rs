@@ -6,6 +6,7 @@ use egui::{
 
 use super::super::{line_ui, picture_ui};
 use super::Shown;
+use super::menu::match_menu_ui;
 use crate::descriptors::Recipe;
 use crate::number_format::{decimal, plain};
 use crate::query::{Answer, Match};
@@ -138,7 +139,11 @@ fn match_ui(
     let font = egui::FontId::proportional(12.0);
     ui.painter().text(at, egui::Align2::LEFT_TOP, caption, font, palette.weak);
     let both = if in_both { "\nFound by both encoders" } else { "\nFound by this encoder only" };
-    if response.on_hover_text(format!("{name}\nDistance {}{both}", decimal(found.distance, 4))).clicked() {
+    let response = response.on_hover_text(format!("{name}\nDistance {}{both}", decimal(found.distance, 4)));
+    if encoder == 0 {
+        match_menu_ui(&response, shown, rank);
+    }
+    if response.clicked() {
         let command = match encoder {
             0 => Command::Matches(MatchCommand::GoTo { rank, from: None }),
             _ => Command::View(ViewCommand::GoToTile {

@@ -4,6 +4,7 @@ use egui::{Pos2, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetIn
 
 use super::super::picture_ui;
 use super::list::{choice_of, choice_ui, icon_at};
+use super::menu::match_menu_ui;
 use super::{Shown, judgement_icon};
 use crate::number_format::decimal;
 use crate::session::MatchCommand;
@@ -60,6 +61,7 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, rect: Rect) {
     }
     let hint = format!("Match {} · {name}\nDistance {}", found.rank, decimal(found.distance, 4));
     let response = response.on_hover_text(hint);
+    match_menu_ui(&response, shown, rank);
     let is_box_shown = ui.rect_contains_pointer(rect) || !shown.query.chosen.is_empty();
     choice_ui(ui, shown, rank, rect.shrink(3.0), is_box_shown);
     if response.clicked() {

@@ -7,6 +7,7 @@ use egui::{
 use egui_material_icons::{MaterialIcon, icons};
 
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
+use super::menu::match_menu_ui;
 use super::{Shown, judgement_icon};
 use crate::number_format::decimal;
 use crate::query::{Judgement, Match};
@@ -83,6 +84,7 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         hint = format!("{hint}\nIn the archive: {}", slide.location());
     }
     let response = response.on_hover_text(hint);
+    match_menu_ui(&response, shown, rank);
     // Judgement buttons are shown on the row under the pointer; a judgement that was made is always shown.
     judgement_buttons_ui(ui, shown, rank, rect, judgement, is_hovered || visited);
     let is_box_shown = is_hovered || !shown.query.chosen.is_empty();

@@ -9,6 +9,7 @@ mod gallery;
 mod hint;
 mod list;
 mod marks;
+pub(super) mod menu;
 mod query;
 mod settings;
 mod slides;

@@ -4,6 +4,7 @@ use egui::{Align, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, TextS
 
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::Shown;
+use super::menu::ranked_menu_ui;
 use crate::number_format::{counted, decimal};
 use crate::query::{HISTOGRAM_BINS, SlideRank};
 use crate::session::{ArchiveCommand, Command, ViewCommand};
@@ -86,7 +87,9 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     if let Some(archived) = archived {
         hint = format!("{hint}\nIn the archive: {}", archived.location());
     }
-    if response.on_hover_text(hint).clicked() {
+    let response = response.on_hover_text(hint);
+    ranked_menu_ui(&response, shown, &slide.slide);
+    if response.clicked() {
         let id = slide.slide.clone();
         shown.requests.command(if is_open {
             Command::View(ViewCommand::Show(id))
