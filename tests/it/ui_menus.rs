@@ -6,10 +6,10 @@ use egui::accesskit::Role;
 use egui::{Event, Key, Modifiers, OutputCommand};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use histokin::annotation::AnnotationClass;
-use histokin::geometry::LevelRect;
+use histokin::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
+use histokin::geometry::{Level0Point, LevelRect};
 use histokin::query::{Judgement, Match};
-use histokin::session::{MatchCommand, QueryCommand};
+use histokin::session::{AnnotationCommand, MatchCommand, QueryCommand};
 use histokin::slide;
 use histokin::ui::App;
 
@@ -59,6 +59,34 @@ fn open_menu(harness: &mut Harness<'_, App>, rank: usize) {
 fn choose(harness: &mut Harness<'_, App>, entry: &str) {
     harness.get_by_role_and_label(Role::Button, entry).click();
     harness.run_steps(3);
+}
+
+#[test]
+fn a_match_is_judged_by_its_menu_and_ctrl_z_takes_that_back_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = searched(folder.path());
+    let slide = harness.state().session().active().unwrap().id().clone();
+    let bounds = Bounds::between(Level0Point::new(10.0, 10.0), Level0Point::new(300.0, 200.0));
+    let edit = Edit::Add(vec![Annotation::new(Shape::Rectangle(bounds), None)]);
+    harness.state_mut().command(AnnotationCommand::Edit { slide: slide.clone(), edit });
+    let marked = |harness: &Harness<'_, App>| harness.state().session().query().unwrap().marks.len();
+    let drawn =
+        |harness: &Harness<'_, App>| harness.state().session().annotations(&slide).unwrap().set().len();
+    open_menu(&mut harness, 2);
+    choose(&mut harness, "Different tissue");
+    answered(&mut harness);
+    assert_eq!(harness.state().session().query().unwrap().marked(Judgement::Different), 1);
+    assert!(harness.query_by_label("Copy name and position").is_none(), "the menu is closed");
+    assert_eq!((marked(&harness), drawn(&harness)), (1, 1));
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    harness.run_steps(3);
+    assert_eq!((marked(&harness), drawn(&harness)), (0, 1), "the judgement is later");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    harness.run_steps(3);
+    assert_eq!((marked(&harness), drawn(&harness)), (0, 0));
+    harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    harness.run_steps(3);
+    assert_eq!((marked(&harness), drawn(&harness)), (0, 1));
 }
 
 #[test]

@@ -127,7 +127,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::Undo),
         ICON_UNDO,
         "Undo",
-        "Undo the last change to the annotations",
+        "Undo the last change to the annotations of this slide, or the last judgement if that was later",
         [ctrl(Key::Z)]
     ),
     entry!(

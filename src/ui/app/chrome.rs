@@ -126,6 +126,8 @@ pub struct Requests {
     pub notice: Option<String>,
     /// Whether the query is shown beside its matches.
     pub is_comparing: bool,
+    /// Whether undo takes back a judgement, since that is later than the last change to annotations.
+    pub undoes_judgement: bool,
 }
 
 impl Requests {

@@ -3,6 +3,7 @@
 
 mod persistence;
 mod canvas;
+mod changes;
 mod chrome;
 mod handover;
 mod receive;
@@ -17,6 +18,7 @@ use egui::{Context, Ui};
 use handover::WindowWaker;
 
 use canvas::Canvas;
+use changes::{Change, Changes};
 pub use chrome::{Chrome, Requests, TilePicture};
 pub use handover::HandedOver;
 use persistence::OpenedPaths;
@@ -57,6 +59,7 @@ pub struct App {
     report: Report,
     files: Files,
     opened: OpenedPaths,
+    changes: Changes,
     window_state: WindowState,
     state_file: Option<StateFile>,
     state_file_path: Option<PathBuf>,
@@ -173,6 +176,7 @@ impl App {
             report: Report { view: ReportView::default(), renderer: MapRenderer::new(gpu) },
             files: Files::default(),
             opened: OpenedPaths::default(),
+            changes: Changes::default(),
             window_state,
             state_file: options.state_file.clone().map(StateFile::start).transpose()?,
             state_file_path: options.state_file.clone(),
@@ -228,11 +232,17 @@ impl App {
     /// Executes a command.
     pub fn command(&mut self, command: impl Into<Command>) {
         let command = command.into();
+        self.changes.note(&command);
         if let Command::Slides(SlideCommand::Open(paths)) = &command {
             self.opened.expect(paths);
         }
         let jobs = self.session.handle(command);
         self.issue(jobs);
+    }
+
+    /// Whether a judgement is later than the last change to annotations.
+    fn undoes_judgement(&self) -> bool {
+        self.changes.latest() == Some(Change::Judgement) && self.session.can_undo_judgement()
     }
 
     /// Gives the workers jobs of the project that is open.
@@ -285,6 +295,7 @@ impl eframe::App for App {
         let mut requests = Requests {
             actions: actions::pressed(&context, busy),
             is_comparing: self.canvas.panes.is_comparing(),
+            undoes_judgement: self.undoes_judgement(),
             ..Requests::default()
         };
         self.ask_for_permission();

@@ -47,7 +47,8 @@ pub fn annotation_tools_ui(
             (Action::Annotations(AnnotationAction::Undo), changes.and_then(SlideAnnotations::undo_title)),
             (Action::Annotations(AnnotationAction::Redo), changes.and_then(SlideAnnotations::redo_title)),
         ] {
-            ui.add_enabled_ui(title.is_some(), |ui| {
+            let is_undo = action == Action::Annotations(AnnotationAction::Undo);
+            ui.add_enabled_ui(title.is_some() || is_undo && requests.undoes_judgement, |ui| {
                 action_icon_ui(ui, action, actions::entry(action).icon, None, palette, requests);
             });
         }

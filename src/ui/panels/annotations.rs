@@ -62,7 +62,8 @@ impl AnnotationsPanel {
             ui.add_enabled_ui(annotations.redo_title().is_some(), |ui| {
                 action_icon_ui(ui, AnnotationAction::Redo, icons::ICON_REDO, None, palette, requests);
             });
-            ui.add_enabled_ui(annotations.undo_title().is_some(), |ui| {
+            let can_undo = annotations.undo_title().is_some() || requests.undoes_judgement;
+            ui.add_enabled_ui(can_undo, |ui| {
                 action_icon_ui(ui, AnnotationAction::Undo, icons::ICON_UNDO, None, palette, requests);
             });
             if !annotations.set().is_empty() {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::App;
 use crate::annotation::Edit;
-use crate::session::{AnnotationCommand, SlideAnnotations};
+use crate::session::{AnnotationCommand, MatchCommand, SlideAnnotations};
 use crate::slide::SlideId;
 use crate::ui::actions::AnnotationAction;
 use crate::ui::file_dialog::Choose;
@@ -28,6 +28,7 @@ impl App {
             AnnotationAction::ResizeBrush(larger) => {
                 self.canvas.annotator.resize_brush(if larger { 1.25 } else { 0.8 })
             }
+            AnnotationAction::Undo if self.undoes_judgement() => self.command(MatchCommand::UndoJudgement),
             AnnotationAction::Undo => self.annotate(AnnotationCommand::Undo),
             AnnotationAction::Redo => self.annotate(AnnotationCommand::Redo),
             AnnotationAction::SelectAll => self.select_annotations(),
