@@ -60,6 +60,23 @@ pub fn share_temporary(builder: &mut tempfile::Builder<'_, '_>) {
     builder.permissions(std::fs::Permissions::from_mode(0o666));
 }
 
+/// Returns the folders in which this system and this user keep fonts.
+pub fn font_folders() -> Vec<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let home = named("HOME").map(PathBuf::from);
+    let data = named("XDG_DATA_HOME").map(PathBuf::from);
+    let of_user = data.or_else(|| Some(home.as_ref()?.join(".local/share")));
+    let shared = named("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
+    let mut folders: Vec<PathBuf> = of_user.into_iter().chain(std::env::split_paths(&shared)).collect();
+    folders.iter_mut().for_each(|folder| folder.push("fonts"));
+    folders.extend(home.iter().map(|home| home.join(".fonts")));
+    if cfg!(target_os = "macos") {
+        folders.extend(["/System/Library/Fonts", "/Library/Fonts"].map(PathBuf::from));
+        folders.extend(home.iter().map(|home| home.join("Library/Fonts")));
+    }
+    folders
+}
+
 /// Returns a file name from the bytes of a file, whose encoding is not known.
 pub fn name_of_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {
     OsStr::from_bytes(bytes).into()

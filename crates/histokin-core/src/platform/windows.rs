@@ -38,6 +38,13 @@ const ENDED_BY_CTRL_C: i32 = 0xC000_013A_u32.cast_signed();
 /// Smallest exit code, as an unsigned number, of a process that an exception such as an access violation ended.
 const FIRST_EXCEPTION: u32 = 0xC000_0000;
 
+/// Returns the folders of fonts for all users and for this one.
+pub fn font_folders() -> Vec<PathBuf> {
+    let named =
+        |name: &str, below: &str| std::env::var_os(name).map(|folder| PathBuf::from(folder).join(below));
+    named("WINDIR", "Fonts").into_iter().chain(named("LOCALAPPDATA", r"Microsoft\Windows\Fonts")).collect()
+}
+
 /// Returns the memory of the computer in bytes.
 pub fn memory_bytes() -> Option<usize> {
     usize::try_from(memory_status()?.ullTotalPhys).ok()

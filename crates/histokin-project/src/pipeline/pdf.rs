@@ -1,8 +1,11 @@
-//! PDF pages of captioned pictures. Text uses the standard fonts of every PDF reader.
+//! PDF pages of captioned pictures.
 
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
+use pdf_writer::types::TextRenderingMode;
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, Str};
+
+use crate::typeface::{Typeface, packed, resource_name};
 
 /// A4 portrait, in points of 1/72 inch.
 const PAGE: (f32, f32) = (595.0, 842.0);
@@ -15,11 +18,15 @@ const CAPTION: f32 = 24.0;
 const TITLE: f32 = 40.0;
 /// JPEG quality (1 to 100) at which tissue shows no artefacts.
 const JPEG_QUALITY: u8 = 92;
-/// Mean width of a letter of Helvetica, as a fraction of the font size.
-const LETTER: f32 = 0.52;
+/// Width of the outline that makes letters bold, as a fraction of the size.
+const BOLD_OUTLINE: f32 = 0.035;
 
-const PLAIN: Name<'_> = Name(b"F");
-const BOLD: Name<'_> = Name(b"B");
+/// Weight and size in points of a text.
+#[derive(Clone, Copy)]
+enum Font {
+    Plain(f32),
+    Bold(f32),
+}
 
 /// A picture with its caption.
 pub struct Captioned {
@@ -34,28 +41,39 @@ pub struct Captioned {
 /// Returns a PDF with the pictures row by row, on as many pages as needed, each with title and subtitle.
 ///
 /// # Errors
-/// When a picture cannot be encoded.
-pub fn pages(title: &str, subtitle: &str, pictures: &[Captioned]) -> Result<Vec<u8>, image::ImageError> {
+/// A message, when a picture cannot be encoded, or the font that comes with the program is damaged.
+pub fn pages(title: &str, subtitle: &str, pictures: &[Captioned]) -> Result<Vec<u8>, String> {
+    let typeface = Typeface::new()?;
     let side = (PAGE.0 - 2.0 * MARGIN - GAP * (COLUMNS - 1) as f32) / COLUMNS as f32;
     let step = side + CAPTION + GAP;
     let rows = ((PAGE.1 - 2.0 * MARGIN - TITLE + GAP) / step) as usize;
     let mut numbers = (1..).map(Ref::new);
     let mut number = || numbers.next().expect("there are more numbers than objects");
     let mut pdf = Pdf::new();
-    let (catalog, tree, plain, bold) = (number(), number(), number(), number());
+    let (catalog, tree) = (number(), number());
     pdf.catalog(catalog).pages(tree);
-    for (font, name) in [(plain, Name(b"Helvetica")), (bold, Name(b"Helvetica-Bold"))] {
-        pdf.type1_font(font).base_font(name).encoding_predefined(Name(b"WinAnsiEncoding"));
-    }
+    // All lines are laid out first, so that the fonts are known that they need.
+    let lines = |captioned: &Captioned| {
+        [
+            typeface.cut(&captioned.lines[0], 8.0, side - 8.0 * BOLD_OUTLINE),
+            typeface.cut(&captioned.lines[1], 7.0, side),
+        ]
+    };
+    let captions: Vec<[String; 2]> = pictures.iter().map(lines).collect();
+    let texts = || captions.iter().flatten().map(String::as_str).chain([title, subtitle]);
+    texts().for_each(|text| _ = typeface.runs(text));
+    let fonts: Vec<(String, Ref)> =
+        (0..typeface.fonts()).map(|font| (resource_name(font), number())).collect();
     let mut parts: Vec<&[Captioned]> = pictures.chunks(rows * COLUMNS).collect();
     if parts.is_empty() {
         parts.push(&[]);
     }
     let mut kids = Vec::new();
+    let mut captions = captions.iter();
     for part in parts {
         let mut content = Content::new();
-        text(&mut content, (BOLD, 14.0), (MARGIN, PAGE.1 - MARGIN - 12.0), title);
-        text(&mut content, (PLAIN, 8.5), (MARGIN, PAGE.1 - MARGIN - 26.0), subtitle);
+        text(&mut content, &typeface, Font::Bold(14.0), (MARGIN, PAGE.1 - MARGIN - 12.0), title);
+        text(&mut content, &typeface, Font::Plain(8.5), (MARGIN, PAGE.1 - MARGIN - 26.0), subtitle);
         let mut named: Vec<(String, Ref)> = Vec::new();
         for (index, captioned) in part.iter().enumerate() {
             let left = MARGIN + (index % COLUMNS) as f32 * (side + GAP);
@@ -69,19 +87,17 @@ pub fn pages(title: &str, subtitle: &str, pictures: &[Captioned]) -> Result<Vec<
                 let [r, g, b] = frame.map(|channel| f32::from(channel) / 255.0);
                 content.set_stroke_rgb(r, g, b).set_line_width(2.5).rect(left, bottom, side, side).stroke();
             }
-            for (line, font, below) in
-                [(&captioned.lines[0], (BOLD, 8.0), 10.0), (&captioned.lines[1], (PLAIN, 7.0), 19.0)]
-            {
-                let fitting = (side / (font.1 * LETTER)) as usize;
-                text(&mut content, font, (left, bottom - below), &shortened(line, fitting));
+            let fonts = [(Font::Bold(8.0), 10.0), (Font::Plain(7.0), 19.0)];
+            for (line, (font, below)) in captions.next().into_iter().flatten().zip(fonts) {
+                text(&mut content, &typeface, font, (left, bottom - below), line);
             }
         }
         let (page, drawn) = (number(), number());
-        pdf.stream(drawn, &content.finish());
+        pdf.stream(drawn, &packed(content.finish().as_slice())).filter(Filter::FlateDecode);
         let mut writer = pdf.page(page);
         writer.media_box(Rect::new(0.0, 0.0, PAGE.0, PAGE.1)).parent(tree).contents(drawn);
         let mut resources = writer.resources();
-        resources.fonts().pair(PLAIN, plain).pair(BOLD, bold);
+        resources.fonts().pairs(fonts.iter().map(|(name, font)| (Name(name.as_bytes()), *font)));
         let pictures = named.iter().map(|(name, object)| (Name(name.as_bytes()), *object));
         resources.x_objects().pairs(pictures);
         resources.finish();
@@ -90,12 +106,16 @@ pub fn pages(title: &str, subtitle: &str, pictures: &[Captioned]) -> Result<Vec<
     }
     let count = kids.len() as i32;
     pdf.pages(tree).kids(kids).count(count);
+    let ids: Vec<Ref> = fonts.iter().map(|(_, font)| *font).collect();
+    typeface.write(&mut pdf, &ids, texts().flat_map(str::chars), &mut number);
     Ok(pdf.finish())
 }
 
-fn embed(pdf: &mut Pdf, object: Ref, picture: &RgbImage) -> Result<(), image::ImageError> {
+fn embed(pdf: &mut Pdf, object: Ref, picture: &RgbImage) -> Result<(), String> {
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY).encode_image(picture)?;
+    JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY)
+        .encode_image(picture)
+        .map_err(|error| error.to_string())?;
     let mut embedded = pdf.image_xobject(object, &jpeg);
     embedded.filter(Filter::DctDecode);
     embedded.width(picture.width() as i32).height(picture.height() as i32);
@@ -104,46 +124,23 @@ fn embed(pdf: &mut Pdf, object: Ref, picture: &RgbImage) -> Result<(), image::Im
     Ok(())
 }
 
-/// Shortens text to `most` letters, ending in an ellipsis if it was longer.
-fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
-
 /// Writes a line of text starting at a position.
-fn text(content: &mut Content, (font, size): (Name<'_>, f32), (x, y): (f32, f32), line: &str) {
-    let letters: Vec<u8> = line.chars().map(windows_1252).collect();
-    content.begin_text().set_font(font, size).next_line(x, y).show(Str(&letters)).end_text();
-}
-
-/// Encodes a letter for the fonts; unsupported letters become a question mark.
-fn windows_1252(letter: char) -> u8 {
-    match letter {
-        '…' => 0x85,
-        '–' => 0x96,
-        // What separates thousands.
-        '\u{202F}' => 0xA0,
-        '\u{2019}' => 0x92,
-        ' '..='~' | '\u{A0}'..='\u{FF}' => u32::from(letter) as u8,
-        _ => b'?',
+fn text(content: &mut Content, typeface: &Typeface, font: Font, (x, y): (f32, f32), line: &str) {
+    let (size, mode) = match font {
+        Font::Plain(size) => (size, TextRenderingMode::Fill),
+        Font::Bold(size) => (size, TextRenderingMode::FillStroke),
+    };
+    content.set_stroke_gray(0.0).set_line_width(size * BOLD_OUTLINE);
+    content.begin_text().set_text_rendering_mode(mode).next_line(x, y);
+    for run in typeface.runs(line) {
+        content.set_font(Name(resource_name(run.font).as_bytes()), size).show(Str(&run.codes));
     }
+    content.end_text();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use histokin_core::number_format::NumberStyle;
-
-    #[test]
-    fn captions_fit_below_their_pictures_in_the_letters_of_the_fonts() {
-        assert_eq!(shortened("a slide.tif", 11), "a slide.tif");
-        assert_eq!(shortened("a longer slide.tif", 9), "a longer…");
-        assert_eq!(['a', 'µ', '…', '–', '語'].map(windows_1252), [b'a', 0xB5, 0x85, 0x96, b'?']);
-        let separators = NumberStyle::ALL.map(|style| windows_1252(style.separator()));
-        assert!(!separators.contains(&b'?'), "{separators:?}");
-    }
 
     #[test]
     fn pictures_go_on_as_many_pages_as_they_take() {

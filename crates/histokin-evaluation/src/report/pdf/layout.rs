@@ -1,6 +1,7 @@
 //! Page layout: pages are filled from top to bottom.
 
-use super::font::Typeface;
+use histokin_project::typeface::Typeface;
+
 use super::paint::{Color, Ink, Weight};
 
 /// Size of an A4 page in portrait orientation, in points.
@@ -67,12 +68,7 @@ impl<'a> Layout<'a> {
 
     /// Truncates a text to `width`, with an ellipsis if anything is cut off.
     pub fn cut(&self, text: &str, size: f32, width: f32) -> String {
-        if self.width_of(text, size, Weight::Regular) <= width {
-            return text.to_owned();
-        }
-        let mut kept: String = text.to_owned();
-        while kept.pop().is_some() && self.width_of(&format!("{kept}…"), size, Weight::Regular) > width {}
-        kept + "…"
+        self.typeface.cut(text, size, width)
     }
 
     /// Adds vertical space, except at the top of a page.

@@ -1,6 +1,5 @@
 //! The report as PDF: text that can be searched and copied, plots as paths, tiles as images.
 
-mod font;
 mod layout;
 mod paint;
 mod plot;
@@ -8,7 +7,7 @@ mod plot;
 use super::content::{Block, Cell, Content, Plot, Section, Table, Tile, TileRole};
 use super::drawing::SERIES_COLORS;
 use super::gallery::EDGE;
-use font::Typeface;
+use histokin_project::typeface::Typeface;
 use layout::{Layout, WIDTH};
 use paint::{Color, Ink, Weight};
 

@@ -1,11 +1,12 @@
-//! Marks on pages, and writing them to a PDF file (ISO 32000-1, "PDF 1.7"). Only this module and
-//! [`super::font`] use pdf-writer.
+//! Marks on pages, and writing them to a PDF file (ISO 32000-1, "PDF 1.7"). Only this module uses
+//! pdf-writer in this crate.
 
 use pdf_writer::types::TextRenderingMode;
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, Str, TextStr};
 
+use histokin_project::typeface::{Typeface, packed, resource_name};
+
 use super::QUIET;
-use super::font::{Typeface, packed};
 use super::layout::PAGE;
 
 /// An sRGB colour.
@@ -79,9 +80,6 @@ impl Ink {
 /// Number of steps to which opacities are rounded.
 const OPACITIES: u16 = 20;
 
-/// Name of the font in the pages' resources.
-const FONT: Name<'static> = Name(b"F");
-
 /// Writes pages as a PDF. The file contains no time and no computer name, so the same report gives the same
 /// file.
 pub fn write(pages: Vec<Vec<Ink>>, title: &str, typeface: &Typeface) -> Vec<u8> {
@@ -91,12 +89,19 @@ pub fn write(pages: Vec<Vec<Ink>>, title: &str, typeface: &Typeface) -> Vec<u8> 
         last += 1;
         Ref::new(last)
     };
-    let (catalog, tree, font, info) = (next(), next(), next(), next());
+    let (catalog, tree, info) = (next(), next(), next());
     let opacities: Vec<Ref> = (0..=OPACITIES).map(|_| next()).collect();
     for (step, id) in (0_u16..).zip(&opacities) {
         pdf.ext_graphics(*id).non_stroking_alpha(f32::from(step) / f32::from(OPACITIES));
     }
     let count = pages.len();
+    // All texts are looked at first, so that the fonts are known that they need.
+    for ink in pages.iter().flatten() {
+        if let Ink::Text { text, .. } = ink {
+            typeface.runs(text);
+        }
+    }
+    let fonts: Vec<(String, Ref)> = (0..typeface.fonts()).map(|font| (resource_name(font), next())).collect();
     let mut text = String::new();
     let mut page_ids = Vec::new();
     for (number, mut inks) in (1..).zip(pages) {
@@ -115,7 +120,7 @@ pub fn write(pages: Vec<Vec<Ink>>, title: &str, typeface: &Typeface) -> Vec<u8> 
         let mut page = pdf.page(id);
         page.parent(tree).media_box(Rect::new(0.0, 0.0, PAGE[0], PAGE[1])).contents(contents);
         let mut resources = page.resources();
-        resources.fonts().pair(FONT, font);
+        resources.fonts().pairs(fonts.iter().map(|(name, font)| (Name(name.as_bytes()), *font)));
         let mut states = resources.ext_g_states();
         for (step, id) in opacities.iter().enumerate() {
             states.pair(Name(format!("A{step}").as_bytes()), *id);
@@ -137,7 +142,8 @@ pub fn write(pages: Vec<Vec<Ink>>, title: &str, typeface: &Typeface) -> Vec<u8> 
     pdf.catalog(catalog).pages(tree);
     pdf.pages(tree).count(page_ids.len() as i32).kids(page_ids);
     pdf.document_info(info).title(TextStr(title)).creator(TextStr("histokin"));
-    typeface.write(&mut pdf, font, text.chars(), &mut next);
+    let ids: Vec<Ref> = fonts.iter().map(|(_, font)| *font).collect();
+    typeface.write(&mut pdf, &ids, text.chars(), &mut next);
     pdf.finish()
 }
 
@@ -170,17 +176,9 @@ impl Drawn<'_> {
         match ink {
             Ink::Text { at: [x, y], size, weight, color, rise, text } => {
                 let (sin, cos) = rise.to_radians().sin_cos();
-                let bytes = self.typeface.encoded(&text);
                 self.fill(color, 1.0);
                 let content = &mut self.content;
-                content.begin_text().set_font(FONT, size).set_text_matrix([
-                    cos,
-                    sin,
-                    -sin,
-                    cos,
-                    x,
-                    PAGE[1] - y,
-                ]);
+                content.begin_text().set_text_matrix([cos, sin, -sin, cos, x, PAGE[1] - y]);
                 if weight == Weight::Bold {
                     let [r, g, b] = color.map(|value| f32::from(value) / 255.0);
                     content.set_stroke_rgb(r, g, b).set_line_width(size * weight.outline());
@@ -188,7 +186,10 @@ impl Drawn<'_> {
                 } else {
                     content.set_text_rendering_mode(TextRenderingMode::Fill);
                 }
-                content.show(Str(&bytes)).end_text();
+                for run in self.typeface.runs(&text) {
+                    content.set_font(Name(resource_name(run.font).as_bytes()), size).show(Str(&run.codes));
+                }
+                content.end_text();
             }
             Ink::Line { points, width, color, dashed } => {
                 let [r, g, b] = color.map(|value| f32::from(value) / 255.0);
