@@ -84,8 +84,16 @@ pub fn parse_size(text: &str) -> Result<(u32, u32), String> {
 
 /// Parses `M` or `MX,MY` in µm per pixel.
 pub fn parse_mpp(text: &str) -> Result<MicronsPerPixel, String> {
+    /// Largest ratio of a pixel's sides.
+    const MOST_OBLONG: f64 = 4.0;
     let mpp = match numbers(text, ',')?[..] {
         [um] => MicronsPerPixel::square(um),
+        // A decimal comma.
+        [x, y] if !text.contains('.') && !(1.0 / MOST_OBLONG..=MOST_OBLONG).contains(&(x / y)) => {
+            return Err(format!(
+                "{text} means {x} µm across and {y} µm down; write a decimal point, such as 0.25, or 0.5,0.25 for both"
+            ));
+        }
         [x, y] => MicronsPerPixel::new(x, y),
         _ => return Err("give µm per pixel, such as 0.25".to_owned()),
     };
@@ -164,6 +172,19 @@ mod tests {
             assert!(parse_share(wrong).is_err(), "{wrong}");
         }
         assert!(parse_share("1.1").is_err());
+    }
+
+    #[test]
+    fn a_decimal_comma_is_not_taken_for_two_pixel_sizes() {
+        for wrong in ["0,25", "1,024", "0,5"] {
+            let message = parse_mpp(wrong).unwrap_err();
+            assert!(message.contains("decimal point"), "{message}");
+        }
+        for (good, x, y) in
+            [("0.25", 0.25, 0.25), ("0.5,0.25", 0.5, 0.25), ("1,2", 1.0, 2.0), ("0.1,1.0", 0.1, 1.0)]
+        {
+            assert_eq!(parse_mpp(good).map(|mpp| (mpp.x(), mpp.y())), Ok((x, y)));
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Tables of other programs: CSV with commas, or with semicolons or tabs as spreadsheets write it in many languages.
 
+use std::cell::RefCell;
 use std::io::{self, Cursor};
 use std::path::Path;
 
+use crate::number_format::{NumberStyle, may_be_thousands};
 use crate::{text, untrusted};
 
 /// Maximum size of a table, in bytes.
@@ -23,6 +25,10 @@ pub struct Table {
     header: Vec<String>,
     /// Byte between the fields of a row.
     separator: u8,
+    /// Decimal sign of its numbers, and what separates thousands in them.
+    style: NumberStyle,
+    /// The first number that was read and could mean another one, as it stands and as it was understood.
+    ambiguous: RefCell<Option<(String, f64)>>,
     /// Sentence for the user, if the encoding of the table had to be guessed.
     pub note: Option<String>,
 }
@@ -111,7 +117,8 @@ impl Table {
             .from_reader(Cursor::new(text.into_bytes()));
         let header = reader.headers().map_err(|error| invalid(error.to_string()))?;
         let header = header.iter().map(str::to_owned).collect();
-        Ok(Self { reader, header, separator, note })
+        let style = style_of(reader.get_ref().get_ref(), separator);
+        Ok(Self { reader, header, separator, style, ambiguous: RefCell::default(), note })
     }
 
     /// Returns the column of one of these names, the first that there is. Capital letters, spaces, `_` and `-` in the
@@ -176,14 +183,57 @@ impl Table {
         Ok(false)
     }
 
-    /// Parses a finite number. Where fields are separated by semicolons, its decimal sign may be a comma: spreadsheets
-    /// write semicolons only in languages in which it is.
+    /// Parses a finite number, with the decimal sign of the table's numbers. What could mean another number is noted for
+    /// [`Self::note_on_numbers`].
     pub fn number(&self, text: &str) -> Option<f64> {
-        let number: Option<f64> = match self.separator {
-            b';' if !text.contains('.') => text.replacen(',', ".", 1).parse().ok(),
-            _ => text.parse().ok(),
+        // Spaces separate thousands in what a user types only.
+        if text.contains(char::is_whitespace) {
+            return None;
+        }
+        let number = self.style.read(text)?;
+        let is_by_chance = match self.style {
+            NumberStyle::SpacePoint if text.contains(',') && may_be_thousands(text) => return None,
+            NumberStyle::SpaceComma => true,
+            _ => number.abs() >= 1000.0,
         };
-        number.filter(|number| number.is_finite())
+        if is_by_chance && may_be_thousands(text) {
+            self.ambiguous.borrow_mut().get_or_insert_with(|| (text.to_owned(), number));
+        }
+        Some(number)
+    }
+
+    /// Returns a sentence for the user on how numbers were understood that could mean others, if there were any.
+    pub fn note_on_numbers(&self) -> Option<String> {
+        let ambiguous = self.ambiguous.borrow();
+        let (text, number) = ambiguous.as_ref()?;
+        Some(format!(
+            "Numbers such as {text} were read as {number}; if that is wrong, write all of them with a decimal point and without \
+             separators of thousands."
+        ))
+    }
+}
+
+/// Determines the decimal sign of a table's numbers. Those that can have one meaning only tell it; spreadsheets write semicolons
+/// between fields in languages with a decimal comma. Where fields are separated by tabs, nothing tells.
+fn style_of(text: &[u8], separator: u8) -> NumberStyle {
+    let (mut has_comma, mut has_point) = (false, false);
+    let fields = text.split(|byte| *byte == separator || matches!(byte, b'\n' | b'\r' | b'"'));
+    for field in
+        fields.map(<[u8]>::trim_ascii).filter(|field| field.iter().any(|byte| matches!(byte, b',' | b'.')))
+    {
+        let is_numeric = field.iter().all(|byte| byte.is_ascii_digit() || b"+-.,".contains(byte));
+        let Some(field) = std::str::from_utf8(field).ok().filter(|_| is_numeric) else { continue };
+        let Some(last) = field.rfind([',', '.']) else { continue };
+        let is_certain = !may_be_thousands(field) && field.matches(&field[last..=last]).count() == 1;
+        has_comma |= is_certain && field[last..].starts_with(',');
+        has_point |= is_certain && field[last..].starts_with('.');
+    }
+    match (has_comma, has_point) {
+        (true, false) => NumberStyle::PointComma,
+        (false, true) => NumberStyle::CommaPoint,
+        _ if separator == b';' => NumberStyle::SpaceComma,
+        _ if separator == b'\t' => NumberStyle::SpacePoint,
+        _ => NumberStyle::CommaPoint,
     }
 }
 
@@ -295,14 +345,38 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_is_a_decimal_sign_only_where_it_separates_nothing() {
-        let number = |header: &str, text: &str| Table::of(header.into()).unwrap().number(text);
-        assert_eq!(number("a;b", "1,5"), Some(1.5));
-        assert_eq!(number("a;b", "1.5"), Some(1.5));
-        for odd in ["1.234,5", "1,2,3", "", "inf"] {
-            assert_eq!(number("a;b", odd), None, "{odd}");
+    fn the_numbers_of_a_table_tell_its_decimal_sign() {
+        let read = |text: &str| {
+            let mut table = Table::of(text.into()).unwrap();
+            let (mut row, mut numbers) = (Row::default(), Vec::new());
+            while table.read_row(&mut row).unwrap() {
+                numbers.extend((0..table.header.len()).map(|column| table.number(row.text(column))));
+            }
+            (numbers, table.note_on_numbers())
+        };
+        for (text, numbers, is_noted) in [
+            // Spreadsheets of languages with a decimal comma.
+            ("a;b\n12,5;1.024\n", [Some(12.5), Some(1024.0)], true),
+            ("a\tb\n12,5\t1.024,5\n", [Some(12.5), Some(1024.5)], false),
+            ("a,b\n\"12,5\",\"3,25\"\n", [Some(12.5), Some(3.25)], false),
+            ("a;b\n1,5;1.5\n", [Some(1.5), Some(1.5)], false),
+            // Other programs.
+            ("a;b\n12.5;1.024\n", [Some(12.5), Some(1.024)], false),
+            ("a\tb\n12.5\t1,024\n", [Some(12.5), Some(1024.0)], true),
+            ("a,b\n12.5,\"1,024.5\"\n", [Some(12.5), Some(1024.5)], false),
+            ("a,b\n1.024,\"1,500\"\n", [Some(1.024), Some(1500.0)], true),
+            ("a,b\n1.024,2e3\n", [Some(1.024), Some(2000.0)], false),
+            // Neither is certain.
+            ("a;b\n1,024;7\n", [Some(1.024), Some(7.0)], true),
+            ("a;b\n1.024;7\n", [Some(1.024), Some(7.0)], true),
+            ("a\tb\n1,500\t7\n", [None, Some(7.0)], false),
+            ("a;b\n1,2,3;inf\n", [None, None], false),
+            ("a;b\n1 024;x\n", [None, None], false),
+        ] {
+            let (read, note) = read(text);
+            assert_eq!((read.as_slice(), note.is_some()), (&numbers[..], is_noted), "{text:?}: {note:?}");
         }
-        assert_eq!(number("a,b", "1,500"), None, "it may be thousands");
-        assert_eq!(number("a\tb", "1,500"), None, "it may be thousands");
+        let note = read("a;b\n12,5;1.024\n").1.unwrap();
+        assert!(note.contains("1.024 were read as 1024"), "{note}");
     }
 }

@@ -36,6 +36,10 @@ pub struct DecodeError(String);
 /// # Errors
 /// Fails if the text is not valid in the encoding that it states, or that encoding is not supported.
 pub fn decode(bytes: &[u8]) -> Result<Decoded<'_>, DecodeError> {
+    // The mark of UTF-32 begins with that of UTF-16.
+    if let Some(text) = utf32(bytes) {
+        return text.map(|text| Decoded { text: Cow::Owned(text), is_guessed: false });
+    }
     if let Some((encoding, length)) = Encoding::for_bom(bytes) {
         return stated(encoding, &bytes[length..]);
     }
@@ -69,6 +73,19 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<'_>, DecodeError> {
             Decoded { text, is_guessed: true }
         }
     })
+}
+
+/// Decodes text that begins with the mark of UTF-32, in which Python writes under that name; `None` for any other.
+fn utf32(bytes: &[u8]) -> Option<Result<String, DecodeError>> {
+    let (rest, number): (&[u8], fn([u8; 4]) -> u32) = match bytes {
+        [0xff, 0xfe, 0, 0, rest @ ..] => (rest, u32::from_le_bytes),
+        [0, 0, 0xfe, 0xff, rest @ ..] => (rest, u32::from_be_bytes),
+        _ => return None,
+    };
+    let (characters, left) = rest.as_chunks();
+    let text: Option<String> = characters.iter().map(|bytes| char::from_u32(number(*bytes))).collect();
+    let text = text.filter(|_| left.is_empty());
+    Some(text.ok_or_else(|| DecodeError("it is not valid UTF-32".to_owned())))
 }
 
 /// Decodes text in an encoding that is not guessed.
@@ -114,6 +131,13 @@ mod tests {
                 assert_eq!(read(&[mark, &utf16(text, little)].concat()), wanted);
                 assert_eq!(read(&utf16(text, little)), wanted, "without a mark");
             }
+        }
+        let utf32 = |bytes: fn(u32) -> [u8; 4]| -> Vec<u8> {
+            format!("\u{feff}{xml}").chars().flat_map(|letter| bytes(letter.into())).collect()
+        };
+        for bytes in [utf32(u32::to_le_bytes), utf32(u32::to_be_bytes)] {
+            assert_eq!(read(&bytes), (xml.to_owned(), false));
+            assert!(decode(&bytes[..bytes.len() - 1]).unwrap_err().to_string().contains("UTF-32"));
         }
         assert_eq!(read(xml.as_bytes()).0, xml, "it declares UTF-16 but is UTF-8");
         assert_eq!(read("\u{feff}{}".as_bytes()).0, "{}");

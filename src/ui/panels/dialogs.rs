@@ -14,7 +14,7 @@ use super::save_view::{self, SaveForm};
 use super::settings::{self, SettingsForm};
 use super::{about, dialog_width, help, path_edit_ui, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
-use crate::number_format::{plain, read, sentence};
+use crate::number_format::{plain, read_small, sentence};
 use crate::project::Project;
 use crate::session::{AnnotationCommand, Command, EmbeddingCommand, Session, SlideCommand};
 use crate::slide::{SlideId, SlideInfo};
@@ -353,11 +353,14 @@ fn calibrate_ui(
         .small()
         .color(palette.weak),
     );
-    let value = read(typed);
+    let value = read_small(typed);
     let valid = value.and_then(|um| MicronsPerPixel::square(um).ok());
     if !typed.trim().is_empty() && valid.is_none() {
         let text = format!("Enter a value between {} and {} µm", plain(0.001), plain(1000));
         ui.label(RichText::new(text).color(palette.error));
+    }
+    if let Some(um) = value.filter(|um| valid.is_some() && typed.trim() != plain(*um)) {
+        ui.label(RichText::new(format!("Read as {} µm per pixel", plain(um))).small().color(palette.weak));
     }
     let obstacle = valid.is_none().then_some("Enter the size of a pixel first");
     confirm_ui(ui, "Set pixel size", obstacle, palette, || {

@@ -5,6 +5,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use super::file::{Format, FormatError, READ_KINDS, Read, is_believable};
 use super::{asap, doubts, imagescope};
 use crate::geometry::Level0Point;
+use crate::number_format::of_program;
 
 /// Reads the annotations of an XML document. `source` is the name of its file, within which IDs are unique.
 ///
@@ -86,9 +87,10 @@ pub fn wrong(document: &Document<'_>, node: Node<'_, '_>, reason: impl Into<Stri
 /// Fails if an attribute is missing or not a number, or if the position is not plausible.
 pub fn point(document: &Document<'_>, node: Node<'_, '_>, of: &str) -> Result<Level0Point, FormatError> {
     let number = |name: &str| {
-        let text =
-            node.attribute(name).ok_or_else(|| wrong(document, node, format!("{of} without {name}")))?;
-        decimal(text).ok_or_else(|| wrong(document, node, format!("{name} {text:?} is not a number")))
+        // Scripts write `x`.
+        let text = node.attribute(name).or_else(|| node.attribute(name.to_lowercase().as_str()));
+        let text = text.ok_or_else(|| wrong(document, node, format!("{of} without {name}")))?;
+        of_program(text).ok_or_else(|| wrong(document, node, format!("{name} {text:?} is not a number")))
     };
     let point = Level0Point::new(number("X")?, number("Y")?);
     match is_believable(point) {
@@ -97,20 +99,6 @@ pub fn point(document: &Document<'_>, node: Node<'_, '_>, of: &str) -> Result<Le
             Err(wrong(document, node, format!("the position {}, {} is not on any slide", point.x, point.y)))
         }
     }
-}
-
-/// Parses a finite number with a decimal point or a decimal comma, which programs write in some locales.
-pub fn decimal(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let number = match text.split_once(',') {
-        Some((whole, decimals))
-            if !whole.contains('.') && decimals.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            format!("{whole}.{decimals}").parse()
-        }
-        _ => text.parse(),
-    };
-    number.ok().filter(|number: &f64| number.is_finite())
 }
 
 /// Returns a parser's message without the position.
@@ -122,24 +110,6 @@ fn reason_of(error: &roxmltree::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn decimals_follow_a_point_or_a_comma() {
-        for (text, number) in [
-            ("10,500", Some(10.5)),
-            (" -1.5 ", Some(-1.5)),
-            ("1,234.5", None),
-            ("1.234,5", None),
-            ("1,2,3", None),
-            (",5", Some(0.5)),
-            ("1e3", Some(1000.0)),
-            ("inf", None),
-            ("", None),
-            ("1,-2", None),
-        ] {
-            assert_eq!(decimal(text), number, "{text}");
-        }
-    }
 
     #[test]
     fn files_of_other_programs_are_refused_by_name() {

@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-pub use style::{NumberStyle, number_style, set_number_style, set_system_number_style, system_number_style};
+pub use style::{
+    NumberStyle, may_be_thousands, number_style, of_program, set_number_style, set_system_number_style,
+    system_number_style,
+};
 
 /// Unit in which lengths and areas on calibrated slides are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -87,6 +90,11 @@ pub fn rounded(value: impl Into<f64>, most_decimals: usize) -> String {
 /// Reads a number that a user has typed ([`NumberStyle::read`]).
 pub fn read(typed: &str) -> Option<f64> {
     number_style().read(typed)
+}
+
+/// Reads a number of less than 1000 that a user has typed ([`NumberStyle::read_small`]).
+pub fn read_small(typed: &str) -> Option<f64> {
+    number_style().read_small(typed)
 }
 
 /// Formats a count with a noun whose plural takes an s: "1 slide", "12 345 slides".

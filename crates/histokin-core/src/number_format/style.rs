@@ -125,6 +125,36 @@ impl NumberStyle {
         };
         finite(&number)
     }
+
+    /// Reads a number of less than 1000 that a user has typed, such as a pixel size in µm: as [`Self::read`], but nothing in it
+    /// separates thousands, so that `1.024` is little more than 1 in every style.
+    pub fn read_small(self, typed: &str) -> Option<f64> {
+        let number = self.read(typed)?;
+        let signs = typed.matches([',', '.']).count();
+        match number.abs() >= 1000.0 && signs == 1 {
+            true => finite(&typed.trim().replace(',', ".")),
+            false => Some(number),
+        }
+    }
+}
+
+/// Reads a number that a program has written into a file for other programs: with a decimal point, or with a comma where the
+/// program goes by the system's language, and without anything between thousands. `None` if it is not a finite number.
+pub fn of_program(text: &str) -> Option<f64> {
+    let text = text.trim();
+    match text.split_once(',') {
+        Some((whole, decimals)) if !whole.contains('.') && !decimals.contains([',', '.']) => {
+            let has_digit = decimals.bytes().next().is_none_or(|first| first.is_ascii_digit());
+            finite(&format!("{whole}.{decimals}")).filter(|_| has_digit)
+        }
+        _ => finite(text),
+    }
+}
+
+/// Whether a text may be a number of thousands, such as `1.024` or `1,024`, as well as one with three decimals.
+pub fn may_be_thousands(text: &str) -> bool {
+    let signs = text.matches([',', '.']).count();
+    signs == 1 && [',', '.'].iter().any(|sign| text.contains(*sign) && is_thousands(text, *sign))
 }
 
 /// Reads a number with a decimal point; `None` for what is not finite, which no field can use.
@@ -176,6 +206,7 @@ fn at(place: u8) -> NumberStyle {
 #[cfg(test)]
 mod tests {
     use super::NumberStyle::{self, ApostrophePoint, CommaPoint, PointComma, SpaceComma, SpacePoint};
+    use super::{may_be_thousands, of_program};
 
     #[test]
     fn each_style_writes_signs_thousands_and_exponents() {
@@ -224,6 +255,46 @@ mod tests {
         assert_eq!((CommaPoint.read("1,234"), SpacePoint.read("1,234")), (Some(1234.0), Some(1.234)));
         assert_eq!((PointComma.read("1.234"), SpaceComma.read("1.234")), (Some(1234.0), Some(1.234)));
         assert_eq!(PointComma.read("0.234"), Some(0.234));
+    }
+
+    #[test]
+    fn what_is_less_than_a_thousand_has_no_separators() {
+        for style in NumberStyle::ALL {
+            assert_eq!(
+                (style.read_small("1.024"), style.read_small(" 1,024")),
+                (Some(1.024), Some(1.024)),
+                "{style:?}"
+            );
+            assert_eq!((style.read_small("0,25"), style.read_small("0.5")), (Some(0.25), Some(0.5)));
+            assert_eq!((style.read_small("1024"), style.read_small("12.5")), (Some(1024.0), Some(12.5)));
+            assert_eq!((style.read_small(""), style.read_small("1.2.3")), (None, None));
+        }
+    }
+
+    #[test]
+    fn programs_separate_no_thousands() {
+        for (text, number) in [
+            ("10,500", Some(10.5)),
+            ("1.024", Some(1.024)),
+            ("1,024", Some(1.024)),
+            (" -1.5 ", Some(-1.5)),
+            ("1,234.5", None),
+            ("1.234,5", None),
+            ("1,2,3", None),
+            (",5", Some(0.5)),
+            ("5,", Some(5.0)),
+            ("2,5e-1", Some(0.25)),
+            ("1e3", Some(1000.0)),
+            ("inf", None),
+            ("", None),
+            ("1,-2", None),
+        ] {
+            assert_eq!(of_program(text), number, "{text}");
+        }
+        let odd = ["1.024", "1,024", "-12.345"].map(may_be_thousands);
+        assert_eq!(odd, [true; 3]);
+        let plain = ["1024", "0.024", "1.02", "1234.567", "1.024.000", "1,024.5"].map(may_be_thousands);
+        assert_eq!(plain, [false; 6]);
     }
 
     #[test]

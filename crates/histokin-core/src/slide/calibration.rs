@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MppSource;
 use crate::geometry::{MicronsPerPixel, StatedPixelSize};
+use crate::number_format::of_program;
 
 /// Micrometres per inch.
 pub(super) const UM_PER_INCH: f64 = 25_400.0;
@@ -309,7 +310,7 @@ pub(super) fn length_in_um(text: &str) -> Option<f64> {
     let is_numeric = |character: char| character.is_ascii_digit() || "+-.,".contains(character);
     let end = exponent_end(text, text.find(|character: char| !is_numeric(character)).unwrap_or(text.len()));
     let (number, unit) = text.split_at(end);
-    let number = decimal(number)?;
+    let number = of_program(number)?;
     match unit.trim() {
         "" => Some(number),
         unit => Some(number * um_per_unit(unit)?),
@@ -323,15 +324,6 @@ fn exponent_end(text: &str, start: usize) -> usize {
     let digits = exponent.trim_start_matches(['+', '-']);
     let length = digits.find(|character: char| !character.is_ascii_digit()).unwrap_or(digits.len());
     if length == 0 { start } else { text.len() - digits.len() + length }
-}
-
-/// Parses a number with a decimal point or a decimal comma.
-pub(super) fn decimal(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let has_comma_only = text.matches(',').count() == 1 && !text.contains('.');
-    let number: f64 =
-        if has_comma_only { text.replace(',', ".").parse().ok()? } else { text.parse().ok()? };
-    number.is_finite().then_some(number)
 }
 
 /// Reads ImageJ's ImageDescription. Its `unit` is the one in which XResolution and YResolution are pixels per
@@ -371,7 +363,7 @@ fn json(description: &str) -> Option<Stated> {
     let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
     let number = |key: &str| match members.get(key)? {
         serde_json::Value::Number(number) => number.as_f64(),
-        serde_json::Value::String(text) => decimal(text),
+        serde_json::Value::String(text) => of_program(text),
         _ => None,
     };
     let of_ome = |axis: &str| {
@@ -388,7 +380,7 @@ fn json(description: &str) -> Option<Stated> {
 
 /// Parses the power of an objective, such as `40`, `40x` or `20,0`; `None` if the text is not one.
 pub(super) fn objective_power(text: &str) -> Option<f64> {
-    decimal(text.trim().trim_end_matches(['x', 'X', '×'])).filter(|power| (0.1..=1000.0).contains(power))
+    of_program(text.trim().trim_end_matches(['x', 'X', '×'])).filter(|power| (0.1..=1000.0).contains(power))
 }
 
 /// Collects the pixel sizes stated in the tags of a TIFF file, most trusted first, and the power of the

@@ -16,6 +16,7 @@ use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
 use super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, MemoryCache};
+use crate::number_format::of_program;
 
 /// Size in bytes of OpenSlide's own cache of decoded tiles, per handle. It only has to keep neighbouring
 /// regions from decoding shared tiles twice, since callers cache what they have read. Four rows of 256 px
@@ -287,7 +288,7 @@ fn stated(properties: &BTreeMap<String, String>) -> (Vec<Stated>, Option<f64>) {
         Some("centimeter") => Some(3),
         _ => None,
     };
-    let per_unit = both("tiff.XResolution", "tiff.YResolution", calibration::decimal);
+    let per_unit = both("tiff.XResolution", "tiff.YResolution", of_program);
     let description = text("tiff.ImageDescription").or(text("openslide.comment"));
     let (mut of_tiff, aperio_power) =
         calibration::tiff(description, per_unit, unit.filter(|_| are_of_level_0));

@@ -25,7 +25,8 @@ pub fn read_table(path: &Path) -> Result<Labels, LabelError> {
         return Err(LabelError::file(path, "it has no rows; give one row per tile or region"));
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    labels.notes.extend(table.note.map(|note| format!("{name}: {note}")));
+    let on_numbers = table.note_on_numbers();
+    labels.notes.extend(table.note.into_iter().chain(on_numbers).map(|note| format!("{name}: {note}")));
     Ok(labels)
 }
 
@@ -170,7 +171,11 @@ mod tests {
                 .unwrap();
         assert_eq!(labels.classes(), ["Drüse"]);
         assert!(labels.notes[0].starts_with("labels.csv: ") && labels.notes[0].contains("Windows-1252"));
-        let wrong = read("slide,x,y,width,height,label\na,\"1,500\",2,3,4,t\n").unwrap_err().to_string();
+        let labels = read("slide,x,y,width,height,label\na,\"1,500\",2,3,4,t\n").unwrap();
+        assert_eq!(labels.slides["a"].areas["t"][0], Area::rectangle(&Level0Rect::new(1500, 2, 3, 4)));
+        assert!(labels.notes[0].contains("1,500 were read as 1500"), "{:?}", labels.notes);
+        let wrong =
+            read("slide\tx\ty\twidth\theight\tlabel\na\t1,500\t2\t3\t4\tt\n").unwrap_err().to_string();
         assert!(wrong.contains("line 2") && wrong.contains("\"1,500\""), "{wrong}");
     }
 

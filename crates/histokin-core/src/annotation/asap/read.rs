@@ -12,6 +12,7 @@ use super::{
 use crate::annotation::file::{FormatError, Read, id_from_text};
 use crate::annotation::left_out::LeftOut;
 use crate::annotation::{Annotation, AnnotationClass, Bounds, Group, Polygon, Ring, Shape, identity, xml};
+use crate::number_format::of_program;
 
 /// Reads the annotations of an ASAP document. Those that cannot be read are left out.
 ///
@@ -144,7 +145,7 @@ impl Reader<'_, '_> {
         let lists = node.children().filter(|child| child.has_tag_name("Coordinates"));
         let mut coordinates = Vec::new();
         for coordinate in lists.flat_map(|list| list.children()).filter(Node::is_element) {
-            let order = coordinate.attribute("Order").and_then(xml::decimal);
+            let order = coordinate.attribute("Order").and_then(of_program);
             coordinates.push((order, xml::point(self.document, coordinate, "a coordinate")?));
         }
         let mut orders: Vec<f64> = coordinates.iter().filter_map(|(order, _)| *order).collect();

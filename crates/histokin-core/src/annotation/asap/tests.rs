@@ -322,3 +322,11 @@ fn a_rectangle_may_be_stated_by_two_opposite_corners() {
     assert_eq!(shape(&file("60", "50")), Shape::Rectangle(bounds));
     assert!(matches!(shape(&file("60", "20")), Shape::Lines(_)), "it encloses nothing");
 }
+
+#[test]
+fn coordinates_in_small_letters_are_read() {
+    let text = FILE.replace(" X=", " x=").replace(" Y=", " y=");
+    let read = |text: &str| xml::read(text, "a.xml").unwrap().1.set;
+    let bounds = |set: &AnnotationSet| set.objects().filter_map(|one| one.bounds()).collect::<Vec<_>>();
+    assert_eq!(bounds(&read(&text)), bounds(&read(FILE)));
+}

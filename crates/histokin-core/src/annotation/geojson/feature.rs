@@ -95,7 +95,7 @@ impl<'a> Reader<'a, '_> {
         let kind = members.stated("type").map(|kind| self.text_of(kind)).transpose()?;
         let mut object = Object::default();
         match kind.as_deref() {
-            Some("Feature") => {}
+            Some(kind) if kind.eq_ignore_ascii_case("Feature") => {}
             Some(_) if members.get("coordinates").is_some() || members.get("geometries").is_some() => {
                 let geometries =
                     self.geometries(item, &mut |odd| object.parts.add(odd, String::new, None))?;

@@ -11,9 +11,20 @@ use crate::annotation::json::{Foreign, Members, RawJson};
 use crate::annotation::shape::{Geometry, Written};
 use crate::annotation::{Bounds, Polygon, Ring, Shape};
 use crate::geometry::Level0Point;
+use crate::number_format::of_program;
 
 /// Maximum nesting depth of geometry collections.
 const DEEPEST_COLLECTION: usize = 8;
+
+/// The types of geometries.
+const TYPES: [&str; 7] =
+    ["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"];
+
+/// Returns a type as it is usually spelt: some scripts write `polygon`.
+fn usual(kind: String) -> String {
+    let known = TYPES.into_iter().find(|known| kind.eq_ignore_ascii_case(known));
+    known.map_or(kind, str::to_owned)
+}
 
 impl<'a> Reader<'a, '_> {
     /// Reads a geometry. Returns several if a collection mixes areas, lines and points; never none. Parts
@@ -31,7 +42,7 @@ impl<'a> Reader<'a, '_> {
             return Ok(vec![nowhere(Some(value))]);
         }
         let kind = members.stated("type").ok_or_else(|| self.wrong(value, "it has no type"))?;
-        let kind = self.text_of(kind)?;
+        let kind = usual(self.text_of(kind)?);
         if kind == "GeometryCollection" {
             return self.collection(&members, value, part);
         }
@@ -284,8 +295,8 @@ impl<'de> Deserialize<'de> for Coordinate {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Coordinate, E> {
-                let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
-                let number = number.ok_or_else(|| E::custom(format!("{text:?} is not a coordinate")))?;
+                let number =
+                    of_program(text).ok_or_else(|| E::custom(format!("{text:?} is not a coordinate")))?;
                 Ok(Coordinate(number, false))
             }
         }

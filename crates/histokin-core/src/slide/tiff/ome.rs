@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::super::calibration::{decimal, um_per_unit};
+use super::super::calibration::um_per_unit;
+use crate::number_format::of_program;
 
 /// Maximum number of elements and attributes that are read; files with 10,000 planes have about 100,000.
 const MOST_NODES: u32 = 4_000_000;
@@ -166,7 +167,7 @@ fn image(node: Node, root: Node, directories: u64, next: &mut u64) -> Option<Ima
     }
     *next = next.saturating_add(total);
     let length = |axis: &str| {
-        let value = decimal(pixels.attribute(format!("PhysicalSize{axis}").as_str())?)?;
+        let value = of_program(pixels.attribute(format!("PhysicalSize{axis}").as_str())?)?;
         let unit = pixels.attribute(format!("PhysicalSize{axis}Unit").as_str()).unwrap_or("µm");
         um_per_unit(unit).map(|um| value * um)
     };

@@ -67,8 +67,10 @@ fn what_scripts_write_beside_the_standard_is_understood() {
     assert_eq!(class("-1"), Some("-1".to_owned()));
     assert_eq!(class(r#"{"names":["Immune",4]}"#), Some("Immune: 4".to_owned()));
     assert_eq!(class(r#"{"names":[]}"#), None);
-    let odd = of_table.replace("\"30.5\"", "\"30,5\"");
-    assert!(read(&odd).unwrap_err().reason.contains("\"30,5\" is not a coordinate"));
+    let with = |number: &str| of_table.replace("\"30.5\"", number);
+    assert_eq!(only(&with("\"30,5\"")).shape().area_px2(), Some(205.0));
+    let odd = read(&with("\"1.030,5\"")).unwrap_err();
+    assert!(odd.reason.contains("\"1.030,5\" is not a coordinate"), "{odd:?}");
 
     // An empty list, as Go writes it, and what people leave in files that they edit.
     assert!(read(r#"{"type":"FeatureCollection","features":null}"#).unwrap().is_empty());
@@ -327,4 +329,14 @@ fn json_of_other_programs_is_refused_by_name() {
         let error = read(text).unwrap_err();
         assert!(error.reason.contains(name) && error.reason.contains("supported are GeoJSON"), "{error:?}");
     }
+}
+
+#[test]
+fn types_in_other_letters_and_coordinates_with_a_decimal_comma_are_read() {
+    let text = r#"{"type":"featurecollection","features":[{"type":"feature","properties":{},"geometry":
+        {"type":"polygon","coordinates":[[["10,5","10"],["110,5","10"],["110,5","60"],["10,5","60"]]]}}]}"#;
+    let annotation = only(text);
+    assert_eq!(annotation.bounds().map(|bounds| (bounds.min.x, bounds.max.x)), Some((10.5, 110.5)));
+    let written = back(text);
+    assert_eq!(written["features"][0]["geometry"]["type"], "Polygon", "as other programs read it");
 }
