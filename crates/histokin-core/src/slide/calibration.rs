@@ -296,7 +296,17 @@ pub(super) fn um_per_unit(unit: &str) -> Option<f64> {
         "pm" | "picometer" | "picometre" => 1e-6,
         "mm" | "millimeter" | "millimeters" | "millimetre" | "millimetres" => 1e3,
         "cm" | "centimeter" | "centimeters" | "centimetre" | "centimetres" => UM_PER_CM,
+        "fm" => 1e-9,
+        "dm" | "decimeter" | "decimeters" | "decimetre" | "decimetres" => 1e5,
         "m" | "meter" | "meters" | "metre" | "metres" => 1e6,
+        "dam" => 1e7,
+        "hm" => 1e8,
+        "km" => 1e9,
+        "thou" | "mil" | "mils" => UM_PER_INCH / 1000.0,
+        // A line.
+        "li" => UM_PER_INCH / 12.0,
+        "ft" | "foot" | "feet" => UM_PER_INCH * 12.0,
+        "yd" => UM_PER_INCH * 36.0,
         "inch" | "inches" | "in" => UM_PER_INCH,
         "pt" => UM_PER_INCH / 72.0,
         _ => return None,
@@ -378,6 +388,25 @@ fn json(description: &str) -> Option<Stated> {
     Some(Stated::pixel_size(x, y))
 }
 
+/// Reads pixel size and objective from the properties that vips writes into the ImageDescription (`tiffsave --properties`): those
+/// of the slide that was converted, by OpenSlide's names.
+fn vips(description: &str) -> (Option<Stated>, Option<f64>) {
+    if !description.contains("vips") || !description.contains("openslide.") {
+        return (None, None);
+    }
+    let Ok(document) = roxmltree::Document::parse(description.trim()) else { return (None, None) };
+    let child = |node: roxmltree::Node, name: &str| {
+        let child = node.children().find(|child| child.tag_name().name() == name)?;
+        Some(child.text().unwrap_or_default().trim().to_owned())
+    };
+    let properties = document.descendants().filter(|node| node.tag_name().name() == "property");
+    let properties: std::collections::HashMap<String, String> =
+        properties.filter_map(|node| Some((child(node, "name")?, child(node, "value")?))).collect();
+    let length = |axis: &str| length_in_um(properties.get(&format!("openslide.mpp-{axis}"))?);
+    let stated = length("x").zip(length("y")).map(|(x, y)| Stated::pixel_size(x, y));
+    (stated, properties.get("openslide.objective-power").and_then(|text| objective_power(text)))
+}
+
 /// Parses the power of an objective, such as `40`, `40x` or `20,0`; `None` if the text is not one.
 pub(super) fn objective_power(text: &str) -> Option<f64> {
     of_program(text.trim().trim_end_matches(['x', 'X', '×'])).filter(|power| (0.1..=1000.0).contains(power))
@@ -392,9 +421,11 @@ pub(super) fn tiff(
 ) -> (Vec<Stated>, Option<f64>) {
     let description = description.unwrap_or_default();
     let (aperio, objective) = aperio(description);
+    let (vips, vips_objective) = vips(description);
     let imagej = per_unit.and_then(|per_unit| imagej(description, per_unit));
     let resolution = per_unit.and_then(|per_unit| Stated::tiff_resolution(per_unit, unit));
-    ([aperio, json(description), imagej, resolution].into_iter().flatten().collect(), objective)
+    let stated = [aperio, vips, json(description), imagej, resolution];
+    (stated.into_iter().flatten().collect(), objective.or(vips_objective))
 }
 
 #[cfg(test)]
@@ -561,6 +592,17 @@ mod tests {
         let aperio = "Aperio Image Library v12\r\n9x9 (2x2)|AppMag = 40|MPP = 0,2521";
         assert_eq!(ours(Some(aperio), both(72.0), Some(2)), Some(0.2521));
         assert_eq!(tiff(Some(aperio), None, None).1, Some(40.0));
+        let property = |name: &str, value: &str| {
+            format!("<property><name>{name}</name><value type=\"VipsRefString\">{value}</value></property>")
+        };
+        let vips = format!(
+            "<?xml version=\"1.0\"?>\n<image xmlns=\"http://www.vips.ecs.soton.ac.uk//dzsave\"><properties>{}{}{}</properties></image>",
+            property("openslide.mpp-x", "0.25"),
+            property("openslide.mpp-y", "0.5"),
+            property("openslide.objective-power", "20")
+        );
+        let (stated, power) = tiff(Some(&vips), both(10.0), Some(3));
+        assert_eq!((stated.first(), power), (Some(&Stated::pixel_size(0.25, 0.5)), Some(20.0)));
         let motic = "Motic V1.0.0\n9x9 [0,0 9x9] [2x2] JPEG/RGB Q = 75|AppMag = 40|MPP = 0.257290";
         assert_eq!(ours(Some(motic), both(96.0), Some(2)), Some(0.25729));
     }

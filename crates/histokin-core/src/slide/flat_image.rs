@@ -56,8 +56,9 @@ pub(super) fn open(
             });
         }
     };
-    let mut decoder =
-        reader.into_decoder().map_err(|error| failed(format!("its header is damaged: {error}")))?;
+    let mut decoder = reader.into_decoder().map_err(|error| {
+        failed(unread::odd_jpeg(path).unwrap_or_else(|| format!("its header is damaged: {error}")))
+    })?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err(failed("it contains no pixels".to_owned()));

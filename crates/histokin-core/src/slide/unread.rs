@@ -74,6 +74,54 @@ fn folder_of_vsi(path: &Path) -> Option<PathBuf> {
     Some(found.unwrap_or_else(|| parent.join(name)))
 }
 
+/// Returns what kind of JPEG a file is that the decoder of pictures does not know, with a remedy; `None` for all other files.
+pub(super) fn odd_jpeg(path: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    untrusted::open(path).ok()?.take(MOST_JPEG_HEAD).read_to_end(&mut head).ok()?;
+    let kind = jpeg_kind(&head)?;
+    Some(format!("it is {kind}, which histokin cannot read; {SAVE}"))
+}
+
+/// Returns the kind of a JPEG by its frame header (ITU T.81, table B.1), if it is unusual.
+fn jpeg_kind(head: &[u8]) -> Option<String> {
+    let mut rest = head.strip_prefix(b"\xff\xd8")?;
+    loop {
+        let [0xff, marker, after @ ..] = rest else { return None };
+        match marker {
+            // Bytes that fill up, and markers without a segment.
+            0xff => rest = &rest[1..],
+            0x01 | 0xd0..=0xd8 => rest = after,
+            0xc4 | 0xc8 | 0xcc | 0xda => {
+                if *marker == 0xda {
+                    return None;
+                }
+                rest = after.get(segment_bytes(after)?..)?;
+            }
+            0xc0..=0xcf | 0xf7 => {
+                let bits = *after.get(2)?;
+                return Some(match marker {
+                    0xf7 => "a JPEG-LS image".to_owned(),
+                    0xc3 | 0xc7 | 0xcb | 0xcf => "a lossless JPEG".to_owned(),
+                    0xc5 | 0xc6 | 0xcd | 0xce => "a hierarchical JPEG".to_owned(),
+                    _ if bits != 8 => format!("a JPEG of {bits} bits"),
+                    0xc9 | 0xca => "a JPEG with arithmetic coding".to_owned(),
+                    _ => return None,
+                });
+            }
+            _ => rest = after.get(segment_bytes(after)?..)?,
+        }
+    }
+}
+
+/// Number of bytes of a segment, with its length.
+fn segment_bytes(segment: &[u8]) -> Option<usize> {
+    let [high, low, ..] = segment else { return None };
+    Some(u16::from_be_bytes([*high, *low]).into())
+}
+
+/// Maximum number of bytes of a JPEG that are searched for its frame header.
+const MOST_JPEG_HEAD: u64 = 1 << 20;
+
 const SAVE: &str = "save it as PNG or TIFF with another program";
 const EXPORT: &str = "export it as a pyramidal tiled TIFF from its own program or QuPath";
 const COPY_AGAIN: &str = "copy or download the slide again";
@@ -213,6 +261,29 @@ mod tests {
         for (name, content) in [("i.svs", &b"something"[..]), ("j.json", b"{}"), ("k.tif", &[0; 7])] {
             std::fs::write(folder.path().join(name), content).unwrap();
             assert_eq!(super::named(&folder.path().join(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn jpegs_that_are_not_read_are_named() {
+        let jpeg = |marker: u8, bits: u8| {
+            [b"\xff\xd8\xff\xe0\0\x04ab\xff\xff", &[marker, 0, 11, bits][..], b"\0\x10\0\x10\x01\x01\x11\0"]
+                .concat()
+        };
+        for (marker, bits, name) in [
+            (0xc1, 12, "12 bits"),
+            (0xc3, 8, "lossless"),
+            (0xf7, 8, "JPEG-LS"),
+            (0xc9, 8, "arithmetic"),
+            (0xc5, 8, "hierarchical"),
+        ] {
+            assert!(jpeg_kind(&jpeg(marker, bits)).is_some_and(|kind| kind.contains(name)), "{name}");
+        }
+        for usual in [0xc0, 0xc1, 0xc2] {
+            assert_eq!(jpeg_kind(&jpeg(usual, 8)), None);
+        }
+        for length in 0..20 {
+            assert_eq!(jpeg_kind(&jpeg(0xc4, 8)[..length]), None, "{length} bytes");
         }
     }
 

@@ -406,14 +406,27 @@ fn locations<R: Read + Seek>(
         _ => tiff.numbers(entry, count),
     };
     let offsets = numbers(tiff, offsets)?;
+    let whole = row_bytes.saturating_mul(u64::from(rows));
     let lengths = match &page.lengths {
         Some(lengths) => numbers(tiff, lengths)?,
-        // Old writers omit the lengths where the size is known anyway.
-        None if page.compression == 1 => {
-            let whole = row_bytes.saturating_mul(u64::from(rows));
-            offsets.iter().map(|offset| whole.min(tiff.size.saturating_sub(*offset))).collect()
+        None => Vec::new(),
+    };
+    // Old writers omit the lengths, or state none, where the size is known anyway. As in libtiff, what is compressed then extends
+    // to what follows.
+    let are_stated = lengths.iter().any(|length| *length > 0);
+    let lengths = match (are_stated, page.compression) {
+        (true, _) => lengths,
+        (false, 1) => offsets.iter().map(|offset| whole.min(tiff.size.saturating_sub(*offset))).collect(),
+        (false, _) if page.lengths.is_some() => lengths,
+        (false, _) => {
+            let most = whole.saturating_mul(2).saturating_add(1 << 16);
+            let mut starts = offsets.clone();
+            starts.sort_unstable();
+            let end = |offset: u64| {
+                starts.get(starts.partition_point(|start| *start <= offset)).copied().unwrap_or(tiff.size)
+            };
+            offsets.iter().map(|offset| end(*offset).saturating_sub(*offset).min(most)).collect()
         }
-        None => return Err(format!("it does not state the lengths of its {chunks}")),
     };
     let location = |(offset, length)| Location { offset, length: if offset == 0 { 0 } else { length } };
     Ok(offsets.into_iter().zip(lengths).map(location).collect())

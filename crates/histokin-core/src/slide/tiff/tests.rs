@@ -572,6 +572,43 @@ proptest! {
 }
 
 #[test]
+fn lengths_that_are_not_stated_follow_from_what_is() {
+    let picture = picture(SIZE);
+    let strips = |compression: u64, pack: fn(&[u8]) -> Vec<u8>| {
+        let chunks = picture.as_raw().chunks(50 * 3 * 10).map(pack).collect();
+        let page = MadePage::new(SIZE, None, chunks).of_samples(&[8, 8, 8], 2);
+        page.with(259, 3, &[compression]).with(278, 3, &[10])
+    };
+    // The tag is written under a number that nobody knows.
+    let without = |made: MadePage, is_big_endian| {
+        let mut bytes = file_of(&[made], is_big_endian, false);
+        let number = |value: u32, bytes: usize| match is_big_endian {
+            true => value.to_be_bytes()[4 - bytes..].to_vec(),
+            false => value.to_le_bytes()[..bytes].to_vec(),
+        };
+        // Tag, type and number of values.
+        let entry = [number(279, 2), number(4, 2), number(4, 4)].concat();
+        let at = bytes.windows(8).rposition(|part| part == entry).unwrap();
+        bytes[at..at + 2].fill(0xff);
+        bytes
+    };
+    let zero = strips(1, <[u8]>::to_vec);
+    let mut zeros = file_of(&[zero], false, false);
+    let counts = (0..4).map(|_| 1500_u32.to_le_bytes()).collect::<Vec<_>>().concat();
+    let at = zeros.windows(16).rposition(|part| part == counts).unwrap();
+    zeros[at..at + 16].fill(0);
+    for (what, bytes) in [
+        ("plain", without(strips(1, <[u8]>::to_vec), false)),
+        ("Deflate", without(strips(8, zlib), false)),
+        ("Deflate, big-endian", without(strips(8, zlib), true)),
+        ("zeros", zeros),
+    ] {
+        let opened = opened(&bytes);
+        assert!(whole(slide(&opened), 0) == as_rgba(&picture), "{what}");
+    }
+}
+
+#[test]
 fn contradictory_tags_are_read_as_libtiff_reads_them() {
     let picture = picture(SIZE);
     let main = || page(tiles(&picture, rgb));
