@@ -12,6 +12,7 @@
 //! The parts of a slide are its file, or for formats with several files:
 //! - MIRAX: the `.mrxs` file, then `Slidedat.ini`, the index and the data files it names, in that order;
 //! - Hamamatsu VMS and VMU: the text file, then the files it names, in that order;
+//! - OME-TIFF of several files: the first file that its description names, so that every file gives the same slide ID;
 //! - DICOM: the instances of the same series in the same folder with the most pixels, by `SOPInstanceUID`, so
 //!   that every instance of a series gives the same slide ID.
 //!

@@ -43,7 +43,10 @@ use channel::SlideChannel;
 
 pub use error::SlideError;
 pub use levels::{Level, levels_of_sizes};
-pub use opening::{OpenSettings, open, open_with_channels, open_with_openslide, openslide_version};
+pub use opening::{
+    OpenSettings, first_file_of_ome_tiff, first_file_of_slide, open, open_with_channels, open_with_openslide,
+    openslide_version,
+};
 pub use unread::folder_kind;
 
 /// Source of one slide's pixels. Implementations allow reads from many threads at once.

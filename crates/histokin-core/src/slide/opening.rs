@@ -4,7 +4,7 @@
 //! other TIFF files, whose layouts and sample types OpenSlide does not support; `flat_image` reads plain pictures.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::calibration::SlideWarning;
@@ -16,7 +16,7 @@ use super::orientation::{self, Orientation};
 use super::raw_tiles::{self, RawTileSource};
 use super::reconnecting::{ReconnectingSource, Stamp};
 use super::strips::StripCache;
-use super::tiff::{Peculiarities, TiffFile, TiffSource};
+use super::tiff::{self, Peculiarities, TiffFile, TiffSource, set};
 use super::{
     Level, Reader, SlideError, SlideInfo, SlideSource, computed, dicom, flat_image, identity, mirax,
     one_line, unread,
@@ -42,6 +42,23 @@ pub fn open_with_channels(
     channels: Vec<ChannelDisplay>,
 ) -> Result<Arc<dyn SlideSource>, SlideError> {
     open_with(path, &OpenSettings { user_mpp, channels, ..OpenSettings::default() })
+}
+
+/// Returns the file that represents the slide to which `path` belongs, in lists: of a DICOM slide or an OME-TIFF of several files
+/// the first one, of any other `path` itself.
+pub fn first_file_of_slide(path: &Path) -> PathBuf {
+    first_file_of_ome_tiff(path).unwrap_or_else(|| dicom::first_file_of_slide(path))
+}
+
+/// Returns the first file of the OME-TIFF to which `path` belongs; `None` if it is no part of one by its name (`*.ome.*`), or of
+/// one that is in a single file.
+pub fn first_file_of_ome_tiff(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    match name {
+        _ if set::is_companion(path) => set::file_of_companion(path),
+        name if name.contains(".ome.") => set::first_file(path),
+        _ => None,
+    }
 }
 
 /// How a slide is opened.
@@ -83,7 +100,10 @@ fn open_with(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource
     if metadata.is_dir() {
         return match dicom::slides_in(path).as_slice() {
             [slide] => open_with(&slide[0], settings),
-            [] => Err(SlideError::Unsupported { path: path.to_owned(), reason: unread::folder(path) }),
+            [] => match dicom::slide_below(path) {
+                Some(first) => open_with(&first, settings),
+                None => Err(SlideError::Unsupported { path: path.to_owned(), reason: unread::folder(path) }),
+            },
             several => Err(failed(format!(
                 "it is a folder with {} DICOM slides; name one of them, such as {}",
                 several.len(),
@@ -99,6 +119,16 @@ fn open_with(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource
         return Err(failed("the file is empty; copy it again from its source".to_owned()));
     }
     untrusted::open(path).map_err(|error| failed(error.to_string()))?;
+    if set::is_companion(path) {
+        return match set::file_of_companion(path) {
+            Some(first) => open_with(&first, settings),
+            None => Err(failed(
+                "it describes an OME-TIFF none of whose files lies beside it; put them into one folder, under the names that it \
+                 states"
+                    .to_owned(),
+            )),
+        };
+    }
     if let Some(reason) = unread::kept_elsewhere(path) {
         return Err(SlideError::Unsupported { path: path.to_owned(), reason });
     }
@@ -129,19 +159,33 @@ fn with_caches(slide: ReconnectingSource, file_size: u64) -> Arc<dyn SlideSource
 /// Opens the reader for a file, without the handling of files that change later.
 pub(super) fn open_reader(path: &Path, settings: &OpenSettings) -> Result<Arc<dyn SlideSource>, SlideError> {
     let OpenSettings { user_mpp, raw_tiles_allowed, .. } = *settings;
-    let tiff = TiffFile::read(path).unwrap_or_else(|reason| {
-        tracing::debug!(path = %path.display(), reason, "its directories are not read");
-        None
-    });
+    let (tiff, damage) = match TiffFile::read(path) {
+        Ok(tiff) => (tiff, None),
+        Err(reason) => {
+            tracing::debug!(path = %path.display(), reason, "its directories are not read");
+            (None, Some(reason))
+        }
+    };
+    if dicom::is_in_several_folders(path)
+        && let Some(slide) = open_dicom(path, settings)
+    {
+        return slide;
+    }
     match (openslide::open(path, user_mpp), tiff) {
         (Ok(Some(slide)), Some(tiff)) => open_tiff_slide(slide, tiff, settings),
         (Ok(Some(slide)), None) => Ok(through_openslide(slide, raw_tiles_allowed)),
         (Err(error), Some(tiff)) if tiff.is_scanners() => Err(error),
-        (Err(error), None) => Err(error),
+        (Err(error), None) => open_dicom(path, settings).unwrap_or(Err(error)),
         (_, Some(tiff)) => open_tiff(path, tiff, settings),
         (Ok(None), None) => match mirax::why_unrecognised(path) {
             Some(reason) => Err(SlideError::Open { path: path.to_owned(), reason }),
-            None => open_picture(path, user_mpp),
+            None => open_picture(path, user_mpp).map_err(|error| match damage {
+                Some(reason) => SlideError::Open {
+                    path: path.to_owned(),
+                    reason: format!("it is a TIFF whose beginning is damaged, or that was cut off: {reason}; copy it again"),
+                },
+                None => error,
+            }),
         },
     }
 }
@@ -237,7 +281,7 @@ fn open_tiff(
     settings: &OpenSettings,
 ) -> Result<Arc<dyn SlideSource>, SlideError> {
     let orientation = Orientation::turned(tiff.orientation());
-    let is_fax = FAX.contains(&tiff.compression());
+    let is_fax = tiff.compression() == FAX;
     match TiffSource::open(path, tiff, None, settings) {
         Ok(mut source) => {
             if let Some(text) = unread::may_be_elsewhere(path) {
@@ -245,14 +289,23 @@ fn open_tiff(
             }
             Ok(orientation::upright(Arc::new(source), orientation))
         }
-        // The `image` crate decodes bilevel images with these compressions as a whole.
+        // The `image` crate decodes bilevel images with this compression as a whole.
         Err(_) if is_fax => Ok(orientation::upright(flat_image::open(path, settings.user_mpp)?, orientation)),
         Err(refusal) => Err(SlideError::Open { path: path.to_owned(), reason: one_line(&refusal.text()) }),
     }
 }
 
-/// Values of TIFF's Compression tag for the fax compressions.
-const FAX: [u64; 2] = [3, 4];
+/// Opens a DICOM slide without OpenSlide; `None` if this program cannot show it either.
+fn open_dicom(path: &Path, settings: &OpenSettings) -> Option<Result<Arc<dyn SlideSource>, SlideError>> {
+    let opened = tiff::dicom::read(path).and_then(|files| TiffSource::open(path, files, None, settings));
+    let source = opened.inspect_err(|refusal| {
+        tracing::debug!(path = %path.display(), reason = refusal.text(), "not read as DICOM");
+    });
+    Some(Ok(Arc::new(source.ok()?) as Arc<dyn SlideSource>))
+}
+
+/// Value of TIFF's Compression tag for CCITT Group 4.
+const FAX: u64 = 4;
 
 /// Opens a plain picture, turned upright.
 fn open_picture(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {

@@ -182,7 +182,7 @@ fn explained(message: String) -> String {
     let meanings = [
         (
             "TotalPixelMatrixFocalPlanes",
-            "the slide has several focal planes, of which OpenSlide can read none; export it with one from its own program",
+            "the slide has several focal planes, which are stored in a way that cannot be read; export it with one from its own program",
         ),
         (
             "Unsupported transfer syntax",

@@ -18,7 +18,7 @@ const SYSTEM_FOLDERS: [&str; 6] =
     ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"];
 
 /// Returns all slides among `paths`, each once. Folders are searched recursively, in the order of names; a
-/// DICOM slide is represented by the first of its files. Unreadable folders and cyclic links are skipped.
+/// DICOM slide or an OME-TIFF of several files is represented by the first of its files. Unreadable folders and cyclic links are skipped.
 pub fn find_slides(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in paths {
@@ -28,7 +28,7 @@ pub fn find_slides(paths: &[PathBuf]) -> Vec<PathBuf> {
             inside.sort();
             found.extend(inside);
         } else {
-            found.push(dicom::first_file_of_slide(path));
+            found.push(slide::first_file_of_slide(path));
         }
     }
     let mut seen = HashSet::new();
@@ -108,13 +108,13 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
         match may_be_dicom(&file).then(|| dicom::instance(&file)).flatten() {
             Some(Instance::Slide { series: uid }) => {
                 if series.insert(uid) {
-                    found.push(file);
+                    found.push(slide::first_file_of_slide(&file));
                 }
             }
             Some(Instance::Other) => {}
             Some(Instance::Unknown) | None => {
                 if has_extension(&file, &EXTENSIONS) {
-                    found.push(file);
+                    found.push(slide::first_file_of_ome_tiff(&file).unwrap_or(file));
                 }
             }
         }

@@ -18,7 +18,7 @@ const ITEM_GROUP: u16 = 0xfffe;
 /// Beginning of an item of a sequence, or of a fragment of pixel data.
 pub(in crate::slide) const ITEM: Tag = (ITEM_GROUP, 0xe000);
 pub(in crate::slide) const END_OF_SEQUENCE: Tag = (ITEM_GROUP, 0xe0dd);
-const END_OF_ITEM: Tag = (ITEM_GROUP, 0xe00d);
+pub(in crate::slide) const END_OF_ITEM: Tag = (ITEM_GROUP, 0xe00d);
 
 /// Types whose length takes four bytes, after two unused ones.
 const LONG_TYPES: [&[u8; 2]; 13] =
@@ -81,6 +81,11 @@ impl<R: Read + Seek> Elements<R> {
         }
     }
 
+    /// Allows this number of elements, instead of those of a header without the places of frames.
+    pub fn with_limit(self, elements: usize) -> Self {
+        Self { left: elements, ..self }
+    }
+
     /// Identifier of the transfer syntax: how elements and pixels are stored.
     pub fn syntax(&self) -> &str {
         &self.syntax
@@ -126,6 +131,43 @@ impl<R: Read + Seek> Elements<R> {
         let mut value = vec![0; length.ok_or(io::ErrorKind::InvalidData)? as usize];
         self.source.read_exact(&mut value)?;
         Ok(value)
+    }
+
+    /// Reads a whole number of 16 or 32 bits that is not negative; 0 for other values.
+    ///
+    /// # Errors
+    /// When it is not whole.
+    pub fn number(&mut self, element: &Element) -> io::Result<u64> {
+        Ok(match *self.bytes(element, MAX_TEXT_BYTES.into())? {
+            [b0, b1] => u16::from_le_bytes([b0, b1]).into(),
+            [b0, b1, b2, b3] => u32::from_le_bytes([b0, b1, b2, b3]).into(),
+            _ => 0,
+        })
+    }
+
+    /// Reads a whole number of 16 or 32 bits; 0 for other values.
+    ///
+    /// # Errors
+    /// When it is not whole.
+    pub fn signed(&mut self, element: &Element) -> io::Result<i64> {
+        Ok(match *self.bytes(element, MAX_TEXT_BYTES.into())? {
+            [b0, b1] => i16::from_le_bytes([b0, b1]).into(),
+            [b0, b1, b2, b3] => i32::from_le_bytes([b0, b1, b2, b3]).into(),
+            _ => 0,
+        })
+    }
+
+    /// Reads a number with a fraction of 32 or 64 bits; 0 for other values.
+    ///
+    /// # Errors
+    /// When it is not whole.
+    pub fn float(&mut self, element: &Element) -> io::Result<f64> {
+        let value = self.bytes(element, MAX_TEXT_BYTES.into())?;
+        Ok(match (value.as_chunks().0, value.as_chunks().0) {
+            ([only], []) => f32::from_le_bytes(*only).into(),
+            (_, [only]) => f64::from_le_bytes(*only),
+            _ => 0.0,
+        })
     }
 
     /// Skips a value.

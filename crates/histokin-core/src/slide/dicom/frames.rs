@@ -110,7 +110,7 @@ fn layout(header: &Header) -> Result<(TileGrid, Components), String> {
 }
 
 /// Reads the table of offsets before the pixel data, of `length` bytes.
-fn extended_offsets(
+pub(in crate::slide) fn extended_offsets(
     source: &mut impl Read,
     length: u32,
     frames: usize,
@@ -130,7 +130,7 @@ fn most_frames(size: u64) -> u64 {
 }
 
 /// Finds the items of the pixel data, at whose beginning `source` is.
-fn items(
+pub(in crate::slide) fn items(
     source: &mut (impl Read + Seek),
     frames: usize,
     offsets: Option<Vec<u64>>,
@@ -213,7 +213,7 @@ fn items_in_turn(
 }
 
 /// Reads the header of an item; returns the length of its value in bytes.
-fn item_length(source: &mut impl Read) -> Result<u64, String> {
+pub(in crate::slide) fn item_length(source: &mut impl Read) -> Result<u64, String> {
     match header(source)? {
         (ITEM, length) if length != u32::MAX => Ok(length.into()),
         _ => Err("its tiles are damaged".to_owned()),

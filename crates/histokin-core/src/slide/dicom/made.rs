@@ -28,6 +28,12 @@ pub struct MadeDicom {
     pub instance: &'static str,
     /// Each frame is stored in two items.
     pub is_divided: bool,
+    /// Number of focal planes; all but the middle one are black.
+    pub focal_planes: u32,
+    /// Number of optical paths of grey values of 16 bits that are not compressed; 0 for colours in JPEGs.
+    pub grey_paths: u32,
+    /// The place of each frame is stated, and the last comes first.
+    pub has_places: bool,
 }
 
 impl Default for MadeDicom {
@@ -41,25 +47,65 @@ impl Default for MadeDicom {
             photometric: "YBR_FULL_422",
             instance: "1.2.3.1",
             is_divided: false,
+            focal_planes: 1,
+            grey_paths: 0,
+            has_places: false,
         }
     }
 }
 
 impl MadeDicom {
-    /// The JPEG streams of the tiles, of even length.
+    /// The streams of the tiles of the focal planes and optical paths, of even length.
     pub fn tiles(&self) -> Vec<Vec<u8>> {
         let (columns, rows) = (self.width.div_ceil(EDGE), self.height.div_ceil(EDGE));
         let whole: RgbImage = picture(columns * EDGE, rows * EDGE);
-        let tile = |row: u32, column: u32| {
-            let view = image::imageops::crop_imm(&whole, column * EDGE, row * EDGE, EDGE, EDGE);
-            let mut stream = jpeg(&view.to_image());
+        let planes =
+            (0..self.grey_paths.max(1)).flat_map(|path| (0..self.focal_planes).map(move |z| (path, z)));
+        let all = planes.flat_map(|(path, z)| {
+            (0..rows).flat_map(move |row| (0..columns).map(move |column| (path, z, row, column)))
+        });
+        let tile = |(path, z, row, column): (u32, u32, u32, u32)| {
+            if self.grey_paths > 0 {
+                let at = |at: u32| (column * EDGE + at % EDGE, row * EDGE + at / EDGE);
+                return (0..EDGE * EDGE)
+                    .flat_map(|index| Self::grey(path, at(index)).to_le_bytes())
+                    .collect();
+            }
+            let view = image::imageops::crop_imm(&whole, column * EDGE, row * EDGE, EDGE, EDGE).to_image();
+            let is_middle = z == self.focal_planes / 2;
+            let mut stream = jpeg(&if is_middle { view } else { RgbImage::new(EDGE, EDGE) });
             stream.resize(stream.len().next_multiple_of(2), 0);
             stream
         };
-        (0..rows)
-            .flat_map(|row| (0..columns).map(move |column| (row, column)))
-            .map(|(r, c)| tile(r, c))
-            .collect()
+        let mut tiles: Vec<Vec<u8>> = all.map(tile).collect();
+        if self.has_places {
+            tiles.reverse();
+        }
+        tiles
+    }
+
+    /// The value of a pixel of an optical path.
+    pub fn grey(path: u32, (x, y): (u32, u32)) -> u16 {
+        (x * 100 + y * 7 + path * 5000) as u16
+    }
+
+    /// The sequence that states the place of each frame.
+    fn places(&self) -> Vec<u8> {
+        let (columns, rows) = (self.width.div_ceil(EDGE), self.height.div_ceil(EDGE));
+        let all = (0..self.focal_planes)
+            .flat_map(|z| (0..rows).flat_map(move |row| (0..columns).map(move |column| (z, row, column))));
+        let place = |(z, row, column): (u32, u32, u32)| {
+            let position = [
+                element((0x40, 0x74a), b"DS", format!("{}.5", z * 2).as_bytes()),
+                element((0x48, 0x21e), b"SL", &(column * EDGE + 1).to_le_bytes()),
+                element((0x48, 0x21f), b"SL", &(row * EDGE + 1).to_le_bytes()),
+            ]
+            .concat();
+            item(&sequence((0x48, 0x21a), &item(&position)))
+        };
+        let mut places: Vec<Vec<u8>> = all.map(place).collect();
+        places.reverse();
+        sequence((0x5200, 0x9230), &places.concat())
     }
 
     /// The bytes of the file.
@@ -67,10 +113,20 @@ impl MadeDicom {
         let tiles = self.tiles();
         let number = |value: u32| value.to_le_bytes().to_vec();
         let short = |value: u16| value.to_le_bytes().to_vec();
+        let bits = if self.grey_paths > 0 { 16 } else { 8 };
+        let path = |path: u32| {
+            let name = element((0x48, 0x107), b"ST", format!("dye {path}").as_bytes());
+            item(&[element((0x48, 0x106), b"SH", path.to_string().as_bytes()), name].concat())
+        };
+        let paths: Vec<Vec<u8>> = (0..self.grey_paths).map(path).collect();
         let header = [
             element((2, 2), b"UI", b"1.2.840.10008.5.1.4.1.1.77.1.6"),
             element((2, 3), b"UI", self.instance.as_bytes()),
-            element((2, 0x10), b"UI", b"1.2.840.10008.1.2.4.50"),
+            element(
+                (2, 0x10),
+                b"UI",
+                if self.grey_paths > 0 { b"1.2.840.10008.1.2.1" } else { b"1.2.840.10008.1.2.4.50" },
+            ),
         ]
         .concat();
         let mut bytes = [&[0; 128], &b"DICM"[..]].concat();
@@ -83,23 +139,35 @@ impl MadeDicom {
                 element((8, 0x18), b"UI", self.instance.as_bytes()),
                 element((0x20, 0xe), b"UI", b"1.2.3"),
                 element((0x20, 0x9311), b"CS", self.organization.as_bytes()),
-                element((0x28, 2), b"US", &short(3)),
+                element((0x28, 2), b"US", &short(if self.grey_paths > 0 { 1 } else { 3 })),
                 element((0x28, 4), b"CS", self.photometric.as_bytes()),
                 element((0x28, 6), b"US", &short(0)),
                 element((0x28, 8), b"IS", tiles.len().to_string().as_bytes()),
                 element((0x28, 0x10), b"US", &short(EDGE as u16)),
                 element((0x28, 0x11), b"US", &short(EDGE as u16)),
-                element((0x28, 0x100), b"US", &short(8)),
-                element((0x28, 0x101), b"US", &short(8)),
-                element((0x28, 0x102), b"US", &short(7)),
+                element((0x28, 0x100), b"US", &short(bits)),
+                element((0x28, 0x101), b"US", &short(bits)),
+                element((0x28, 0x102), b"US", &short(bits - 1)),
                 element((0x28, 0x103), b"US", &short(0)),
+                element((0x48, 1), b"FL", &(self.width as f32 * 0.000_25).to_le_bytes()),
+                element((0x48, 2), b"FL", &(self.height as f32 * 0.000_25).to_le_bytes()),
                 element((0x48, 6), b"UL", &number(self.width)),
                 element((0x48, 7), b"UL", &number(self.height)),
-                element((0x48, 0x303), b"UL", &number(1)),
+                sequence((0x48, 0x105), &paths.concat()),
+                element((0x48, 0x303), b"UL", &number(self.focal_planes)),
             ]
             .concat(),
         );
-        bytes.extend(self.pixel_data(&tiles));
+        if self.has_places {
+            bytes.extend(self.places());
+        }
+        bytes.extend(match self.grey_paths {
+            0 => self.pixel_data(&tiles),
+            _ => {
+                let pixels = tiles.concat();
+                [b"\xe0\x7f\x10\0OW\0\0", &(pixels.len() as u32).to_le_bytes()[..], &pixels].concat()
+            }
+        });
         bytes
     }
 
@@ -133,6 +201,12 @@ impl MadeDicom {
         bytes.extend(b"\xfe\xff\xdd\xe0\0\0\0\0");
         bytes
     }
+}
+
+/// A sequence of this length.
+fn sequence(tag: Tag, items: &[u8]) -> Vec<u8> {
+    let head = [tag.0.to_le_bytes(), tag.1.to_le_bytes(), *b"SQ", [0, 0]].concat();
+    [&head[..], &(items.len() as u32).to_le_bytes(), items].concat()
 }
 
 fn item(value: &[u8]) -> Vec<u8> {

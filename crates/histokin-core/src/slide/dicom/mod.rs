@@ -1,10 +1,11 @@
 //! Determines which files of a folder form one DICOM slide, and where the tiles of its levels are stored.
 //!
-//! A slide is a series of instances, with one file for each level, the label and the overview; OpenSlide opens all of
-//! it from any of these files. File names carry no information: archives export names such as `IM000001`.
+//! A slide is a series of instances, with one file for each level, the label and the overview, in one folder or in one for each;
+//! OpenSlide opens all of it from any of these files. File names carry no information: archives export names such as `IM000001`.
 //! `elements` reads data sets, `header` keeps what is needed of them, `frames` finds the tiles of a level.
 
 pub(super) mod elements;
+mod folders;
 pub(super) mod frames;
 pub(super) mod header;
 #[cfg(test)]
@@ -13,7 +14,10 @@ pub(super) mod made;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use folders::files_of_series;
 use header::Header;
+
+pub(super) use folders::{is_in_several_folders, slide_below};
 
 /// What a DICOM file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,12 +60,12 @@ pub fn first_file_of_slide(path: &Path) -> PathBuf {
     files_of_slide(path).into_iter().next().unwrap_or_else(|| path.to_owned())
 }
 
-/// Returns the files of the DICOM slide that `path` belongs to, sorted by name; none if it does not belong to one.
+/// Returns the files of the DICOM slide that `path` belongs to, sorted by folder and name; none if it does not belong to one.
 pub(super) fn files_of_slide(path: &Path) -> Vec<PathBuf> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let is_this = |file: &PathBuf| file.file_name() == path.file_name();
-    let files = slides_in(folder).into_iter().find(|files| files.iter().any(is_this)).unwrap_or_default();
-    files.iter().filter_map(|file| Some(path.with_file_name(file.file_name()?))).collect()
+    match instance(path) {
+        Some(Instance::Slide { series }) => files_of_series(path, &series),
+        _ => Vec::new(),
+    }
 }
 
 /// Runs the parser on the bytes of a file, for fuzzing.

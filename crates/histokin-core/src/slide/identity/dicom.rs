@@ -9,7 +9,7 @@ use super::super::dicom::header::Header;
 /// Maximum number of files of a folder that are inspected.
 const MAX_FILES: usize = 4096;
 
-/// Returns the instances of the same series with the most pixels in the folder of `path`, sorted by UID;
+/// Returns the instances of the same series with the most pixels in the folders of the slide of `path`, sorted by UID;
 /// `path` alone if its series is not known.
 pub(super) fn level_0(path: &Path) -> Vec<PathBuf> {
     let alone = vec![path.to_owned()];
@@ -18,6 +18,10 @@ pub(super) fn level_0(path: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     files.sort();
+    // Levels may be in folders of their own.
+    files.extend(
+        super::super::dicom::files_of_slide(path).into_iter().filter(|file| file.parent() != path.parent()),
+    );
     files.truncate(MAX_FILES);
     let mut series: Vec<(Arc<Header>, PathBuf)> = files
         .into_iter()

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::dicom::elements::has_prefix;
+use super::super::tiff::set;
 use super::dicom;
 use crate::platform::name_of_bytes;
 use crate::untrusted;
@@ -23,14 +24,22 @@ pub(super) fn of(path: &Path) -> io::Result<Vec<PathBuf>> {
     if has_prefix(&mut untrusted::open(path)?) {
         return Ok(dicom::level_0(path));
     }
-    let mut parts = vec![path.to_owned()];
-    parts.extend(companions(path));
+    let mut parts = vec![set::first_file(path).unwrap_or_else(|| path.to_owned())];
+    parts.extend(listed(path));
     parts.truncate(MAX_PARTS);
     Ok(parts)
 }
 
-/// Returns the files of the MIRAX or Hamamatsu VMS slide at `path` besides itself; none for other formats.
+/// Returns the files of the MIRAX, Hamamatsu VMS or OME-TIFF slide at `path` besides itself; none for other formats.
 pub(in crate::slide) fn companions(path: &Path) -> Vec<PathBuf> {
+    let is_tiff = path.extension().is_some_and(|ending| {
+        ["tif", "tiff", "btf", "tf2", "tf8"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+    });
+    if is_tiff { set::other_files(path) } else { listed(path) }
+}
+
+/// Returns the files of the MIRAX or Hamamatsu VMS slide at `path` besides itself; none for other formats.
+fn listed(path: &Path) -> Vec<PathBuf> {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     match extension.to_str() {
         Some("mrxs") => mirax(path),

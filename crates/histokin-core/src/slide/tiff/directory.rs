@@ -83,7 +83,7 @@ pub(in crate::slide) struct Entry {
     pub kind: u16,
     /// Number of values.
     pub count: u64,
-    /// 4 bytes, or 8 in BigTIFF.
+    /// 4 bytes, or 8 in BigTIFF; all values of an entry that is not in a file.
     value: Vec<u8>,
 }
 
@@ -99,6 +99,17 @@ impl Entry {
     pub fn of_number<R>(tag: u16, number: u64, tiff: &Tiff<R>) -> Self {
         let value = if tiff.is_big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
         Self { tag, kind: 16, count: 1, value: value.to_vec() }
+    }
+
+    /// An entry with numbers of eight bytes, which a file [without directories](Tiff::without_directories) can read.
+    pub fn of_numbers(tag: u16, numbers: impl Iterator<Item = u64>) -> Self {
+        let value: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
+        Self { tag, kind: 16, count: value.len() as u64 / 8, value }
+    }
+
+    /// An entry with bytes.
+    pub fn of_bytes(tag: u16, bytes: Vec<u8>) -> Self {
+        Self { tag, kind: 7, count: bytes.len() as u64, value: bytes }
     }
 
     /// Bytes per value; 0 for undefined types.
@@ -143,6 +154,11 @@ impl<R: Read + Seek> Tiff<R> {
         }
         let first = tiff.number(&rest[4..]);
         Ok((tiff, first))
+    }
+
+    /// A file of `size` bytes in another format, whose images are described without directories.
+    pub fn without_directories(source: R, size: u64) -> Self {
+        Self { source, size, is_big_endian: false, is_big: false }
     }
 
     /// Reads `count` bytes at `offset`; allocates memory only if they are within the file.

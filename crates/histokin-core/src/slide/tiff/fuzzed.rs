@@ -9,13 +9,15 @@ use super::colours::Rendering;
 use super::directory::Tiff;
 use super::jpeg::{Components, TileJpegs, TilePart};
 use super::raster::{Raster, most_chunks};
+use super::set::Images;
 use super::{layout, page};
 
 /// Reads the directories of a file and determines the layout of the slide.
 pub fn fuzz_tiff_directories(file: impl Read + Seek) {
     let Ok((mut tiff, first)) = Tiff::begin(file) else { return };
     let Ok(pages) = page::pages(&mut tiff, first) else { return };
-    let Ok(layout) = layout::layout(&pages) else { return };
+    let images = Images::alone(pages);
+    let Ok(layout) = layout::layout(&images) else { return };
     let mut left = most_chunks(tiff.size);
     for plane in layout.levels.iter().flatten() {
         let _ = Raster::of(plane.page, &mut tiff, &mut left);

@@ -1,9 +1,11 @@
 //! Determines which images of a TIFF file are the levels of its slide, its channels and its associated
 //! images.
 
+use super::dicom::Arrangement;
 use super::ome::{self, Channel, NoImages};
 use super::page::{self, Page};
 use super::qptiff;
+use super::set::Images;
 use crate::number_format::counted;
 
 /// Maximum number of channels that are read: more than any multiplexed staining has.
@@ -34,6 +36,8 @@ pub(in crate::slide) enum Kind {
     Ome,
     /// QPTIFF by Akoya and PerkinElmer.
     Qptiff,
+    /// No TIFF, but the instances of a DICOM slide.
+    Dicom,
 }
 
 /// What makes an image a level of the slide, besides its pixels.
@@ -90,22 +94,33 @@ pub(in crate::slide) struct Layout<'a> {
 ///
 /// # Errors
 /// A message, when there is none that can be shown.
-pub(in crate::slide) fn layout(pages: &[Page]) -> Result<Layout<'_>, String> {
+pub(in crate::slide) fn layout(images: &Images) -> Result<Layout<'_>, String> {
+    let pages = images.own.as_slice();
+    if let Some(arrangement) = &images.arrangement {
+        return of_dicom(arrangement, pages);
+    }
     let first = pages.first().ok_or("it contains no image")?;
-    let mut layout = match first.description.as_deref() {
-        Some(text) if ome::is_ome(text) => match ome::images(text, pages.len() as u64) {
-            Ok(images) => of_ome(&images, pages)?,
-            Err(NoImages::Several(reason)) => return Err(reason),
-            // The images are there, whatever is missing from their description.
-            Err(NoImages::Undescribed(reason)) => {
+    let mut layout = match (&images.described, first.description.as_deref()) {
+        (Some(Ok(described)), _) => match of_ome(&described.images, images) {
+            // The images are there, whatever the description says of them.
+            Err(reason) if described.files.is_empty() => {
                 let mut layout = of_tiff("", pages)?;
                 layout.kind = Kind::Ome;
-                layout.notes.insert(0, reason);
+                layout.notes.insert(0, format!("{reason}: what the file contains is shown"));
                 layout
             }
+            layout => layout?,
         },
-        Some(text) if qptiff::is_qptiff(text) => qptiff::layout(pages)?,
-        text => of_tiff(text.unwrap_or_default(), pages)?,
+        (Some(Err(NoImages::Several(reason))), _) => return Err(reason.clone()),
+        // The images are there, whatever is missing from their description.
+        (Some(Err(NoImages::Undescribed(reason))), _) => {
+            let mut layout = of_tiff("", pages)?;
+            layout.kind = Kind::Ome;
+            layout.notes.insert(0, reason.clone());
+            layout
+        }
+        (None, Some(text)) if qptiff::is_qptiff(text) => qptiff::layout(pages)?,
+        (None, text) => of_tiff(text.unwrap_or_default(), pages)?,
     };
     layout.may_be_colours = may_be_colours(&layout);
     if layout.channels.len() > MAX_CHANNELS {
@@ -169,6 +184,27 @@ impl<'a> Layout<'a> {
     }
 }
 
+fn of_dicom<'a>(arrangement: &Arrangement, pages: &'a [Page]) -> Result<Layout<'a>, String> {
+    let planes = |numbers: &Vec<usize>| -> Option<Vec<Plane<'a>>> {
+        numbers.iter().map(|number| pages.get(*number).map(Plane::whole)).collect()
+    };
+    let mut levels: Vec<Vec<Plane>> = arrangement.levels.iter().filter_map(planes).collect();
+    if levels.is_empty() {
+        return Err("it contains no level of a slide".to_owned());
+    }
+    let finest = levels.remove(0);
+    let mut layout = Layout::new(Kind::Dicom, finest, arrangement.channels.clone(), levels);
+    let associated = arrangement.associated.iter();
+    layout.associated =
+        associated.filter_map(|(name, number)| Some(((*name).to_owned(), pages.get(*number)?))).collect();
+    layout.pixel_size = arrangement.pixel_size;
+    layout.objective = arrangement.objective;
+    layout.notes.clone_from(&arrangement.notes);
+    layout.channels.truncate(MAX_CHANNELS);
+    layout.levels.iter_mut().for_each(|level| level.truncate(MAX_CHANNELS));
+    Ok(layout)
+}
+
 /// Whether the channels may be the colours of a brightfield slide: three of 8 bits, with no names or one name for all, or
 /// named and coloured red, green and blue. Converters that know no RGB write them.
 fn may_be_colours(layout: &Layout) -> bool {
@@ -183,7 +219,9 @@ fn may_be_colours(layout: &Layout) -> bool {
     let name = |index: usize| layout.channels[index].name.as_deref().map(str::to_lowercase);
     let colour = |index: usize| layout.channels[index].colour;
     let is_one_name = name(0) == name(1) && name(1) == name(2);
-    let are_names = [0, 1, 2].map(name) == ["red", "green", "blue"].map(|name| Some(name.to_owned()));
+    let are_names = [["red", "green", "blue"], ["r", "g", "b"]]
+        .iter()
+        .any(|names| [0, 1, 2].map(name) == names.map(|name| Some(name.to_owned())));
     let is_one_colour = colour(0) == colour(1) && colour(1) == colour(2);
     let are_colours = [0, 1, 2].map(colour) == [[255, 0, 0], [0, 255, 0], [0, 0, 255]].map(Some);
     (is_one_name || are_names) && (is_one_colour || are_colours)
@@ -350,12 +388,11 @@ fn is_whole_reduction(main: (u64, u64), level: (u64, u64)) -> bool {
     fits(main.0, level.0) && fits(main.1, level.1)
 }
 
-fn of_ome<'a>(images: &[ome::Image], pages: &'a [Page]) -> Result<Layout<'a>, String> {
+fn of_ome<'a>(images: &[ome::Image], files: &'a Images) -> Result<Layout<'a>, String> {
     let planes_of = |image: &ome::Image| -> Vec<(Channel, Plane<'a>)> {
-        let pairs = image.channels.iter().zip(&image.directories);
-        let found = pairs.filter_map(|(channel, directory)| {
-            Some((channel.clone(), Plane::whole(pages.get((*directory)? as usize)?)))
-        });
+        let pairs = image.channels.iter().zip(&image.shown);
+        let found = pairs
+            .filter_map(|(channel, place)| Some((channel.clone(), Plane::whole(files.page((*place)?)?))));
         found.collect()
     };
     let area = |image: &&ome::Image| planes_of(image).first().map_or(0, |(_, plane)| plane.page.area());
@@ -363,11 +400,18 @@ fn of_ome<'a>(images: &[ome::Image], pages: &'a [Page]) -> Result<Layout<'a>, St
     let rank = |image: &&ome::Image| (area(image) > 0 && picture_name(&image.name).is_none(), area(image));
     let main = images.iter().rev().max_by_key(rank).ok_or("its OME-XML describes no image")?;
     let found = planes_of(main);
+    let missing = missing_files(&main.missing);
     let Some((_, first)) = found.first() else {
-        return Err("its OME-XML refers to directories that the file does not have".to_owned());
+        return Err(missing
+            .unwrap_or_else(|| "its OME-XML refers to directories that the file does not have".to_owned()));
     };
     let first = *first;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = missing.into_iter().collect();
+    if main.has_others_shown {
+        notes.push(
+            "other focal planes or time points are shown in the place of those that are missing".to_owned(),
+        );
+    }
     if found.len() < main.channels.len() {
         notes.push(format!(
             "{} of its {} channels have no pixels",
@@ -422,6 +466,19 @@ fn of_ome<'a>(images: &[ome::Image], pages: &'a [Page]) -> Result<Layout<'a>, St
     layout.objective = main.objective;
     layout.significant_bits = main.significant_bits;
     Ok(layout)
+}
+
+/// Returns a note that names files of a slide that are not there, if there are any.
+fn missing_files(names: &[String]) -> Option<String> {
+    let more = if names.len() > MAX_NAMED { ", …" } else { "" };
+    let are = if names.len() == 1 { "is" } else { "are" };
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} of it {are} missing ({}{more}): put what is missing into its folder",
+            counted(names.len() as u64, "file"),
+            names[..names.len().min(MAX_NAMED)].join(", ")
+        )
+    })
 }
 
 /// Returns the name of an associated image, by the description of an image in strips. Aperio's thumbnail, the second image,

@@ -25,6 +25,8 @@ pub(in crate::slide) enum SampleFormat {
 /// An image of a file, as described by its directory. Values are as stored in the file, plausible or not.
 #[derive(Debug, Clone)]
 pub(in crate::slide) struct Page {
+    /// Number of the file in which it is stored, if the slide is in several: 0 for the one that was opened.
+    pub file: usize,
     /// Width in pixels.
     pub width: u64,
     /// Height in pixels.
@@ -86,6 +88,48 @@ pub(in crate::slide) struct Page {
 }
 
 impl Page {
+    /// An image in tiles, upright and not compressed, of which nothing else is stated.
+    pub fn of_tiles((width, height): (u64, u64), tile: (u64, u64), bits: u64, samples: u64) -> Self {
+        Self {
+            file: 0,
+            width,
+            height,
+            bits: vec![bits; samples.min(4) as usize],
+            format: SampleFormat::Unsigned,
+            samples,
+            photometric: None,
+            compression: 1,
+            predictor: 1,
+            is_planar: false,
+            is_lsb_first: false,
+            orientation: 1,
+            extra_samples: Vec::new(),
+            subfile: 0,
+            tile: Some(tile),
+            rows_per_strip: u64::from(u32::MAX),
+            offsets: None,
+            lengths: None,
+            color_map: None,
+            tables: None,
+            icc: None,
+            max_sample: None,
+            ink_set: 1,
+            depth: 1,
+            resolution: None,
+            resolution_unit: 1,
+            description: None,
+            software: None,
+            texts: Vec::new(),
+            children: Vec::new(),
+        }
+    }
+
+    /// Sets the number of the file in which it and the images of its SubIFDs are stored.
+    pub fn set_file(&mut self, file: usize) {
+        self.file = file;
+        self.children.iter_mut().for_each(|child| child.set_file(file));
+    }
+
     /// Width and height in pixels.
     pub fn size(&self) -> (u64, u64) {
         (self.width, self.height)
@@ -298,6 +342,7 @@ impl Walk {
             _ => 0,
         };
         Ok(Page {
+            file: 0,
             width,
             height,
             bits,

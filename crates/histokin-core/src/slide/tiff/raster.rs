@@ -60,6 +60,8 @@ pub(in crate::slide) struct Raster {
     pub is_tiled: bool,
     /// Samples per pixel.
     pub samples: usize,
+    /// Number of the file in which it is stored ([`Page::file`]).
+    pub file: usize,
     /// Row by row; if each sample has separate tiles, those of the first sample come first.
     locations: Vec<Location>,
     is_planar: bool,
@@ -108,6 +110,7 @@ impl Raster {
             grid: TileGrid { width, height, tile_width: chunk_width, tile_height: rows },
             is_tiled: page.tile.is_some(),
             samples: page.samples as usize,
+            file: page.file,
             locations,
             is_planar: page.is_planar,
             is_lsb_first: page.is_lsb_first,

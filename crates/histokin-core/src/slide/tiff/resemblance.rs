@@ -4,13 +4,12 @@
 //! calls it. And the size of a level does not always tell its downsample: where writers pad levels, the quotient of the sizes is
 //! a few per cent too small. The pixels tell both.
 
-use std::fs::File;
-
 use image::imageops;
 
 use super::super::SlideSource;
 use super::super::calibration::SlideWarning;
 use super::layout::Evidence;
+use super::set::Handles;
 use super::source::TiffSource;
 use crate::geometry::{Downsample, LevelRect};
 
@@ -63,7 +62,7 @@ impl TiffSource {
     /// size of a level. Corrects the downsamples of levels that are padded. `evidence` tells what makes each level one.
     pub(super) fn leave_out_other_images(&mut self, evidence: &[Evidence]) {
         // Opening a file takes as long as reading a tile where it is far away.
-        let mut file = self.file().ok();
+        let mut files = self.files();
         let mut level = 1;
         for evidence in evidence.iter().skip(1) {
             let size = |level: usize| (self.info().levels[level].width, self.info().levels[level].height);
@@ -71,7 +70,7 @@ impl TiffSource {
                 self.remove_level(level);
                 continue;
             }
-            let (downsample, correlation) = self.best_downsample(level, &mut file);
+            let (downsample, correlation) = self.best_downsample(level, &mut files);
             let is_level = match (evidence, correlation) {
                 (Evidence::Stated, correlation) => {
                     correlation.is_none_or(|found| found >= MIN_STATED_CORRELATION)
@@ -97,11 +96,11 @@ impl TiffSource {
 
     /// Returns the downsample with which a level resembles the next finer one most, and the correlation of their pixels; `None`
     /// if there is nothing to see.
-    fn best_downsample(&self, level: usize, file: &mut Option<File>) -> (Downsample, Option<f64>) {
+    fn best_downsample(&self, level: usize, files: &mut Handles) -> (Downsample, Option<f64>) {
         let derived = self.info().levels[level].downsample;
-        let mut best = (derived, self.correlation(level, derived, file));
+        let mut best = (derived, self.correlation(level, derived, files));
         for padded in self.padded_downsamples(level) {
-            let found = self.correlation(level, padded, file);
+            let found = self.correlation(level, padded, files);
             if let (Some(found), Some(before)) = (found, best.1)
                 && found > before + CLEARLY_BETTER
             {
@@ -137,7 +136,7 @@ impl TiffSource {
     }
 
     /// Returns the correlation of a level, at this downsample, with the next finer one; `None` if there is nothing to see.
-    fn correlation(&self, level: usize, downsample: Downsample, file: &mut Option<File>) -> Option<f64> {
+    fn correlation(&self, level: usize, downsample: Downsample, files: &mut Handles) -> Option<f64> {
         let is_quick = |level: usize| self.pixels_of_chunk(level) <= LARGEST_CHUNK;
         if !is_quick(level) || !is_quick(level - 1) {
             return None;
@@ -149,7 +148,7 @@ impl TiffSource {
             (0..SAMPLES).flat_map(|row| (0..SAMPLES).map(move |column| (column, row))).collect();
         places.sort_by_key(|(column, row)| from_middle(column) + from_middle(row));
         for (column, row) in places {
-            if let Some((coarse, fine)) = self.sample(level, downsample, (column, row), file.as_mut()?) {
+            if let Some((coarse, fine)) = self.sample(level, downsample, (column, row), files) {
                 sums.add(&coarse, &fine);
                 let is_certain = sums.correlation().is_some_and(|found| found >= CERTAIN_CORRELATION);
                 if is_certain && sums.visible >= ENOUGH_SAMPLES {
@@ -166,7 +165,7 @@ impl TiffSource {
         level: usize,
         downsample: Downsample,
         (column, row): (u32, u32),
-        file: &mut File,
+        files: &mut Handles,
     ) -> Option<(Vec<f64>, Vec<f64>)> {
         let levels = &self.info().levels;
         let (coarse, fine) = (levels.get(level)?, levels.get(level - 1)?);
@@ -193,7 +192,7 @@ impl TiffSource {
                 width: width.max(1.0) as u32,
                 height: height.max(1.0) as u32,
             };
-            let blocks = imageops::thumbnail(&self.read_from(file, &region).ok()?, BLOCKS, BLOCKS);
+            let blocks = imageops::thumbnail(&self.read_from(files, &region).ok()?, BLOCKS, BLOCKS);
             let is_whole = blocks.pixels().all(|pixel| pixel.0[3] == 255);
             is_whole.then(|| {
                 blocks

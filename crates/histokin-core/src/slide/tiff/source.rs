@@ -1,15 +1,13 @@
 //! Slides that are read from TIFF files without OpenSlide.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use image::RgbaImage;
 
 use super::super::calibration::{self, SlideWarning, Stated, calibrate};
 use super::super::channel::{self, ChannelDisplay, SlideChannel};
-use super::super::reconnecting::Stamp;
 use super::super::{Level, OpenSettings, Reader, SlideError, SlideInfo, SlideSource};
 use super::super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
 use super::channels::{self, Sum};
@@ -17,6 +15,7 @@ use super::colours::Rendering;
 use super::layout::{Evidence, Kind, Layout, Plane, channel_name};
 use super::page::Page;
 use super::raster::{Raster, most_chunks};
+use super::set::{Handles, Stored};
 use super::{Refusal, TiffFile, survey};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind as Kept, MemoryCache};
@@ -33,9 +32,8 @@ const LARGE_CHUNK: u64 = 1 << 22;
 /// A slide that is read from a TIFF file.
 pub(in crate::slide) struct TiffSource {
     info: SlideInfo,
-    /// Stamp of the file, which is reopened for each read: an archive has more slides than a process may have
-    /// open files, and a file that was replaced in the meantime must not be read with the old offsets.
-    stamp: Stamp,
+    /// The files that hold its pixels, that at its path first.
+    stored: Arc<[Stored]>,
     levels: Vec<TiffLevel>,
     pixels: Pixels,
     associated: BTreeMap<String, (Raster, Rendering)>,
@@ -74,9 +72,9 @@ impl TiffSource {
         base: Option<&SlideInfo>,
         settings: &OpenSettings,
     ) -> Result<Self, Refusal> {
-        let pages = std::mem::take(&mut file.pages);
-        let layout = super::layout::layout(&pages)?;
-        let mut left = most_chunks(file.tiff.size);
+        let images = file.take_images();
+        let layout = super::layout::layout(&images)?;
+        let mut left = most_chunks(file.size());
         let mut notes = layout.notes.clone();
         let mut levels = vec![level(0, &layout.levels[0], &mut file, &mut left)?];
         let mut evidence = vec![Evidence::Stated];
@@ -110,7 +108,7 @@ impl TiffSource {
             }
         }
         let profile = match &main.icc {
-            Some(entry) => file.tiff.blob(entry, MAX_PROFILE_BYTES).ok(),
+            Some(entry) => file.tiff_of(main).blob(entry, MAX_PROFILE_BYTES).ok(),
             None => None,
         };
         let mut info = info(path, &file, &layout, &levels, base, settings.user_mpp)?;
@@ -119,7 +117,7 @@ impl TiffSource {
         let memory_cache = cache_for(&levels);
         let mut source = Self {
             info,
-            stamp: file.stamp,
+            stored: file.stored(),
             levels,
             pixels,
             associated,
@@ -128,7 +126,10 @@ impl TiffSource {
             large: Mutex::new(()),
             bands: Default::default(),
         };
-        source.leave_out_other_images(&evidence);
+        // The instances of a DICOM slide state themselves what they are.
+        if layout.kind != Kind::Dicom {
+            source.leave_out_other_images(&evidence);
+        }
         Ok(source)
     }
 
@@ -167,16 +168,16 @@ impl TiffSource {
     }
 
     /// Returns the RGBA pixels of a whole tile or strip; transparent if it is missing.
-    fn chunk(&self, level: &TiffLevel, chunk: usize, file: &mut File) -> Result<Vec<u8>, String> {
+    fn chunk(&self, level: &TiffLevel, chunk: usize, files: &mut Handles) -> Result<Vec<u8>, String> {
         let first = &level.rasters[0];
         let pixels = u64::from(first.grid.tile_width) * u64::from(first.rows_of(chunk));
         let _one_at_a_time =
             (pixels > LARGE_CHUNK).then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         let blank = || vec![0; pixels as usize * 4];
         match &self.pixels {
-            Pixels::Colours(rendering) => {
-                Ok(first.read(file, chunk)?.map_or_else(blank, |samples| rendering.rgba(&samples)))
-            }
+            Pixels::Colours(rendering) => Ok(first
+                .read(files.of(first)?, chunk)?
+                .map_or_else(blank, |samples| rendering.rgba(&samples))),
             Pixels::Channels(shown) | Pixels::ColourPlanes(shown) => {
                 if level.rasters.iter().all(|raster| raster.is_missing(chunk)) {
                     return Ok(blank());
@@ -184,7 +185,8 @@ impl TiffSource {
                 let mut sum = Sum::new(pixels as usize);
                 let visible = shown.iter().zip(&level.planes).filter(|(channel, _)| channel.shown.visible);
                 for (SlideChannel { shown, .. }, (raster, sample)) in visible {
-                    if let Some(numbers) = level.rasters[*raster].read_sample(file, chunk, *sample)? {
+                    let raster = &level.rasters[*raster];
+                    if let Some(numbers) = raster.read_sample(files.of(raster)?, chunk, *sample)? {
                         sum.add(&numbers, shown);
                     }
                 }
@@ -211,7 +213,7 @@ impl TiffSource {
         &self,
         level: &TiffLevel,
         chunk: usize,
-        file: &mut File,
+        files: &mut Handles,
         part: &LevelRect,
         canvas: &mut RgbaImage,
         region: &LevelRect,
@@ -231,10 +233,11 @@ impl TiffSource {
         let pixels = match self.memory_cache.get::<Vec<u8>>(key) {
             Some(pixels) => pixels,
             None if is_whole && self.can_draw(level, chunk) => {
-                return level.rasters[0].draw(file, chunk, &mut canvas[y * pitch + x * 4..], pitch);
+                let raster = &level.rasters[0];
+                return raster.draw(files.of(raster)?, chunk, &mut canvas[y * pitch + x * 4..], pitch);
             }
             None => {
-                let pixels = std::sync::Arc::new(self.chunk(level, chunk, file)?);
+                let pixels = std::sync::Arc::new(self.chunk(level, chunk, files)?);
                 if !is_whole {
                     self.memory_cache.insert(key, pixels.len(), pixels.clone());
                 }
@@ -252,32 +255,24 @@ impl TiffSource {
     }
 
     fn read_region(&self, region: &LevelRect) -> Result<RgbaImage, String> {
-        self.read_from(&mut self.file()?, region)
+        self.read_from(&mut self.files(), region)
     }
 
-    /// Reads a region from `file`, which is the slide's.
-    pub(super) fn read_from(&self, file: &mut File, region: &LevelRect) -> Result<RgbaImage, String> {
+    /// Reads a region from `files`, which are the slide's.
+    pub(super) fn read_from(&self, files: &mut Handles, region: &LevelRect) -> Result<RgbaImage, String> {
         let mut canvas = transparent(region)?;
         let level = self.levels.get(region.level as usize);
         let level = level.ok_or_else(|| format!("the slide has no level {}", region.level))?;
         let Some(part) = clip(region, level.width(), level.height()) else { return Ok(canvas) };
         for chunk in level.rasters[0].grid.tiles_under(&part) {
-            self.draw(level, chunk, file, &part, &mut canvas, region)?;
+            self.draw(level, chunk, files, &part, &mut canvas, region)?;
         }
         Ok(canvas)
     }
 
-    /// Opens the file for reading.
-    ///
-    /// # Errors
-    /// A message, when it cannot be opened, or was replaced.
-    pub(super) fn file(&self) -> Result<File, String> {
-        let file = File::open(&self.info.path).map_err(|error| error.to_string())?;
-        let metadata = file.metadata().map_err(|error| error.to_string())?;
-        if Stamp::of(&metadata) != self.stamp {
-            return Err("the file was replaced after it was opened".to_owned());
-        }
-        Ok(file)
+    /// The slide's files, to be opened for reading.
+    pub(super) fn files(&self) -> Handles {
+        Handles::new(self.stored.clone())
     }
 }
 
@@ -302,10 +297,11 @@ impl SlideSource for TiffSource {
         let (raster, rendering) =
             self.associated.get(name).ok_or_else(|| self.info.no_such_associated(name))?;
         let read = || -> Result<RgbaImage, String> {
-            let mut file = self.file()?;
+            let mut files = self.files();
+            let file = files.of(raster)?;
             let mut picture = RgbaImage::new(raster.grid.width, raster.grid.height);
             for chunk in 0..raster.grid.tiles() {
-                let Some(samples) = raster.read(&mut file, chunk)? else { continue };
+                let Some(samples) = raster.read(file, chunk)? else { continue };
                 let (width, height) = (raster.grid.tile_width, raster.rows_of(chunk));
                 let pixels = RgbaImage::from_vec(width, height, rendering.rgba(&samples))
                     .ok_or("its pixels are incomplete")?;
@@ -354,7 +350,7 @@ fn level(index: usize, planes: &[Plane], file: &mut TiffFile, left: &mut u64) ->
                 pages.push(plane.page);
                 level.rasters.push(match known {
                     Some(raster) => raster,
-                    None => Raster::of(plane.page, &mut file.tiff, left)?,
+                    None => Raster::of(plane.page, file.tiff_of(plane.page), left)?,
                 });
                 pages.len() - 1
             }
@@ -382,13 +378,13 @@ fn pixels(
     if layout.channels.is_empty() {
         let mut rendering = rendering(page, &levels[0].rasters[0], file)?;
         let stated = layout.significant_bits.or(page.max_sample.and_then(survey::bits_of));
-        let guessed = survey::range(&mut rendering, &coarsest.rasters[0], &mut file.file, stated);
+        let guessed = survey::range(&mut rendering, &coarsest.rasters[0], &mut file.handles, stated);
         notes.extend(guessed);
         return Ok(Pixels::Colours(rendering));
     }
     let are_samples = levels[0].rasters.len() == 1;
     if layout.may_be_colours
-        && let Some(planes) = colour_planes(coarsest, &mut file.file)
+        && let Some(planes) = colour_planes(coarsest, &mut file.handles)
     {
         notes.push("its three channels are shown as red, green and blue".to_owned());
         return Ok(Pixels::ColourPlanes(planes));
@@ -398,7 +394,7 @@ fn pixels(
     let mut shown = Vec::new();
     for (index, colour) in colours.enumerate() {
         let (raster, sample) = coarsest.planes[index];
-        let mut numbers = survey::numbers(&coarsest.rasters[raster], Some(sample), &mut file.file);
+        let mut numbers = survey::numbers(&coarsest.rasters[raster], Some(sample), &mut file.handles);
         let name = channel_name(&layout.channels, index);
         let (window, values) = channels::window(&mut numbers);
         let visible = index < channels::SHOWN;
@@ -426,12 +422,12 @@ fn pixels(
 
 /// Three channels of 8 bits as the colours of a brightfield slide, if they look like one: it is bright in each, as fluorescence is
 /// not. `level` is the coarsest.
-fn colour_planes(level: &TiffLevel, file: &mut File) -> Option<Vec<SlideChannel>> {
+fn colour_planes(level: &TiffLevel, files: &mut Handles) -> Option<Vec<SlideChannel>> {
     /// Smallest median value of a channel of a brightfield slide.
     const BRIGHT: f32 = 100.0;
     let colours = [("red", [255, 0, 0]), ("green", [0, 255, 0]), ("blue", [0, 0, 255])];
     let channel = |((name, colour), &(raster, sample)): ((&str, [u8; 3]), &(usize, usize))| {
-        let mut numbers = survey::numbers(&level.rasters[raster], Some(sample), file);
+        let mut numbers = survey::numbers(&level.rasters[raster], Some(sample), files);
         let middle = numbers.len() / 2;
         if middle == 0 || *numbers.select_nth_unstable_by(middle, f32::total_cmp).1 < BRIGHT {
             return None;
@@ -446,7 +442,7 @@ fn colour_planes(level: &TiffLevel, file: &mut File) -> Option<Vec<SlideChannel>
 fn rendering(page: &Page, raster: &Raster, file: &mut TiffFile) -> Result<Rendering, Refusal> {
     let map = match &page.color_map {
         Some(entry) if page.photometric == Some(3) => {
-            Some(file.tiff.numbers(entry, entry.count.min(3 << 16))?)
+            Some(file.tiff_of(page).numbers(entry, entry.count.min(3 << 16))?)
         }
         _ => None,
     };
@@ -455,12 +451,12 @@ fn rendering(page: &Page, raster: &Raster, file: &mut TiffFile) -> Result<Render
 
 /// Prepares an associated image.
 fn picture(page: &Page, file: &mut TiffFile, left: &mut u64) -> Result<(Raster, Rendering), Refusal> {
-    let raster = Raster::of(page, &mut file.tiff, left)?;
+    let raster = Raster::of(page, file.tiff_of(page), left)?;
     if page.area() > MAX_ASSOCIATED_PIXELS {
         return Err(Refusal::Damaged("it is too large for an associated image".to_owned()));
     }
     let mut rendering = rendering(page, &raster, file)?;
-    survey::range(&mut rendering, &raster, &mut file.file, page.max_sample.and_then(survey::bits_of));
+    survey::range(&mut rendering, &raster, &mut file.handles, page.max_sample.and_then(survey::bits_of));
     Ok((raster, rendering))
 }
 
@@ -490,6 +486,7 @@ fn info(
     let vendor = match layout.kind {
         Kind::Ome => "ome-tiff",
         Kind::Qptiff => "qptiff",
+        Kind::Dicom => "dicom",
         Kind::Plain => base.map_or("image", |base| base.vendor.as_str()),
     };
     Ok(SlideInfo {
@@ -546,7 +543,7 @@ fn properties(page: &Page, file: &TiffFile) -> BTreeMap<String, String> {
         _ => None,
     };
     unit.map(|unit| put("ResolutionUnit", unit.to_owned()));
-    put("ByteOrder", if file.tiff.is_big_endian { "big-endian" } else { "little-endian" }.to_owned());
+    put("ByteOrder", if file.is_big_endian() { "big-endian" } else { "little-endian" }.to_owned());
     properties
 }
 

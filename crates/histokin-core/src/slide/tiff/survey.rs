@@ -1,9 +1,8 @@
 //! Determines the range of the values in an image if its tags do not state it.
 
-use std::fs::File;
-
 use super::colours::{Model, Range, Rendering};
 use super::raster::Raster;
+use super::set::Handles;
 
 /// Maximum number of pixels of one image that are sampled.
 const MAX_PIXELS: usize = 1 << 21;
@@ -21,8 +20,9 @@ pub(super) fn bits_of(max: u64) -> Option<u32> {
 }
 
 /// Returns values sampled evenly from `raster`, of one sample or of all.
-pub(super) fn numbers(raster: &Raster, sample: Option<usize>, file: &mut File) -> Vec<f32> {
+pub(super) fn numbers(raster: &Raster, sample: Option<usize>, files: &mut Handles) -> Vec<f32> {
     let mut numbers = Vec::new();
+    let Ok(file) = files.of(raster) else { return numbers };
     let chunks = raster.grid.tiles();
     let each = (raster.grid.tile_width as usize).saturating_mul(raster.grid.tile_height as usize).max(1);
     let wanted = (MAX_PIXELS / each).clamp(1, MAX_CHUNKS.max(1));
@@ -61,7 +61,7 @@ pub(super) fn numbers(raster: &Raster, sample: Option<usize>, file: &mut File) -
 pub(super) fn range(
     rendering: &mut Rendering,
     raster: &Raster,
-    file: &mut File,
+    files: &mut Handles,
     stated: Option<u32>,
 ) -> Option<String> {
     match rendering.range {
@@ -75,14 +75,14 @@ pub(super) fn range(
             if bits < 16 {
                 return None;
             }
-            let max = largest(raster, file);
+            let max = largest(raster, files);
             let used = [8, 10, 12, 14].into_iter().find(|used| max < 1 << used).filter(|_| max > 0)?;
             rendering.range = Range::Bits(used);
             Some(format!("its 16-bit values use only {used} bits and are shown with that range"))
         }
         Range::Bits(_) => None,
         Range::Window(..) => {
-            let mut numbers = numbers(raster, None, file);
+            let mut numbers = numbers(raster, None, files);
             numbers.retain(|number| number.is_finite());
             numbers.sort_unstable_by(f32::total_cmp);
             let (Some(first), Some(last)) = (numbers.first().copied(), numbers.last().copied()) else {
@@ -101,8 +101,8 @@ pub(super) fn range(
     }
 }
 
-fn largest(raster: &Raster, file: &mut File) -> u32 {
-    numbers(raster, None, file).into_iter().fold(0.0, f32::max) as u32
+fn largest(raster: &Raster, files: &mut Handles) -> u32 {
+    numbers(raster, None, files).into_iter().fold(0.0, f32::max) as u32
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Reads whole files through [`TiffSource`] and compares the pixels with known ones.
 
+mod dicom;
 mod layout;
+mod set;
 
 use std::io::{Cursor, Write};
 use std::path::PathBuf;

@@ -425,7 +425,13 @@ fn an_ome_tiff_whose_description_is_damaged_or_elsewhere_is_shown() {
     let page = |picture: &RgbImage| {
         MadePage::new(picture.dimensions(), Some(TILE), tiles(picture, rgb)).of_samples(&[8, 8, 8], 2)
     };
-    for (text, part) in [(damaged, "cannot be read"), (elsewhere, "a.companion.ome")] {
+    let beyond = r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels SizeX="128" SizeY="96" SizeC="3">
+        <Channel SamplesPerPixel="3"/><TiffData IFD="7"/></Pixels></Image></OME>"#;
+    for (text, part) in [
+        (damaged, "cannot be read"),
+        (elsewhere, "a.companion.ome"),
+        (beyond, "directories that the file does not have"),
+    ] {
         let level = page(&imageops::thumbnail(&fine, 64, 48));
         let made = MadePage { children: vec![level], ..page(&fine) }.described(text);
         let opened = opened(&file_of(&[made], false, false));
@@ -457,7 +463,8 @@ fn three_channels_of_a_bright_slide_are_its_colours() {
         ))
     };
     let named = [r#"Name="Red""#, r#"Name="Green""#, r#"Name="Blue""#];
-    for names in [[""; 3], named, [r#"Name="TL Brightfield""#; 3]] {
+    let short = [r#"Name="R""#, r#"Name="G""#, r#"Name="B""#];
+    for names in [[""; 3], named, short, [r#"Name="TL Brightfield""#; 3]] {
         let opened = file(&bright, names);
         assert!(whole(slide(&opened), 0) == as_rgba(&bright) && !slide(&opened).info().is_fluorescence());
         assert!(slide(&file(&dark, names)).info().is_fluorescence());
