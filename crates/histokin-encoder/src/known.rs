@@ -311,7 +311,6 @@ mod tests {
 
     #[test]
     fn hashes_in_the_table_are_of_64_digits() {
-        assert!(known().iter().any(|known| !known.sha256.is_empty()), "the table has hashes");
         for known in known() {
             let is_hash =
                 |text: &String| text.len() == 64 && text.chars().all(|digit| digit.is_ascii_hexdigit());

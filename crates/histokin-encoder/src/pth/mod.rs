@@ -553,7 +553,7 @@ mod tests {
         assert!(refusal(&archive(&instructions, &[])).contains("longer"));
         let key = "k".repeat(65);
         let pickle = Script::default().dict().text("w").tensor("FloatStorage", &key, 0, &[1], &[1]).end();
-        assert!(refusal(&archive(&pickle, &[])).contains("no storage"));
+        assert!(refusal(&archive(&pickle, &[])).contains("not a storage"));
     }
 
     #[test]

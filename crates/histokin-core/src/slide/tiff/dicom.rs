@@ -135,7 +135,7 @@ struct Reader {
 impl Reader {
     /// Reads an instance, unless it is a copy of one that has been read.
     fn instance(&mut self, path: &Path) -> Result<(), Refusal> {
-        let header = Header::of(path).ok_or("it is no DICOM file")?;
+        let header = Header::of(path).ok_or("it is not a DICOM file")?;
         if self.uids.contains(&header.uid) {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl Reader {
         let mut source = BufReader::new(file);
         let damaged = |error: io::Error| format!("its elements are damaged: {error}");
         if !has_prefix(&mut source) {
-            return Err("it is no DICOM file".into());
+            return Err("it is not a DICOM file".into());
         }
         let instance = Instance::read(&mut source).map_err(damaged)?;
         let name = match instance.kind.as_str() {
