@@ -45,14 +45,41 @@ enum NoPosition {
     NotCalibrated,
 }
 
-/// Reads a position in level-0 pixels, or in µm or mm where that is said, and its size if there is one. What stands before the
-/// last colon is the name of a slide.
+/// Reads a position in level-0 pixels, or in µm or mm where that is said, and its size if there is one. A number without a unit
+/// has that of the next one, or else of the one before. What stands before the last colon is the name of a slide.
 fn read_position(
     typed: &str,
     mpp: Option<MicronsPerPixel>,
 ) -> Result<([f64; 2], Option<[f64; 2]>), NoPosition> {
+    let (mut found, units) = numbers_with_units(typed)?;
+    if units.iter().any(|unit| matches!(unit, Some(Unit::Microns(_)))) && mpp.is_none() {
+        return Err(NoPosition::NotCalibrated);
+    }
+    for (at, number) in found.iter_mut().enumerate() {
+        let unit = units[at..].iter().flatten().next().or_else(|| units[..at].iter().rev().flatten().next());
+        if let (Some(Unit::Microns(um)), Some(mpp)) = (unit, mpp) {
+            *number *= um / [mpp.x(), mpp.y()][at % 2];
+        }
+    }
+    match found[..] {
+        [x, y] => Ok(([x, y], None)),
+        [x, y, width, height] if width >= 1.0 && height >= 1.0 => Ok(([x, y], Some([width, height]))),
+        _ => Err(NoPosition::Incomplete),
+    }
+}
+
+/// The unit of a number.
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    Pixels,
+    /// So many micrometres.
+    Microns(f64),
+}
+
+/// Returns the numbers of a text, and the unit of each that has one.
+fn numbers_with_units(typed: &str) -> Result<(Vec<f64>, Vec<Option<Unit>>), NoPosition> {
     let numbers = typed.rsplit_once(": ").map_or(typed, |(_, numbers)| numbers);
-    let mut found: Vec<f64> = Vec::new();
+    let (mut found, mut units): (Vec<f64>, Vec<Option<Unit>>) = Default::default();
     let is_border = |sign: char| sign.is_whitespace() || matches!(sign, ';' | '×');
     for word in numbers.split(is_border) {
         let word = word.trim_start_matches(['x', 'y', 'X', 'Y', '=', ':', '(']).trim_end_matches([',', ')']);
@@ -67,23 +94,19 @@ fn read_position(
             (None, _) if number.is_empty() => {}
             (None, _) => return Err(NoPosition::Incomplete),
         }
-        let um = match unit {
-            "mm" => 1000.0,
-            "µm" | "μm" | "um" => 1.0,
-            "" | "px" => continue,
+        units.resize(found.len(), None);
+        let unit = match unit {
+            "mm" => Unit::Microns(1000.0),
+            "µm" | "μm" | "um" => Unit::Microns(1.0),
+            "px" => Unit::Pixels,
+            "" => continue,
             _ => return Err(NoPosition::Incomplete),
         };
-        let mpp = mpp.ok_or(NoPosition::NotCalibrated)?;
-        let axis = found.len().saturating_sub(1) % 2;
-        if let Some(last) = found.last_mut() {
-            *last *= um / [mpp.x(), mpp.y()][axis];
+        if let Some(last) = units.last_mut() {
+            *last = Some(unit);
         }
     }
-    match found[..] {
-        [x, y] => Ok(([x, y], None)),
-        [x, y, width, height] if width >= 1.0 && height >= 1.0 => Ok(([x, y], Some([width, height]))),
-        _ => Err(NoPosition::Incomplete),
-    }
+    Ok((found, units))
 }
 
 /// Draws the dialog; returns whether to close it.
@@ -154,6 +177,9 @@ mod tests {
             assert_eq!(at(typed), Ok(([120.0, 340.0], None)), "{typed}");
         }
         assert_eq!(at("x 60 µm  y 0.085 mm"), Ok(([120.0, 340.0], None)));
+        for typed in ["60, 85 µm", "0.06, 0.085 mm", "60 µm, 85", "60,85µm", "x 120 px, y 85 µm"] {
+            assert_eq!(at(typed), Ok(([120.0, 340.0], None)), "one unit is that of both: {typed}");
+        }
         let tile = tile_text("a: 7 b.svs", Level0Rect::new(120, -340, 448, 450));
         assert_eq!(tile, "a: 7 b.svs: x 120, y -340, 448 × 450 px");
         assert_eq!(at(&tile), Ok(([120.0, -340.0], Some([448.0, 450.0]))));
@@ -162,7 +188,9 @@ mod tests {
         for typed in ["", "120", "x y", "1 2 3", "12 a 3b4 c5", "1 2 0 0"] {
             assert_eq!(at(typed), Err(NoPosition::Incomplete), "{typed}");
         }
-        assert_eq!(read_position("60 µm 8 µm", None), Err(NoPosition::NotCalibrated));
+        for typed in ["60 µm 8 µm", "60, 8 µm"] {
+            assert_eq!(read_position(typed, None), Err(NoPosition::NotCalibrated));
+        }
         assert_eq!(read_position("60 8", None), Ok(([60.0, 8.0], None)));
     }
 
