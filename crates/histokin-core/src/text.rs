@@ -77,12 +77,13 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<'_>, DecodeError> {
 
 /// Decodes text that begins with the mark of UTF-32, in which Python writes under that name; `None` for any other.
 fn utf32(bytes: &[u8]) -> Option<Result<String, DecodeError>> {
-    let (rest, number): (&[u8], fn([u8; 4]) -> u32) = match bytes {
-        [0xff, 0xfe, 0, 0, rest @ ..] => (rest, u32::from_le_bytes),
-        [0, 0, 0xfe, 0xff, rest @ ..] => (rest, u32::from_be_bytes),
+    let (rest, is_little) = match bytes {
+        [0xff, 0xfe, 0, 0, rest @ ..] => (rest, true),
+        [0, 0, 0xfe, 0xff, rest @ ..] => (rest, false),
         _ => return None,
     };
     let (characters, left) = rest.as_chunks();
+    let number = |bytes| if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) };
     let text: Option<String> = characters.iter().map(|bytes| char::from_u32(number(*bytes))).collect();
     let text = text.filter(|_| left.is_empty());
     Some(text.ok_or_else(|| DecodeError("it is not valid UTF-32".to_owned())))
