@@ -1,4 +1,4 @@
-//! The elements of a DICOM file that identify its series, and where its tiles lie.
+//! The elements of a DICOM file that identify its series, describe its planes, and say where its tiles lie.
 
 #![no_main]
 

@@ -75,7 +75,11 @@ pub fn fuzz_dicom(file: &[u8]) {
     if elements::has_prefix(&mut source) {
         let header = Header::read(&mut source);
         let _ = (header.instance(), header.pixels());
-        let _ = frames::Frames::of(&header, source, file.len() as u64);
+        let _ = frames::Frames::of(&header, &mut source, file.len() as u64);
+        source.set_position(0);
+        if elements::has_prefix(&mut source) {
+            super::tiff::dicom::fuzz(&header, &mut source, file.len() as u64);
+        }
     }
 }
 

@@ -243,6 +243,16 @@ impl Reader {
     }
 }
 
+/// Reads the elements of an instance, and describes its tiles, for fuzzing. `source` is at the end of the prefix.
+#[cfg(feature = "test-support")]
+pub(in crate::slide) fn fuzz(header: &Header, source: &mut (impl Read + Seek), size: u64) {
+    let Ok(instance) = Instance::read(source) else { return };
+    let Ok(found) = instance.planes(header, source, size) else { return };
+    for (_, locations) in found.paths {
+        let _ = instance.page(header, &locations);
+    }
+}
+
 fn size_of(header: &Header) -> (u64, u64) {
     (header.level.0.into(), header.level.1.into())
 }
