@@ -1,5 +1,7 @@
 //! DICOM slides that OpenSlide refuses.
 
+use proptest::prelude::*;
+
 use super::super::super::dicom::made::MadeDicom;
 use super::super::super::open_with_openslide;
 use super::*;
