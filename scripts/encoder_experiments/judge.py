@@ -66,10 +66,13 @@ class Judge:
                 found[name][rows] = values
         return found
 
-    def search(self, x, queries, patient):
-        own, pool = x[queries], self.patient != patient
+    def search(self, x, queries, patient, own=None, less=0.0):
+        """Return each measure of some queries of a patient. `own` are the vectors that ask, if they are not the queries' in
+        `x`; `less` is taken off each tile's similarity, after marks in proportion to the length of the direction that asks."""
+        own, pool = x[queries] if own is None else own, self.patient != patient
         x, whose, right = x[pool], self.patient[pool], self.label[pool][None] == self.label[queries][:, None]
-        score = own @ x.T
+        less = np.broadcast_to(less, pool.shape)[pool]
+        score = own @ x.T - less
         hits = np.take_along_axis(right, np.argsort(-score, 1), 1)
         precision = np.cumsum(hits, 1) / np.arange(1, len(x) + 1)
         found = {"P@1": hits[:, 0], "P@5": hits[:, :5].mean(1), "mAP": (precision * hits).sum(1) / hits.sum(1)}
@@ -78,7 +81,8 @@ class Judge:
             np.put_along_axis(marked, best(score, marked, 5), True, 1)
             good, bad = marked & right, marked & ~right
             mean = (own + good @ x) / (1 + good.sum(1, keepdims=True))
-            score = (mean - 0.5 * (bad @ x) / bad.sum(1, keepdims=True).clip(1)) @ x.T
+            asking = mean - 0.5 * (bad @ x) / bad.sum(1, keepdims=True).clip(1)
+            score = asking @ x.T - less * np.linalg.norm(asking, axis=1, keepdims=True)
             if marks in MARKS:
                 answers = np.take_along_axis(right, best(score, marked, 20), 1)
                 found[f"{marks} marks"] = answers.mean(1)

@@ -19,7 +19,7 @@ import pathlib
 import numpy as np
 
 import backbone
-from judge import MARKS, Judge, archive_tiles, best, features_of_views, pooled
+from judge import Judge, archive_tiles, features_of_views, pooled
 from readout import Readouts, descriptors, view_moments
 
 HUBS = [(count, share) for count in (10, 50) for share in (0.5, 1.0)]
@@ -62,28 +62,9 @@ def measured(judge, labelled, unlabelled, owner, readout):
         queries, x = judge.queries[rows], descriptors(readout(patient), np.concatenate([labelled, unlabelled]))
         for name, own, tiles, less in ways(x, whose, queries, patient):
             count = len(labelled)
-            for measure, values in search(judge, own, tiles[:count], less[:count], queries, patient).items():
+            for measure, values in judge.search(tiles[:count], queries, patient, own, less[:count]).items():
                 of_way = found.setdefault(name, {})
                 of_way.setdefault(measure, np.full(len(judge.queries), np.nan))[rows] = values
-    return found
-
-
-def search(judge, own, x, less, queries, patient):
-    """Return each measure of some queries of a patient, whose vectors are `own`."""
-    pool = judge.patient != patient
-    x, less, right = x[pool], less[pool], judge.label[pool][None] == judge.label[queries][:, None]
-    score = own @ x.T - less
-    hits = np.take_along_axis(right, np.argsort(-score, 1), 1)
-    precision = np.cumsum(hits, 1) / np.arange(1, len(x) + 1)
-    found = {"P@1": hits[:, 0], "P@5": hits[:, :5].mean(1), "mAP": (precision * hits).sum(1) / hits.sum(1)}
-    marked = np.zeros_like(right)
-    for marks in range(5, max(MARKS) + 1, 5):
-        np.put_along_axis(marked, best(score, marked, 5), True, 1)
-        good, bad = marked & right, marked & ~right
-        asking = (own + good @ x) / (1 + good.sum(1, keepdims=True)) - 0.5 * (bad @ x) / bad.sum(1, keepdims=True).clip(1)
-        score = asking @ x.T - less * np.linalg.norm(asking, axis=1, keepdims=True)
-        if marks in MARKS:
-            found[f"{marks} marks"] = np.take_along_axis(right, best(score, marked, 20), 1).mean(1)
     return found
 
 
